@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/addr.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+namespace weft {
+namespace {
+
+std::string quoted(std::string_view text) { return fmt::format("\"{}\"", text); }
+
+/// A decimal prefix length without sign, space or leading zero.
+Result<unsigned> parse_prefix_len(std::string_view text, unsigned max) {
+    unsigned len = 0;
+    const auto [end, err] = std::from_chars(text.data(), text.data() + text.size(), len);
+    const bool leading_zero = text.size() > 1 && text.front() == '0';
+    if (err != std::errc{} || end != text.data() + text.size() || leading_zero || len > max)
+        return fail(fmt::format("{} is not a prefix length of 0 to {}", quoted(text), max));
+    return len;
+}
+
+/// Splits "addr/len" and builds a network of the type that make(addr, len) returns.
+template <class Net, class ParseAddr> Result<Net> parse_net(std::string_view text, unsigned max_len, ParseAddr parse_addr) {
+    const auto slash = text.find('/');
+    if (slash == std::string_view::npos) return fail(fmt::format("{} is not a CIDR: no prefix length", quoted(text)));
+    auto addr = parse_addr(text.substr(0, slash));
+    if (!addr) return fail_in(std::move(addr), quoted(text));
+    auto len = parse_prefix_len(text.substr(slash + 1), max_len);
+    if (!len) return fail_in(std::move(len), quoted(text));
+    return Net(*addr, static_cast<unsigned short>(*len));
+}
+
+template <class Net> bool overlap(const Net &a, const Net &b) {
+    return a.prefix_length() <= b.prefix_length() ? contains(a, b.address()) : contains(b, a.address());
+}
+
+} // namespace
+
+Result<Ip4> parse_ip4(std::string_view text) {
+    asio::error_code err;
+    auto addr = asio::ip::make_address_v4(std::string(text), err);
+    if (err) return fail(fmt::format("{} is not an IPv4 address", quoted(text)));
+    return addr;
+}
+
+Result<Ip6> parse_ip6(std::string_view text) {
+    asio::error_code err;
+    auto addr = asio::ip::make_address_v6(std::string(text), err);
+    if (err || addr.scope_id() != 0) return fail(fmt::format("{} is not an IPv6 address", quoted(text)));
+    return addr;
+}
+
+Result<Net4> parse_net4(std::string_view text) { return parse_net<Net4>(text, 32, parse_ip4); }
+Result<Net6> parse_net6(std::string_view text) { return parse_net<Net6>(text, 128, parse_ip6); }
+
+bool contains(const Net4 &net, const Ip4 &addr) {
+    return Net4(addr, net.prefix_length()).canonical() == net.canonical();
+}
+bool contains(const Net6 &net, const Ip6 &addr) {
+    return Net6(addr, net.prefix_length()).canonical() == net.canonical();
+}
+bool overlaps(const Net4 &a, const Net4 &b) { return overlap(a, b); }
+bool overlaps(const Net6 &a, const Net6 &b) { return overlap(a, b); }
+
+std::string Mac::to_string() const { return fmt::format("{:02x}", fmt::join(bytes, ":")); }
+
+Result<Mac> parse_mac(std::string_view text) {
+    constexpr std::size_t kTextLen = 17;
+    Mac mac;
+    bool ok = text.size() == kTextLen;
+    for (std::size_t i = 0; ok && i < mac.bytes.size(); ++i) {
+        const char *octet = text.data() + 3 * i;
+        const auto [end, err] = std::from_chars(octet, octet + 2, mac.bytes[i], 16);
+        ok = err == std::errc{} && end == octet + 2 && (i == 5 || octet[2] == ':');
+    }
+    if (!ok) return fail(fmt::format("{} is not a MAC address (six hex octets, \"aa:bb:cc:dd:ee:ff\")", quoted(text)));
+    return mac;
+}
+
+} // namespace weft
