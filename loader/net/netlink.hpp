@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <netlink/msg.h>
+#include <netlink/netlink.h>
+#include <netlink/object.h>
+#include <netlink/socket.h>
+
+#include <memory>
+#include <string_view>
+
+#include "base/error.hpp"
+
+namespace weft::net {
+
+/// Deleter for libnl's reference-counted and plain objects: `NlPtr<rtnl_link, rtnl_link_put>`.
+template <auto Free> struct NlFree {
+    template <class T> void operator()(T *p) const { Free(p); }
+};
+template <class T, auto Free> using NlPtr = std::unique_ptr<T, NlFree<Free>>;
+using NlMsg = NlPtr<nl_msg, nlmsg_free>;
+
+/// A request message of rtnetlink type `type` with NLM_F_REQUEST and `flags`; never null (allocation failure aborts).
+[[nodiscard]] NlMsg make_request(int type, int flags = 0);
+
+/// One route netlink socket of the network namespace in which it was opened.
+///
+/// Contract: requests are synchronous; every error carries errno and the kernel's extended-ack text where there is one
+/// ("add route 10.244.0.0/16: Invalid argument (Nexthop has invalid gateway)").
+/// Dumps go through libnl's caches (rtnl_*_alloc_cache with `get()`), which restart on NLM_F_DUMP_INTR.
+/// Threads: one socket, one thread.
+class NlSocket {
+public:
+    [[nodiscard]] static Result<NlSocket> open();
+
+    /// Sends `msg`, waits for the kernel's acknowledgement. @param what names the operation in an error.
+    [[nodiscard]] Status request(nl_msg &msg, std::string_view what);
+
+    [[nodiscard]] nl_sock *get() const { return sock_.get(); }
+
+private:
+    explicit NlSocket(nl_sock *sock) : sock_(sock) {}
+    NlPtr<nl_sock, nl_socket_free> sock_;
+};
+
+/// A libnl error (negative NLE_*) as an Error with the nearest errno.
+[[nodiscard]] std::unexpected<Error> fail_nl(int nl_error, std::string_view what);
+
+} // namespace weft::net

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/addr.hpp"
+
+#include <gtest/gtest.h>
+
+namespace weft {
+namespace {
+
+TEST(Net4, KeepsHostBitsUntilCanonical) {
+    const auto net = parse_net4("10.5.3.7/16");
+    ASSERT_TRUE(net);
+    EXPECT_EQ(net->address().to_string(), "10.5.3.7");
+    EXPECT_EQ(net->canonical().to_string(), "10.5.0.0/16");
+}
+
+TEST(Net4, RefusesWhatIsNotACidr) {
+    for (const char *text : {"", "10.5.0.0", "10.5.0.0/", "10.5.0.0/33", "10.5.0/16", "10.5.0.0/016", "10.5.0.0/+8",
+                             "fc00::/48", "10.5.0.0/16 ", "256.0.0.0/8"}) {
+        const auto net = parse_net4(text);
+        ASSERT_FALSE(net) << text;
+        EXPECT_NE(net.error().sentence().find(text), std::string::npos) << net.error().sentence();
+    }
+}
+
+TEST(Net4, ContainsAndOverlaps) {
+    const auto a = *parse_net4("10.5.0.0/16"), b = *parse_net4("10.5.34.0/24"), c = *parse_net4("10.6.0.0/24");
+    EXPECT_TRUE(contains(a, *parse_ip4("10.5.255.255")));
+    EXPECT_FALSE(contains(a, *parse_ip4("10.6.0.0")));
+    EXPECT_TRUE(overlaps(a, b));
+    EXPECT_TRUE(overlaps(b, a));
+    EXPECT_FALSE(overlaps(a, c));
+    EXPECT_TRUE(contains(*parse_net4("0.0.0.0/0"), *parse_ip4("255.1.2.3")));
+}
+
+TEST(Net6, ParsesAndFormatsAsRfc5952) {
+    EXPECT_EQ(parse_net6("FD00:0:0:5:0:0:0:0/64")->address().to_string(), "fd00:0:0:5::");
+    EXPECT_FALSE(parse_net6("fd00::/129"));
+    EXPECT_FALSE(parse_net6("10.0.0.0/8"));
+    EXPECT_FALSE(parse_ip6("fe80::1%eth0"));
+}
+
+TEST(Mac, RoundTripsAndRefusesOtherShapes) {
+    EXPECT_EQ(parse_mac("1E:3a:76:11:44:7f")->to_string(), "1e:3a:76:11:44:7f");
+    for (const char *text : {"", "1e:3a:76:11:44", "1e:3a:76:11:44:7f:00", "1e-3a-76-11-44-7f", "1g:3a:76:11:44:7f"})
+        EXPECT_FALSE(parse_mac(text)) << text;
+}
+
+} // namespace
+} // namespace weft
