@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "abi.hpp"
+#include "base/addr.hpp"
+#include "base/error.hpp"
+#include "map_ref.hpp"
+
+namespace weft {
+
+/// Where the outer header is popped: `--datapath`.
+enum class DatapathMode { automatic, tc, xdp };
+
+/// What one load of the programs is made for. A change in any of it is a new load, which replaces the old one in place.
+struct DatapathConfig {
+    Net4 network;                 ///< the cluster's pod network
+    Net4 subnet;                  ///< this node's lease
+    Ip4 node;                     ///< this node's outer address
+    Mac vtep_mac;                 ///< weft.1's
+    std::uint16_t port = WEFT_DEFAULT_PORT;
+    std::uint32_t vni = WEFT_DEFAULT_VNI;
+    std::uint32_t max_leases = 1024; ///< how many subnets the network can hold: sizes leases, nodes and lease_stats
+    int uplink_ifindex = 0;
+    int vtep_ifindex = 0;         ///< weft.1
+    DatapathMode mode = DatapathMode::automatic;
+    std::filesystem::path bpf_dir = "/sys/fs/bpf/weft";
+};
+
+/// The BPF half of a node: programs and maps, loaded, pinned and attached.
+///
+/// Contract: `load()` reuses maps that are pinned under bpf_dir, so entries and counters survive; `attach()` puts the
+/// programs on the uplink, weft.1 and every pod veth of ours in place of older versions, one atomic swap per hook, and
+/// then replaces the program pins. The destructor closes fds and detaches nothing: pins and attachments keep forwarding.
+/// Threads: any one at a time. Must run in the network namespace of the uplink.
+/// Errors: name the program, map or link; the verifier's log goes to the log at debug level.
+class Datapath {
+public:
+    [[nodiscard]] static Result<Datapath> load(const DatapathConfig &config);
+
+    /// Idempotent: puts back whatever is missing and says so.
+    /// @return one line for each attachment that was made or replaced; empty when everything was in place.
+    [[nodiscard]] Result<std::vector<std::string>> attach();
+
+    /// The mode in force once attached: tc or xdp.
+    [[nodiscard]] DatapathMode mode() const;
+
+    [[nodiscard]] maps::MapRef<weft_lease_key, weft_lease> leases() const;
+    [[nodiscard]] maps::MapRef<weft_ip4, weft_node> nodes() const;
+    [[nodiscard]] maps::MapRef<weft_ip4, weft_endpoint> endpoints() const;
+    [[nodiscard]] maps::MapRef<__u32, weft_state> state() const;
+    /// Zeroes a slot of lease_stats on every CPU, for a lease that is given it anew.
+    [[nodiscard]] Status clear_lease_stats(__u32 stats_index) const;
+
+    Datapath(Datapath &&) noexcept;
+    Datapath &operator=(Datapath &&) noexcept;
+    ~Datapath();
+
+private:
+    struct Impl;
+    explicit Datapath(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+} // namespace weft
