@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/addr.hpp"
+#include "base/error.hpp"
+#include "net/netlink.hpp"
+
+namespace weft::net {
+
+/// An IPv4 neighbour (ARP) entry.
+struct Neighbour {
+    int ifindex = 0;
+    Ip4 address;
+    std::optional<Mac> mac;  ///< none while unresolved
+    std::uint16_t state = 0; ///< NUD_*
+
+    bool operator==(const Neighbour &) const = default;
+};
+
+/// Makes `address` on that link resolve to `mac` for ever (NUD_PERMANENT), in place of any other entry.
+[[nodiscard]] Status set_permanent_neighbour(NlSocket &sock, int ifindex, const Ip4 &address, const Mac &mac);
+
+/// @return whether there was such an entry.
+[[nodiscard]] Result<bool> remove_neighbour(NlSocket &sock, int ifindex, const Ip4 &address);
+
+/// @param ifindex 0: every link's.
+[[nodiscard]] Result<std::vector<Neighbour>> list_neighbours(NlSocket &sock, int ifindex = 0);
+
+} // namespace weft::net
