@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <compare>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/addr.hpp"
+#include "base/error.hpp"
+
+namespace weft {
+
+/// The pod prefix that a node leases: canonical prefixes (host bits zero).
+struct Subnet {
+    Net4 v4;
+    std::optional<Net6> v6;
+
+    bool operator==(const Subnet &) const = default;
+    std::weak_ordering operator<=>(const Subnet &other) const;
+    [[nodiscard]] std::string to_string() const; ///< "10.5.34.0/24" or "10.5.34.0/24 fd00:0:0:5::/64", for messages
+};
+
+/// What a node says of itself in its lease.
+struct LeaseAttrs {
+    Ip4 public_ip; ///< 0.0.0.0: not said
+    std::optional<Ip6> public_ipv6;
+    std::string backend_type;       ///< "vxlan", "host-gw", ...; "" for flannel's udp and alloc
+    nlohmann::json backend_data;    ///< null: none. vxlan: {"VNI":1,"VtepMAC":"1e:3a:76:11:44:7f"}
+    nlohmann::json backend_v6_data; ///< null: none
+
+    bool operator==(const LeaseAttrs &) const = default;
+};
+
+struct Lease {
+    Subnet subnet;
+    LeaseAttrs attrs;
+
+    bool operator==(const Lease &) const = default;
+};
+
+/// The last component of a lease's etcd key: "10.5.34.0-24", "10.5.34.0-24&fd00:0:0:5::-64".
+[[nodiscard]] std::string format_subnet_key(const Subnet &subnet);
+
+/// The reverse, for exactly the spelling that format_subnet_key() and flannel write.
+///
+/// Flannel's own reader matches the tail of the key and keeps what it finds. Refused here, because each would give one
+/// subnet two keys or one node everybody's traffic: anything before or after the text, host bits (10.5.34.7-24), other
+/// spellings of the same prefix (-024, uncompressed or upper-case IPv6), IPv4 length 0 (so IPv6-only leases) and 32.
+[[nodiscard]] Result<Subnet> parse_subnet_key(std::string_view text);
+
+/// The value of a lease's etcd key: compact JSON in flannel's field order.
+[[nodiscard]] std::string format_lease_value(const LeaseAttrs &attrs);
+
+/// Reads such a value: field names match without case, unknown fields are ignored. A PublicIP that is absent reads as
+/// 0.0.0.0; null or any other text is an error that names field and value.
+[[nodiscard]] Result<LeaseAttrs> parse_lease_value(std::string_view json);
+
+} // namespace weft
