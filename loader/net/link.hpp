@@ -41,7 +41,8 @@ struct Link {
 [[nodiscard]] Result<std::vector<Link>> list_links(NlSocket &sock);
 
 /// A veth pair: one end here, the other created directly in another namespace. Both start down.
-/// MACs are set at creation (addr_assign_type NET_ADDR_SET), so that udev's MACAddressPolicy leaves them alone.
+/// MACs given here are set at creation (addr_assign_type NET_ADDR_SET), so that udev's MACAddressPolicy leaves them alone;
+/// all zero: the kernel draws one.
 struct VethSpec {
     std::string name;
     Mac mac;

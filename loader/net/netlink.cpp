@@ -9,17 +9,20 @@
 #include <sys/socket.h>
 
 #include <cstdlib>
-#include <optional>
 #include <string>
 
 namespace weft::net {
 namespace {
+
+/// A dump that keeps being interrupted is a system changing faster than it can be read.
+constexpr int kMaxDumpAttempts = 16;
 
 /// What the kernel said to one request: filled by the callbacks below.
 struct Reply {
     bool done = false;
     int errnum = 0;
     std::string ext_ack;
+    const std::function<void(nlmsghdr &)> *each = nullptr;
 };
 
 /// NLMSGERR_ATTR_MSG of an NLMSG_ERROR message; present with NETLINK_EXT_ACK, directly behind the header with
@@ -46,6 +49,38 @@ int on_ack(nl_msg *, void *arg) {
     return NL_STOP;
 }
 
+int on_message(nl_msg *msg, void *arg) {
+    const auto &reply = *static_cast<Reply *>(arg);
+    if (reply.each) (*reply.each)(*nlmsg_hdr(msg));
+    return NL_OK;
+}
+
+/// Sends and receives until the kernel has acknowledged, ended its dump or refused.
+/// @return 0 or a libnl error (-NLE_DUMP_INTR once the interrupted dump is read to its end).
+int exchange(nl_sock *sock, nl_msg &msg, Reply &reply) {
+    nlmsg_hdr(&msg)->nlmsg_seq = NL_AUTO_SEQ; // a message that is sent again gets a number of its own
+    if (int err = nl_send_auto(sock, &msg); err < 0) return err;
+    NlPtr<nl_cb, nl_cb_put> callbacks(nl_cb_alloc(NL_CB_DEFAULT));
+    if (!callbacks) return -NLE_NOMEM;
+    nl_cb_err(callbacks.get(), NL_CB_CUSTOM, on_error, &reply);
+    nl_cb_set(callbacks.get(), NL_CB_ACK, NL_CB_CUSTOM, on_ack, &reply);
+    nl_cb_set(callbacks.get(), NL_CB_FINISH, NL_CB_CUSTOM, on_ack, &reply);
+    nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, on_message, &reply);
+    while (!reply.done) {
+        const int err = nl_recvmsgs(sock, callbacks.get());
+        if (err < 0 && (!reply.done || err == -NLE_DUMP_INTR)) return err;
+    }
+    return 0;
+}
+
+/// The kernel's verdict, with its own words where it had some.
+Status verdict(const Reply &reply, std::string_view what) {
+    if (reply.errnum == 0) return {};
+    auto failed = fail_errno(reply.errnum, what);
+    if (reply.ext_ack.empty()) return failed;
+    return fail(fmt::format("{} ({})", failed.error().sentence(), reply.ext_ack), reply.errnum);
+}
+
 } // namespace
 
 NlMsg make_request(int type, int flags) {
@@ -68,21 +103,23 @@ Result<NlSocket> NlSocket::open() {
 
 Status NlSocket::request(nl_msg &msg, std::string_view what) {
     nlmsg_hdr(&msg)->nlmsg_flags |= NLM_F_ACK;
-    if (int err = nl_send_auto(get(), &msg); err < 0) return fail_nl(err, what);
-
     Reply reply;
-    NlPtr<nl_cb, nl_cb_put> callbacks(nl_cb_alloc(NL_CB_DEFAULT));
-    if (!callbacks) return fail_errno(ENOMEM, what);
-    nl_cb_err(callbacks.get(), NL_CB_CUSTOM, on_error, &reply);
-    nl_cb_set(callbacks.get(), NL_CB_ACK, NL_CB_CUSTOM, on_ack, &reply);
-    while (!reply.done) {
-        const int err = nl_recvmsgs(get(), callbacks.get());
-        if (err < 0 && !reply.done) return fail_nl(err, what);
+    if (int err = exchange(get(), msg, reply); err < 0) return fail_nl(err, what);
+    return verdict(reply, what);
+}
+
+Status NlSocket::query_each(nl_msg &msg, std::string_view what, const std::function<void()> &restart,
+                            const std::function<void(nlmsghdr &)> &each) {
+    // libnl counts an exchange as over at an ACK or a dump's end: without one, the next request's numbers are off.
+    auto &flags = nlmsg_hdr(&msg)->nlmsg_flags;
+    if ((flags & NLM_F_DUMP) != NLM_F_DUMP) flags |= NLM_F_ACK;
+    for (int attempt = 1;; ++attempt) {
+        Reply reply{.each = &each};
+        const int err = exchange(get(), msg, reply);
+        if (err == 0) return verdict(reply, what);
+        if (err != -NLE_DUMP_INTR || attempt == kMaxDumpAttempts) return fail_nl(err, what);
+        restart();
     }
-    if (reply.errnum == 0) return {};
-    if (reply.ext_ack.empty()) return fail_errno(reply.errnum, what);
-    auto failed = fail_errno(reply.errnum, what);
-    return fail(fmt::format("{} ({})", failed.error().sentence(), reply.ext_ack), reply.errnum);
 }
 
 std::unexpected<Error> fail_nl(int nl_error, std::string_view what) {

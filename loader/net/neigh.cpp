@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/neigh.hpp"
+
+#include <fmt/format.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <sys/socket.h>
+
+#include "net/attr.hpp"
+
+namespace weft::net {
+namespace {
+
+std::optional<Neighbour> parse_neighbour(nlmsghdr &msg) {
+    if (msg.nlmsg_type != RTM_NEWNEIGH) return std::nullopt;
+    const attr::Attrs<NDA_MAX> attrs(msg, sizeof(ndmsg));
+    const auto &header = *static_cast<ndmsg *>(nlmsg_data(&msg));
+    const auto address = attrs.valid() ? attrs.ip4(NDA_DST) : std::nullopt;
+    if (!address || header.ndm_family != AF_INET) return std::nullopt;
+    return Neighbour{.ifindex = header.ndm_ifindex,
+                     .address = *address,
+                     .mac = attrs.mac(NDA_LLADDR),
+                     .state = header.ndm_state};
+}
+
+} // namespace
+
+Status set_permanent_neighbour(NlSocket &sock, int ifindex, const Ip4 &address, const Mac &mac) {
+    auto msg = make_request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
+    attr::put_header(*msg, ndmsg{.ndm_family = AF_INET, .ndm_ifindex = ifindex, .ndm_state = NUD_PERMANENT});
+    attr::put(*msg, NDA_DST, address);
+    attr::put(*msg, NDA_LLADDR, mac);
+    return sock.request(*msg, fmt::format("set neighbour {} on link {}", address.to_string(), ifindex));
+}
+
+Result<bool> remove_neighbour(NlSocket &sock, int ifindex, const Ip4 &address) {
+    auto msg = make_request(RTM_DELNEIGH);
+    attr::put_header(*msg, ndmsg{.ndm_family = AF_INET, .ndm_ifindex = ifindex});
+    attr::put(*msg, NDA_DST, address);
+    auto removed = sock.request(*msg, fmt::format("remove neighbour {} on link {}", address.to_string(), ifindex));
+    if (removed) return true;
+    if (removed.error().code() == ENOENT || removed.error().code() == ENODEV) return false;
+    return fail_as_is(std::move(removed));
+}
+
+Result<std::vector<Neighbour>> list_neighbours(NlSocket &sock, int ifindex) {
+    auto msg = make_request(RTM_GETNEIGH, NLM_F_DUMP);
+    attr::put_header(*msg, ndmsg{.ndm_family = AF_INET});
+    return sock.query<Neighbour>(*msg, "list neighbours", [ifindex](nlmsghdr &header) {
+        auto neighbour = parse_neighbour(header);
+        return neighbour && (ifindex == 0 || neighbour->ifindex == ifindex) ? neighbour : std::nullopt;
+    });
+}
+
+} // namespace weft::net
