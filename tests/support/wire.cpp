@@ -59,14 +59,15 @@ Status Segment::plug(const Netns &node, std::string_view interface, std::string_
         if (auto set = node.ip(fmt::format("address add {} dev {}", address, interface)); !set) return set;
     }
     plugs_.push_back({node.path(), std::string(interface)});
-    if (auto set = set_wire_mode(ns_, here, mode_); !set) return set;
-    return set_wire_mode(node, interface, mode_);
+    return set_mode(mode_);
 }
 
 Status Segment::set_mode(WireMode mode) {
     mode_ = mode;
     for (std::size_t i = 0; i < plugs_.size(); ++i) {
         if (auto set = set_wire_mode(ns_, port(i), mode); !set) return set;
+        // A switch passes frames on one by one; the nodes' ends are where frames may be put together.
+        if (auto off = ns_.run(words(fmt::format("ethtool -K {} gro off", port(i)))); !off) return fail_as_is(std::move(off));
         if (auto set = set_wire_mode_at(plugs_[i].node_netns, plugs_[i].interface, mode); !set) return set;
     }
     return {};

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "traffic.hpp"
+
+#include <atomic>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace weft::test {
+namespace {
+
+std::string next_seed() {
+    static std::atomic<std::uint64_t> seed = 1; // differs from one transfer to the next: stale data is wrong data
+    return std::to_string(seed++);
+}
+
+} // namespace
+
+Result<Process> serve_traffic(const Netns &ns) {
+    auto server = ns.spawn({WEFT_TRAFFIC, "serve", std::to_string(kTrafficPort)});
+    if (!server) return server;
+    if (!server->wait_for_output("serving")) return fail(ns.name() + ": " + server->describe());
+    return server;
+}
+
+Result<Transfer> tcp_transfer(const Netns &from, std::string_view to, std::uint64_t bytes, Direction direction,
+                              std::chrono::milliseconds timeout) {
+    auto out = from.run({WEFT_TRAFFIC, "tcp", std::string(to), std::to_string(kTrafficPort),
+                         direction == Direction::send ? "--send" : "--receive", std::to_string(bytes), "--seed",
+                         next_seed()},
+                        {}, timeout);
+    if (!out) return fail_in(std::move(out), fmt::format("TCP with {}", to));
+    const auto result = nlohmann::json::parse(*out, nullptr, false);
+    if (!result.is_object()) return fail("weft_traffic said: " + *out);
+    return Transfer{result.value("bytes", std::uint64_t{0}), result.value("seconds", 0.0), result.value("gbit_s", 0.0),
+                    result.value("seen_as", "")};
+}
+
+Status udp_echo(const Netns &from, std::string_view to, std::vector<std::size_t> sizes, unsigned count) {
+    std::vector<std::string> argv{WEFT_TRAFFIC, "udp", std::string(to), std::to_string(kTrafficPort), "--count",
+                                  std::to_string(count), "--seed", next_seed(), "--size"};
+    for (const auto size : sizes) argv.push_back(std::to_string(size));
+    auto out = from.run(std::move(argv));
+    if (!out) return fail_in(std::move(out), fmt::format("UDP with {}", to));
+    return {};
+}
+
+Status ping(const Netns &from, std::string_view to, unsigned count, std::string_view options) {
+    auto out = from.run(words(fmt::format("ping -n -q -c {} -i 0.01 -W 2 {} {}", count, options, to)));
+    if (!out) return fail_as_is(std::move(out));
+    // ping ends with 0 when a single answer came.
+    if (out->find(" 0% packet loss") == out->npos) return fail(fmt::format("ping {}: {}", to, *out));
+    return {};
+}
+
+} // namespace weft::test

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.hpp"
+#include "netns.hpp"
+
+namespace weft::test {
+
+constexpr std::uint16_t kTrafficPort = 5000;
+
+/// A server in `ns` on every address of it, TCP and UDP port kTrafficPort, for the functions below. Ends with the object.
+[[nodiscard]] Result<Process> serve_traffic(const Netns &ns);
+
+enum class Direction { send, receive }; ///< as the client sees it
+
+struct Transfer {
+    std::uint64_t bytes = 0;
+    double seconds = 0;
+    double gbit_s = 0;
+    std::string seen_as; ///< the client's address as the server saw it
+};
+
+/// One TCP transfer between a client in `from` and the server at `to`, its content checked at the receiving end.
+/// An error when it did not arrive whole, unchanged and in time.
+[[nodiscard]] Result<Transfer> tcp_transfer(const Netns &from, std::string_view to, std::uint64_t bytes,
+                                            Direction direction = Direction::send,
+                                            std::chrono::milliseconds timeout = 60s);
+
+/// `count` rounds of one UDP datagram of each of `sizes` (payload bytes), one after the other, each echoed and compared.
+/// An error when one was lost or changed.
+Status udp_echo(const Netns &from, std::string_view to, std::vector<std::size_t> sizes, unsigned count = 1);
+
+/// `count` echo requests 10 ms apart, all of which must be answered. `options`: more arguments for ping ("-s 1400 -M do").
+Status ping(const Netns &from, std::string_view to, unsigned count = 3, std::string_view options = {});
+
+} // namespace weft::test

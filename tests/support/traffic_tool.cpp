@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+// weft_traffic: traffic whose content is checked, for tests.
+//
+//   weft_traffic serve PORT                                   TCP transfers and UDP echoes, until it is killed
+//   weft_traffic tcp ADDRESS PORT --send|--receive BYTES      one transfer of a seeded stream
+//   weft_traffic udp ADDRESS PORT --count N --size BYTES...   datagrams of seeded content, each echoed
+//
+// A client prints one JSON object and ends with 0 only when every byte arrived as it was sent. The stream is a function of
+// its seed, so the receiver knows what it must be: besides the two hashes there is the offset of the first wrong byte.
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <asio.hpp>
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace {
+
+using asio::ip::tcp;
+using asio::ip::udp;
+using Clock = std::chrono::steady_clock;
+constexpr std::size_t kChunk = 256 * 1024; // a multiple of the word size: both ends hash the same words
+
+/// What a client asks of the server, in host byte order: both ends are one machine.
+struct Request {
+    std::uint64_t server_sends; ///< 0 or 1
+    std::uint64_t bytes, seed;
+};
+/// What the server says when a transfer is over.
+struct Verdict {
+    std::uint64_t hash;
+    std::uint64_t first_wrong; ///< offset, or kNone
+    std::uint8_t peer[4];      ///< the client's address as the server saw it
+    std::uint8_t padding[4];
+};
+constexpr std::uint64_t kNone = ~std::uint64_t{0};
+
+/// The seeded stream (splitmix64), whole words at a time.
+class Stream {
+public:
+    explicit Stream(std::uint64_t seed) : state_(seed) {}
+    void fill(std::vector<std::uint64_t> &words) {
+        for (auto &word : words) {
+            auto z = state_ += 0x9e3779b97f4a7c15u;
+            z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+            z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+            word = z ^ z >> 31;
+        }
+    }
+
+private:
+    std::uint64_t state_;
+};
+
+/// FNV-1a over 64-bit words; a last partial word is padded with zeros.
+class Hash {
+public:
+    void add(const void *data, std::size_t size) {
+        const auto *bytes = static_cast<const char *>(data);
+        for (std::size_t i = 0; i < size; i += sizeof(std::uint64_t)) {
+            std::uint64_t word = 0;
+            std::memcpy(&word, bytes + i, std::min(sizeof word, size - i));
+            hash_ = (hash_ ^ word) * 0x100000001b3u;
+        }
+    }
+    [[nodiscard]] std::uint64_t value() const { return hash_; }
+
+private:
+    std::uint64_t hash_ = 0xcbf29ce484222325u;
+};
+
+asio::error_code send_stream(tcp::socket &socket, const Request &request, Hash &hash) {
+    Stream stream(request.seed);
+    std::vector<std::uint64_t> words(kChunk / sizeof(std::uint64_t));
+    asio::error_code error;
+    for (std::uint64_t sent = 0; sent < request.bytes && !error;) {
+        const auto n = std::min<std::uint64_t>(kChunk, request.bytes - sent);
+        stream.fill(words);
+        hash.add(words.data(), n);
+        asio::write(socket, asio::buffer(words.data(), n), error);
+        sent += n;
+    }
+    return error;
+}
+
+asio::error_code receive_stream(tcp::socket &socket, const Request &request, Verdict &verdict) {
+    Stream stream(request.seed);
+    Hash hash;
+    std::vector<std::uint64_t> expected(kChunk / sizeof(std::uint64_t)), got(expected.size());
+    asio::error_code error;
+    verdict.first_wrong = kNone;
+    for (std::uint64_t received = 0; received < request.bytes && !error;) {
+        const auto n = std::min<std::uint64_t>(kChunk, request.bytes - received);
+        asio::read(socket, asio::buffer(got.data(), n), error);
+        if (error) return error;
+        stream.fill(expected);
+        hash.add(got.data(), n);
+        if (verdict.first_wrong == kNone && std::memcmp(expected.data(), got.data(), n) != 0) {
+            const auto *a = reinterpret_cast<const char *>(expected.data());
+            const auto *b = reinterpret_cast<const char *>(got.data());
+            verdict.first_wrong = received + static_cast<std::uint64_t>(std::mismatch(a, a + n, b).first - a);
+        }
+        received += n;
+    }
+    verdict.hash = hash.value();
+    return error;
+}
+
+void serve_transfer(tcp::socket socket) {
+    Request request{};
+    asio::error_code error;
+    asio::read(socket, asio::buffer(&request, sizeof request), error);
+    if (error) return;
+    Verdict verdict{.first_wrong = kNone};
+    if (request.server_sends) {
+        Hash hash;
+        error = send_stream(socket, request, hash);
+        verdict.hash = hash.value();
+    } else {
+        error = receive_stream(socket, request, verdict);
+    }
+    const auto peer = socket.remote_endpoint(error).address();
+    if (error || !peer.is_v4()) return;
+    std::memcpy(verdict.peer, peer.to_v4().to_bytes().data(), sizeof verdict.peer);
+    asio::write(socket, asio::buffer(&verdict, sizeof verdict), error);
+}
+
+int serve(std::uint16_t port) {
+    asio::io_context io;
+    tcp::acceptor acceptor(io, tcp::endpoint(tcp::v4(), port));
+    udp::socket echo(io, udp::endpoint(udp::v4(), port));
+    std::thread([&echo] {
+        std::array<char, 65536> datagram;
+        while (true) {
+            udp::endpoint from;
+            asio::error_code error;
+            const auto n = echo.receive_from(asio::buffer(datagram), from, 0, error);
+            if (!error) echo.send_to(asio::buffer(datagram.data(), n), from, 0, error);
+        }
+    }).detach();
+    fmt::print("serving\n");
+    std::fflush(stdout);
+    while (true) {
+        asio::error_code error;
+        tcp::socket socket(io);
+        acceptor.accept(socket, error);
+        if (!error) std::thread(serve_transfer, std::move(socket)).detach();
+    }
+}
+
+int report(nlohmann::json result, bool good) {
+    result["ok"] = good;
+    fmt::print("{}\n", result.dump());
+    return good ? 0 : 1;
+}
+
+struct TcpArgs {
+    std::string address, source;
+    std::uint16_t port = 0;
+    std::uint64_t send = 0, receive = 0, seed = 1;
+};
+
+int tcp_client(const TcpArgs &args) {
+    asio::io_context io;
+    tcp::socket socket(io, tcp::v4());
+    asio::error_code error;
+    if (!args.source.empty()) socket.bind({asio::ip::make_address_v4(args.source), 0}, error);
+    const auto begin = Clock::now();
+    if (!error) socket.connect({asio::ip::make_address_v4(args.address), args.port}, error);
+    if (error) return report({{"error", "connect: " + error.message()}}, false);
+    const Request request{args.receive != 0, args.receive ? args.receive : args.send, args.seed};
+    Verdict mine{.first_wrong = kNone}, theirs{};
+    asio::write(socket, asio::buffer(&request, sizeof request), error);
+    if (!error && args.receive) error = receive_stream(socket, request, mine);
+    else if (!error) {
+        Hash hash;
+        error = send_stream(socket, request, hash);
+        mine.hash = hash.value();
+    }
+    if (!error) asio::read(socket, asio::buffer(&theirs, sizeof theirs), error);
+    const std::chrono::duration<double> seconds = Clock::now() - begin;
+    if (error) return report({{"error", "transfer: " + error.message()}}, false);
+    const auto first_wrong = std::min(mine.first_wrong, theirs.first_wrong);
+    nlohmann::json result{{"bytes", request.bytes},
+                          {"seconds", seconds.count()},
+                          {"gbit_s", static_cast<double>(request.bytes) * 8e-9 / seconds.count()},
+                          {"hash", fmt::format("{:016x}", mine.hash)},
+                          {"peer_hash", fmt::format("{:016x}", theirs.hash)},
+                          {"seen_as", fmt::format("{}.{}.{}.{}", theirs.peer[0], theirs.peer[1], theirs.peer[2],
+                                                  theirs.peer[3])}};
+    if (first_wrong != kNone) result["first_wrong"] = first_wrong;
+    return report(std::move(result), mine.hash == theirs.hash && first_wrong == kNone);
+}
+
+struct UdpArgs {
+    std::string address;
+    std::uint16_t port = 0;
+    unsigned count = 1;
+    std::vector<std::size_t> sizes{64};
+    std::uint64_t seed = 1;
+    unsigned timeout_ms = 2000;
+};
+
+int udp_client(const UdpArgs &args) {
+    asio::io_context io;
+    udp::socket socket(io, udp::v4());
+    asio::error_code error;
+    socket.connect({asio::ip::make_address_v4(args.address), args.port}, error);
+    const timeval patience{.tv_sec = args.timeout_ms / 1000, .tv_usec = args.timeout_ms % 1000 * 1000};
+    ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    Stream stream(args.seed);
+    Hash sent, echoed;
+    std::uint64_t echoes = 0, wrong = 0;
+    std::vector<std::uint64_t> words(65536 / sizeof(std::uint64_t));
+    std::vector<char> back(65536);
+    for (unsigned i = 0; i < args.count; ++i) {
+        for (const auto size : args.sizes) {
+            stream.fill(words);
+            sent.add(words.data(), size);
+            if (::send(socket.native_handle(), words.data(), size, 0) < 0) continue;
+            // Plain recv: Asio's blocking receive would wait in poll() and not see the timeout.
+            const auto n = ::recv(socket.native_handle(), back.data(), back.size(), 0);
+            if (n < 0) continue;
+            ++echoes;
+            echoed.add(back.data(), static_cast<std::size_t>(n));
+            wrong += static_cast<std::size_t>(n) != size || std::memcmp(words.data(), back.data(), size) != 0;
+        }
+    }
+    const auto expected = std::uint64_t{args.count} * args.sizes.size();
+    return report({{"sent", expected}, {"echoed", echoes}, {"wrong", wrong},
+                   {"hash", fmt::format("{:016x}", sent.value())}, {"peer_hash", fmt::format("{:016x}", echoed.value())}},
+                  echoes == expected && wrong == 0 && sent.value() == echoed.value());
+}
+
+} // namespace
+
+int main(int argc, char **argv) try {
+    CLI::App app("traffic whose content is checked");
+    app.require_subcommand(1);
+    TcpArgs tcp_args;
+    UdpArgs udp_args;
+    std::uint16_t port = 0;
+    auto *server = app.add_subcommand("serve");
+    server->add_option("port", port)->required();
+    auto *tcp_mode = app.add_subcommand("tcp");
+    tcp_mode->add_option("address", tcp_args.address)->required();
+    tcp_mode->add_option("port", tcp_args.port)->required();
+    auto *amount = tcp_mode->add_option_group("amount")->require_option(1);
+    amount->add_option("--send", tcp_args.send);
+    amount->add_option("--receive", tcp_args.receive);
+    tcp_mode->add_option("--seed", tcp_args.seed);
+    tcp_mode->add_option("--source", tcp_args.source);
+    auto *udp_mode = app.add_subcommand("udp");
+    udp_mode->add_option("address", udp_args.address)->required();
+    udp_mode->add_option("port", udp_args.port)->required();
+    udp_mode->add_option("--count", udp_args.count);
+    udp_mode->add_option("--size", udp_args.sizes)->check(CLI::Range(1, 65507));
+    udp_mode->add_option("--seed", udp_args.seed);
+    udp_mode->add_option("--timeout-ms", udp_args.timeout_ms);
+    CLI11_PARSE(app, argc, argv);
+    if (*server) return serve(port);
+    return *tcp_mode ? tcp_client(tcp_args) : udp_client(udp_args);
+} catch (const std::exception &e) {
+    fmt::print(stderr, "weft_traffic: {}\n", e.what());
+    return 2;
+}
