@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// weftctl: shows what weft does on this node. Parses the command line and prints; each command has a file of its own.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "ctl/context.hpp"
+#include "ctl/counters.hpp"
+#include "ctl/endpoints.hpp"
+#include "ctl/leases.hpp"
+#include "ctl/status.hpp"
+
+namespace weft::ctl {
+namespace {
+
+enum Exit { kOk = 0, kFailed = 1, kUsage = 2 };
+
+struct Arguments {
+    Context context;
+    bool all = false;
+    unsigned watch_seconds = 0;
+};
+
+void add_common(CLI::App &command, Context &context) {
+    command.add_option("--run-dir", context.run_dir, "weftd's run directory")->capture_default_str();
+    command.add_option("--bpf-dir", context.bpf_dir, "where weft's maps are pinned")->capture_default_str();
+    command.add_flag("--json", context.json, "print JSON instead of a table");
+}
+
+void define(CLI::App &app, Arguments &arguments) {
+    app.set_version_flag("--version", "weftctl " WEFT_VERSION);
+    app.require_subcommand(1);
+    app.fallthrough(); // options may follow the command
+    add_common(app, arguments.context);
+    app.add_subcommand("status", "weftd's state and what the packet path holds; works with weftd down");
+    app.add_subcommand("leases", "other nodes' subnets, how each is reached, and its traffic");
+    app.add_subcommand("endpoints", "this node's pods");
+    auto *counters = app.add_subcommand("counters", "packets by program, verdict and reason");
+    counters->add_flag("--all", arguments.all, "also the reasons that never occurred");
+    counters->add_option("--watch", arguments.watch_seconds, "rates instead of totals, every so many SECONDS")
+        ->check(CLI::Range(1U, 86400U));
+}
+
+Result<std::string> run(const CLI::App &app, const Arguments &arguments) {
+    if (app.got_subcommand("status")) return run_status(arguments.context);
+    if (app.got_subcommand("leases")) return run_leases(arguments.context);
+    if (app.got_subcommand("endpoints")) return run_endpoints(arguments.context);
+    if (arguments.watch_seconds == 0) return run_counters(arguments.context, arguments.all);
+    auto watched = watch_counters(arguments.context, arguments.all, std::chrono::seconds(arguments.watch_seconds));
+    if (!watched) return fail_as_is(std::move(watched));
+    return std::string();
+}
+
+int fail_with(Exit code, std::string_view sentence) {
+    fmt::print(stderr, "weftctl: {}\n", sentence);
+    return code;
+}
+
+/// CLI11 answers an unknown command with "A subcommand is required".
+std::string explain(const CLI::App &app, const CLI::ParseError &error) {
+    const auto rest = app.remaining();
+    if (app.get_subcommands().empty() && !rest.empty()) return fmt::format("\"{}\" is no command or option", rest.front());
+    return error.what();
+}
+
+int main(int argc, char **argv) {
+    CLI::App app{"Shows what weft, the pod network, does on this node.", "weftctl"};
+    Arguments arguments;
+    try {
+        define(app, arguments);
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError &e) {
+        if (e.get_exit_code() == 0) return app.exit(e); // --help, --version
+        return fail_with(kUsage, fmt::format("{} (weftctl --help tells more)", explain(app, e)));
+    }
+    const auto text = run(app, arguments);
+    if (!text) return fail_with(kFailed, text.error().sentence());
+    const bool printed = std::fwrite(text->data(), 1, text->size(), stdout) == text->size();
+    if (!printed || std::fflush(stdout) != 0) return fail_with(kFailed, "cannot write to standard output");
+    return kOk;
+}
+
+} // namespace
+} // namespace weft::ctl
+
+int main(int argc, char **argv) {
+    try {
+        return weft::ctl::main(argc, argv);
+    } catch (const std::exception &e) { // out of memory, or a library's surprise
+        return weft::ctl::fail_with(weft::ctl::kFailed, e.what());
+    }
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ctl/status.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "ctl/control_socket.hpp"
+#include "ctl/pins.hpp"
+#include "ctl/table.hpp"
+
+namespace weft::ctl {
+namespace {
+
+using Line = std::pair<std::string, std::string>;
+
+std::string count_text(const weft_counter &count) { return fmt::format("{} packets, {} bytes", count.packets, count.bytes); }
+
+std::string value_text(const nlohmann::json &value) {
+    if (value.is_string()) return value.get<std::string>();
+    return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// The daemon's object as lines, whatever it has: a newer weftd's fields are shown by an older weftctl.
+void flatten(const nlohmann::json &object, const std::string &prefix, std::vector<Line> &lines) {
+    for (const auto &[name, value] : object.items()) {
+        if (value.is_object() && !value.empty()) flatten(value, prefix + name + ".", lines);
+        else lines.emplace_back(prefix + name, value_text(value));
+    }
+}
+
+void add_datapath(const NodeStatus &status, std::vector<Line> &lines) {
+    if (!status.datapath) {
+        lines.emplace_back("datapath", fmt::format("not set up in {}", status.bpf_dir.string()));
+        return;
+    }
+    const auto &path = *status.datapath;
+    std::vector<std::string> prefixes;
+    for (const unsigned len : path.prefix_lens) prefixes.push_back(fmt::format("/{}", len));
+    lines.emplace_back("datapath", status.bpf_dir.string());
+    lines.emplace_back("  leases", std::to_string(path.leases));
+    lines.emplace_back("  prefix lengths", prefixes.empty() ? "-" : fmt::format("{}", fmt::join(prefixes, " ")));
+    lines.emplace_back("  senders", std::to_string(path.nodes));
+    lines.emplace_back("  pods", std::to_string(path.endpoints));
+    lines.emplace_back("  forwarded", count_text(path.totals.forward));
+    lines.emplace_back("  to host stack", count_text(path.totals.stack));
+    lines.emplace_back("  dropped", count_text(path.totals.drop));
+}
+
+template <class Map> Result<std::size_t> count_entries(const std::filesystem::path &bpf_dir, std::string_view pin) {
+    const auto map = open_map<Map>(bpf_dir, pin);
+    if (!map) return std::unexpected(map.error());
+    const auto entries = (*map)->entries();
+    if (!entries) return std::unexpected(entries.error());
+    return entries->size();
+}
+
+Result<DatapathSummary> read_datapath(const std::filesystem::path &bpf_dir) {
+    const auto leases = count_entries<maps::LeaseMap>(bpf_dir, WEFT_PIN_LEASES);
+    if (!leases) return std::unexpected(leases.error());
+    const auto nodes = count_entries<maps::NodeMap>(bpf_dir, WEFT_PIN_NODES);
+    if (!nodes) return std::unexpected(nodes.error());
+    const auto endpoints = count_entries<maps::EndpointMap>(bpf_dir, WEFT_PIN_ENDPOINTS);
+    if (!endpoints) return std::unexpected(endpoints.error());
+    const auto state_map = open_map<maps::PinnedMap<__u32, weft_state>>(bpf_dir, WEFT_PIN_STATE);
+    if (!state_map) return std::unexpected(state_map.error());
+    const auto state = (*state_map)->get(0);
+    if (!state) return std::unexpected(state.error());
+    const auto counters = read_counters(bpf_dir);
+    if (!counters) return std::unexpected(counters.error());
+
+    DatapathSummary summary{.leases = *leases, .nodes = *nodes, .endpoints = *endpoints};
+    summary.totals = verdict_totals(*counters);
+    if (*state) {
+        const auto used = std::min<std::size_t>((*state)->prefix_len_count, WEFT_MAX_PREFIX_LENS);
+        summary.prefix_lens.assign((*state)->prefix_lens, (*state)->prefix_lens + used);
+    }
+    return summary;
+}
+
+/// Nothing when weftd does not run in this directory.
+Result<std::optional<nlohmann::json>> ask_daemon(const std::filesystem::path &run_dir) {
+    auto answer = ask(run_dir, {{"command", "status"}});
+    if (answer) return std::move(*answer);
+    switch (answer.error().code()) {
+    case ENOENT:
+    case ECONNREFUSED: return std::nullopt;
+    case EACCES:
+    case EPERM: return std::unexpected(not_permitted());
+    default: return fail_in(std::move(answer), "weftd");
+    }
+}
+
+} // namespace
+
+std::string daemon_state(const NodeStatus &status) { return status.daemon ? "running" : "not running"; }
+
+std::string status_text(const NodeStatus &status) {
+    std::vector<Line> lines{{"weftd", daemon_state(status)}};
+    if (status.daemon) flatten(*status.daemon, "  ", lines);
+    add_datapath(status, lines);
+    std::size_t width = 0;
+    for (const auto &[name, value] : lines) width = std::max(width, name.size());
+    std::string text;
+    for (const auto &[name, value] : lines) text += fmt::format("{:<{}}  {}\n", name, width, value);
+    return text;
+}
+
+nlohmann::ordered_json status_json(const NodeStatus &status) {
+    nlohmann::ordered_json document{{"state", daemon_state(status)}, {"daemon", nullptr}, {"datapath", nullptr}};
+    if (status.daemon) document["daemon"] = *status.daemon;
+    if (!status.datapath) return document;
+    const auto counted = [](const weft_counter &count) {
+        return nlohmann::ordered_json{{"packets", count.packets}, {"bytes", count.bytes}};
+    };
+    const auto &path = *status.datapath;
+    document["datapath"] = {{"bpf_dir", status.bpf_dir.string()},
+                            {"leases", path.leases},
+                            {"prefix_lengths", path.prefix_lens},
+                            {"senders", path.nodes},
+                            {"endpoints", path.endpoints},
+                            {"forward", counted(path.totals.forward)},
+                            {"stack", counted(path.totals.stack)},
+                            {"drop", counted(path.totals.drop)}};
+    return document;
+}
+
+Result<std::string> run_status(const Context &context) {
+    NodeStatus status{.bpf_dir = context.bpf_dir};
+    auto daemon = ask_daemon(context.run_dir);
+    if (!daemon) return fail_as_is(std::move(daemon));
+    status.daemon = std::move(*daemon);
+
+    auto datapath = read_datapath(context.bpf_dir);
+    if (datapath) status.datapath = std::move(*datapath);
+    // A daemon that waits for its configuration has set up nothing yet, and its status tells why.
+    else if (!status.daemon || datapath.error().code() != ENOENT) return fail_as_is(std::move(datapath));
+    return context.json ? json_text(status_json(status)) : status_text(status);
+}
+
+} // namespace weft::ctl
