@@ -112,7 +112,8 @@ struct weft_state {
 WEFT_STATIC_ASSERT(sizeof(struct weft_state) == 40, "weft_state");
 
 /* counters: per CPU, element hook * WEFT_R_COUNT + reason. Packets are counted as they are on the wire: a GSO packet
- * counts its segments. Bytes are those of the packet as the program got it, GSO packets without their repeated headers. */
+ * counts its segments. Bytes are those of the packet as it left the program (with the outer header after a push, without
+ * it after a pop); a GSO packet's repeated headers are not in them. */
 struct weft_counter {
 	__u64 packets;
 	__u64 bytes;

@@ -2,8 +2,8 @@
 #ifndef WEFT_MAPS_H
 #define WEFT_MAPS_H
 
-/* The maps, BPF side only. They are weak: every object that includes this names the same maps, and bpftool's linker makes
- * one of them. weftd pins them by the names in weft_abi.h and sizes leases, nodes and lease_stats to the network.
+/* The maps, BPF side only. weftd pins them by the names in weft_abi.h and sizes leases, nodes and
+ * lease_stats to the network.
  */
 #include <bpf/bpf_helpers.h>
 
@@ -16,7 +16,7 @@ struct {
 	__uint(max_entries, 1024);
 	__type(key, struct weft_lease_key);
 	__type(value, struct weft_lease);
-} weft_leases SEC(".maps") __weak;
+} weft_leases SEC(".maps");
 
 /* Writer: weftd. Readers: from_wire, xdp_wire, from_tunnel, weftctl. Lives as long as its pin. */
 struct {
@@ -25,7 +25,7 @@ struct {
 	__uint(max_entries, 1024);
 	__type(key, struct weft_ip4);
 	__type(value, struct weft_node);
-} weft_nodes SEC(".maps") __weak;
+} weft_nodes SEC(".maps");
 
 /* Writer: the CNI plugin (ADD, DEL, GC), weftd (collects what vanished). Readers: programs, weftctl. */
 struct {
@@ -34,7 +34,7 @@ struct {
 	__uint(max_entries, WEFT_MAX_ENDPOINTS);
 	__type(key, struct weft_ip4);
 	__type(value, struct weft_endpoint);
-} weft_endpoints SEC(".maps") __weak;
+} weft_endpoints SEC(".maps");
 
 /* Writer: weftd. Readers: every program. */
 struct {
@@ -42,7 +42,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct weft_state);
-} weft_state SEC(".maps") __weak;
+} weft_state SEC(".maps");
 
 /* Writers: the programs. Readers: weftctl. Survives restarts of weftd; zeroed by nobody. */
 struct {
@@ -50,7 +50,7 @@ struct {
 	__uint(max_entries, WEFT_HOOK_COUNT * WEFT_R_COUNT);
 	__type(key, __u32);
 	__type(value, struct weft_counter);
-} weft_counters SEC(".maps") __weak;
+} weft_counters SEC(".maps");
 
 /* Writers: the programs; weftd zeroes a slot that it gives to a new lease. Reader: weftctl. */
 struct {
@@ -58,12 +58,12 @@ struct {
 	__uint(max_entries, 1024);
 	__type(key, __u32);
 	__type(value, struct weft_lease_stats);
-} weft_lease_stats SEC(".maps") __weak;
+} weft_lease_stats SEC(".maps");
 
 /* Writers: the programs. Reader: whoever watches; unread events are lost, and that is counted by the ring itself. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 256 * 1024);
-} weft_events SEC(".maps") __weak;
+} weft_events SEC(".maps");
 
 #endif

@@ -39,6 +39,9 @@
 	X(58, CHECKED, STACK, "checked", "decapsulated by the kernel, sender checked, on to the host stack")           \
 	X(59, NO_METADATA, STACK, "no_metadata", "the driver has no room for XDP metadata, popped in tc instead")      \
 	X(60, TRUNCATED, STACK, "truncated", "headers do not fit the packet, the kernel judges it")                    \
+	X(61, NO_CONNTRACK, STACK, "no_conntrack", "this kernel's conntrack cannot be asked, so NAT is possible")      \
+	X(62, POP_REFUSED, STACK, "pop_refused", "the kernel refused to shrink the packet, it decapsulates itself")    \
+	X(63, POD_PREFERS_STACK, STACK, "pod_prefers_stack", "a qdisc on the pod's veth must see every packet")        \
                                                                                                                        \
 	X(120, BAD_VXLAN, DROP, "bad_vxlan", "VXLAN header with other flags or reserved bits than VNI-valid")          \
 	X(121, WRONG_VNI, DROP, "wrong_vni", "VXLAN network identifier is not ours")                                   \
@@ -48,7 +51,7 @@
 	X(125, BAD_IPV4, DROP, "bad_ipv4", "malformed IPv4 header or length")                                          \
 	X(126, BAD_ECN, DROP, "bad_ecn", "outer CE on a flow that is not ECN-capable (RFC 6040)")                      \
 	X(127, NO_ROUTE, DROP, "no_route", "in the pod network, held by no lease, nowhere to send it")                 \
-	X(128, POP_FAILED, DROP, "pop_failed", "the kernel could not shrink the packet")                               \
+	X(128, POP_FAILED, DROP, "pop_failed", "the packet was shrunk, but its headers could not be rewritten")        \
 	X(129, REDIRECT_FAILED, DROP, "redirect_failed", "the kernel refused the redirect")                            \
 	X(130, PUSH_FAILED, DROP, "push_failed", "the packet was grown, but its headers could not be written")         \
 	X(131, NO_TUNNEL_KEY, DROP, "no_tunnel_key", "a packet on the vxlan device without tunnel metadata")           \

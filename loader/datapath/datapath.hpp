@@ -51,6 +51,9 @@ public:
     /// The mode in force once attached: tc or xdp.
     [[nodiscard]] DatapathMode mode() const;
 
+    /// A loaded program, for BPF_PROG_RUN; -1 for one that this mode does not load.
+    [[nodiscard]] int program_fd(weft_hook hook) const;
+
     [[nodiscard]] maps::MapRef<weft_lease_key, weft_lease> leases() const;
     [[nodiscard]] maps::MapRef<weft_ip4, weft_node> nodes() const;
     [[nodiscard]] maps::MapRef<weft_ip4, weft_endpoint> endpoints() const;

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* tc ingress of the uplink: what comes from other nodes. Behind GRO, which joins tunnelled TCP segments as long as weft.1's
+ * socket on the port is there, and behind the XDP program when there is one. What this does not take goes on unchanged: the
+ * kernel's vxlan socket decapsulates it, and it appears on weft.1. */
+#include "lib/conntrack.h"
+#include "lib/deliver.h"
+#include "lib/receive.h"
+
+/* Already judged, popped and rewritten by the XDP program. */
+static __always_inline const struct popped_mark *popped_mark_of(const struct __sk_buff *skb)
+{
+	const struct popped_mark *mark = (void *)(long)skb->data_meta;
+
+	if ((void *)(mark + 1) > (void *)(long)skb->data || mark->magic != POPPED_MAGIC)
+		return NULL;
+	return mark;
+}
+
+static __always_inline enum weft_reason pop_and_deliver(struct __sk_buff *skb, const struct received *r)
+{
+	const __u32 outer_bytes = skb->len;
+	struct ethhdr *eth;
+	struct iphdr *ip;
+	struct cursor c;
+
+	if (bpf_skb_adjust_room(skb, -WEFT_VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, POP_FLAGS))
+		return WEFT_R_POP_REFUSED;
+	/* One verified checksum was the outer UDP one, be it zero: what is left counts for the inner packet. Without this a
+	 * NIC that looked at the outer one only would vouch for an inner one nobody summed up. */
+	bpf_csum_level(skb, BPF_CSUM_LEVEL_DEC);
+	/* The hash was the outer header's; the pod's receive steering wants its own flow's. */
+	bpf_set_hash_invalid(skb);
+
+	c = skb_cursor(skb);
+	eth = take(&c, sizeof(*eth));
+	ip = take(&c, sizeof(*ip));
+	if (!eth || !ip)
+		return WEFT_R_POP_FAILED;
+	rewrite_received(eth, ip, r);
+	count_received(r->stats_index, wire_packets(skb), outer_bytes);
+	return hand_to_pod(skb, r->pod->ifindex, WEFT_R_DECAP_TO_POD);
+}
+
+static __always_inline enum weft_reason from_wire(struct __sk_buff *skb)
+{
+	const struct popped_mark *mark;
+	struct received r = {};
+	enum weft_reason reason;
+	struct cursor c;
+
+	mark = popped_mark_of(skb);
+	if (mark) {
+		const __u32 ifindex = mark->ifindex;
+
+		bpf_csum_level(skb, BPF_CSUM_LEVEL_DEC);
+		return hand_to_pod(skb, ifindex, WEFT_R_DECAP_TO_POD);
+	}
+	if (skb->protocol != bpf_htons(ETH_P_IP))
+		return WEFT_R_NOT_IPV4;
+	ensure_linear(skb, RECEIVE_HEADERS);
+	c = skb_cursor(skb);
+	reason = judge_received(&c, skb->len, &r);
+	if (reason)
+		return reason;
+	reason = skb_ask_conntrack(skb, &r.inner);
+	if (reason)
+		return reason;
+	return pop_and_deliver(skb, &r);
+}
+
+SEC("tc")
+int weft_from_wire(struct __sk_buff *skb)
+{
+	return finish_tc(skb, WEFT_HOOK_FROM_WIRE, from_wire(skb));
+}

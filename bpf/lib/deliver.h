@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef WEFT_LIB_DELIVER_H
+#define WEFT_LIB_DELIVER_H
+
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+
+#include "lib/config.h"
+
+static __always_inline void eth_to_pod(struct ethhdr *eth, const struct weft_endpoint *pod)
+{
+	__builtin_memcpy(eth->h_dest, &pod->pod_mac, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, &pod->host_mac, ETH_ALEN);
+}
+
+/* Hands the packet into the pod's namespace without another trip through the softirq (kernel 5.10). */
+static __always_inline enum weft_reason hand_to_pod(struct __sk_buff *skb, __u32 ifindex, enum weft_reason delivered)
+{
+	skb->mark = 0; /* survives the change of namespace otherwise */
+	if (bpf_redirect_peer(ifindex, 0) != TC_ACT_REDIRECT)
+		return WEFT_R_REDIRECT_FAILED;
+	return delivered;
+}
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef WEFT_LIB_VERDICT_H
+#define WEFT_LIB_VERDICT_H
+
+/* The one door: every packet leaves a program through finish_tc() or finish_xdp(), which count the reason and turn its class
+ * into the hook's code. A verdict is named nowhere else (tests/lint). */
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "lib/config.h"
+
+/* Packets as they are on the wire: a GSO packet stands for its segments. */
+static __always_inline __u32 wire_packets(const struct __sk_buff *skb)
+{
+	return skb->gso_segs ?: 1;
+}
+
+static __always_inline void count(enum weft_hook hook, enum weft_reason reason, __u32 packets, __u32 bytes)
+{
+	__u32 index = hook * WEFT_R_COUNT + reason;
+	struct weft_counter *counter = bpf_map_lookup_elem(&weft_counters, &index);
+
+	if (!counter)
+		return;
+	counter->packets += packets;
+	counter->bytes += bytes;
+}
+
+/* A sampled drop, with the head of the packet. A full ring loses it: the counter above is the truth. */
+static __always_inline struct weft_event *event_start(enum weft_hook hook, enum weft_reason reason, __u32 ifindex,
+						      __u32 length)
+{
+	struct weft_event *event;
+
+	if (bpf_get_prandom_u32() & cfg.event_sample_mask)
+		return NULL;
+	event = bpf_ringbuf_reserve(&weft_events, sizeof(*event), 0);
+	if (!event)
+		return NULL;
+	event->time_ns = bpf_ktime_get_ns();
+	event->ifindex = ifindex;
+	event->length = length;
+	event->hook = hook;
+	event->reason = reason;
+	event->reserved = 0;
+	__builtin_memset(event->packet, 0, sizeof(event->packet));
+	return event;
+}
+
+/* The first bytes of the packet as far as they are linear, in steps that need no bounded-length helper. */
+static __always_inline void event_submit(struct weft_event *event, const void *data, const void *data_end)
+{
+	enum { SHORT_SNAP = 48 };
+
+	event->snapped = 0;
+	if (data + WEFT_EVENT_SNAP <= data_end) {
+		__builtin_memcpy(event->packet, data, WEFT_EVENT_SNAP);
+		event->snapped = WEFT_EVENT_SNAP;
+	} else if (data + SHORT_SNAP <= data_end) {
+		__builtin_memcpy(event->packet, data, SHORT_SNAP);
+		event->snapped = SHORT_SNAP;
+	}
+	bpf_ringbuf_submit(event, 0);
+}
+
+static __always_inline int finish_tc(struct __sk_buff *skb, enum weft_hook hook, enum weft_reason reason)
+{
+	struct weft_event *event;
+
+	count(hook, reason, wire_packets(skb), skb->len);
+	if (reason < WEFT_R_FIRST_STACK)
+		return TC_ACT_REDIRECT;
+	/* Not TC_ACT_OK: other programs on the same hook still get their turn. */
+	if (reason < WEFT_R_FIRST_DROP)
+		return TC_ACT_UNSPEC;
+	event = event_start(hook, reason, skb->ifindex, skb->len);
+	if (event)
+		event_submit(event, (void *)(long)skb->data, (void *)(long)skb->data_end);
+	return TC_ACT_SHOT;
+}
+
+static __always_inline int finish_xdp(struct xdp_md *ctx, enum weft_hook hook, enum weft_reason reason)
+{
+	const __u32 length = bpf_xdp_get_buff_len(ctx);
+	struct weft_event *event;
+
+	count(hook, reason, 1, length);
+	if (reason < WEFT_R_FIRST_DROP)
+		return XDP_PASS;
+	event = event_start(hook, reason, ctx->ingress_ifindex, length);
+	if (event)
+		event_submit(event, (void *)(long)ctx->data, (void *)(long)ctx->data_end);
+	return XDP_DROP;
+}
+
+#endif

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* XDP on the uplink, an object of its own because libxdp loads it (as a component behind its dispatcher where the kernel can):
+ * pops the outer header before the kernel makes an skb, so that GRO joins the inner segments. Delivery is
+ * the tc program's, told by XDP metadata. What this does not take goes on whole. */
+#include "lib/conntrack.h"
+#include "lib/receive.h"
+
+static __always_inline enum weft_reason leave_mark(struct xdp_md *ctx, __u32 ifindex)
+{
+	struct popped_mark *mark;
+
+	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*mark)))
+		return WEFT_R_NO_METADATA;
+	mark = (void *)(long)ctx->data_meta;
+	if ((void *)(mark + 1) > (void *)(long)ctx->data)
+		return WEFT_R_NO_METADATA;
+	mark->magic = POPPED_MAGIC;
+	mark->ifindex = ifindex;
+	return WEFT_R_NONE;
+}
+
+static __always_inline enum weft_reason xdp_wire(struct xdp_md *ctx)
+{
+	struct cursor c = xdp_cursor(ctx);
+	const __u32 frame_len = bpf_xdp_get_buff_len(ctx);
+	struct received r = {};
+	enum weft_reason reason;
+	struct ethhdr *eth;
+	struct iphdr *ip;
+
+	reason = judge_received(&c, frame_len, &r);
+	if (reason)
+		return reason;
+	reason = xdp_ask_conntrack(ctx, &r.inner);
+	if (reason)
+		return reason;
+	reason = leave_mark(ctx, r.pod->ifindex);
+	if (reason)
+		return reason;
+	if (bpf_xdp_adjust_head(ctx, WEFT_VXLAN_OVERHEAD))
+		return WEFT_R_POP_FAILED;
+	c = xdp_cursor(ctx);
+	eth = take(&c, sizeof(*eth));
+	ip = take(&c, sizeof(*ip));
+	if (!eth || !ip)
+		return WEFT_R_POP_FAILED;
+	rewrite_received(eth, ip, &r);
+	count_received(r.stats_index, 1, frame_len);
+	return WEFT_R_XDP_POPPED;
+}
+
+/* .frags (5.18): jumbo frames come in several buffers; the headers are in the first. */
+SEC("xdp.frags")
+int weft_xdp_wire(struct xdp_md *ctx)
+{
+	return finish_xdp(ctx, WEFT_HOOK_XDP_WIRE, xdp_wire(ctx));
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datapath/datapath.hpp"
+
+#include <fmt/format.h>
+#include <net/if.h>
+#include <spdlog/spdlog.h>
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "datapath/features.hpp"
+#include "datapath/libbpf_log.hpp"
+#include "datapath/pins.hpp"
+#include "datapath/skeletons.hpp"
+#include "datapath/tc_attach.hpp"
+#include "datapath/xdp_attach.hpp"
+
+namespace weft {
+namespace {
+
+constexpr std::string_view kXdpProgram = "weft_xdp_wire";
+constexpr std::string_view kPodVethPrefix = "weft";
+
+/// The name of an interface of this namespace, empty when there is none.
+std::string interface_name(int ifindex) {
+    std::array<char, IF_NAMESIZE> name{};
+    return if_indextoname(static_cast<unsigned>(ifindex), name.data()) ? name.data() : "";
+}
+
+/// tc wins on every driver measured so far: docs/adr/0001-where-to-pop.md.
+DatapathMode resolve(DatapathMode wanted) { return wanted == DatapathMode::automatic ? DatapathMode::tc : wanted; }
+
+} // namespace
+
+struct Datapath::Impl {
+    DatapathConfig config;
+    datapath::Features features;
+    datapath::SkelPtr<weft_bpf> tc;
+    datapath::SkelPtr<xdp_wire_bpf> xdp; ///< kept while attached by this process
+    DatapathMode mode;
+
+    struct Attachment {
+        int program_fd;
+        int ifindex;
+        datapath::TcHook hook;
+        std::string_view program;
+    };
+
+    [[nodiscard]] Result<std::vector<Attachment>> wanted_attachments() const;
+    [[nodiscard]] Status attach_one(const Attachment &wanted, std::vector<std::string> &done) const;
+    [[nodiscard]] Status attach_xdp(std::vector<std::string> &done);
+    [[nodiscard]] maps::MapRef<weft_ip4, weft_endpoint> endpoints() const {
+        return {bpf_map__fd(tc->maps.weft_endpoints), WEFT_PIN_ENDPOINTS};
+    }
+};
+
+Result<std::vector<Datapath::Impl::Attachment>> Datapath::Impl::wanted_attachments() const {
+    using enum datapath::TcHook;
+    const auto &programs = tc->progs;
+    std::vector<Attachment> all{
+        {bpf_program__fd(programs.weft_from_host), config.vtep_ifindex, egress, "from_host"},
+        {bpf_program__fd(programs.weft_from_tunnel), config.vtep_ifindex, ingress, "from_tunnel"},
+        {bpf_program__fd(programs.weft_from_wire), config.uplink_ifindex, ingress, "from_wire"},
+    };
+    auto pods = endpoints().entries();
+    if (!pods) return fail_as_is(std::move(pods));
+    for (const auto &[addr, pod] : *pods) {
+        const int ifindex = static_cast<int>(pod.ifindex);
+        // An entry may outlive its veth; the index may even be another device's by now.
+        if (interface_name(ifindex).starts_with(kPodVethPrefix) && ifindex != config.vtep_ifindex)
+            all.push_back({bpf_program__fd(programs.weft_from_pod), ifindex, ingress, "from_pod"});
+    }
+    return all;
+}
+
+Status Datapath::Impl::attach_one(const Attachment &wanted, std::vector<std::string> &done) const {
+    auto changed = datapath::attach_tc(wanted.program_fd, wanted.ifindex, wanted.hook);
+    if (!changed) return fail_in(std::move(changed), wanted.program);
+    if (*changed) done.push_back(fmt::format("{} on {}", wanted.program, interface_name(wanted.ifindex)));
+    return {};
+}
+
+Status Datapath::Impl::attach_xdp(std::vector<std::string> &done) {
+    if (mode == DatapathMode::tc) {
+        auto detached = datapath::detach_xdp(kXdpProgram, config.uplink_ifindex);
+        if (!detached) return fail_as_is(std::move(detached));
+        if (*detached) done.push_back("xdp_wire taken off " + interface_name(config.uplink_ifindex));
+        return {};
+    }
+    if (xdp && datapath::xdp_is_attached(kXdpProgram, config.uplink_ifindex)) return {};
+    auto opened = datapath::open_xdp(config, features, *tc);
+    if (!opened) return fail_as_is(std::move(opened));
+    auto attached = datapath::attach_xdp(*(*opened)->obj, kXdpProgram, config.uplink_ifindex);
+    if (!attached) return attached;
+    xdp = std::move(*opened);
+    done.push_back("xdp_wire on " + interface_name(config.uplink_ifindex));
+    return {};
+}
+
+Datapath::Datapath(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Datapath::Datapath(Datapath &&) noexcept = default;
+Datapath &Datapath::operator=(Datapath &&) noexcept = default;
+Datapath::~Datapath() = default;
+
+Result<Datapath> Datapath::load(const DatapathConfig &config) {
+    datapath::route_libbpf_log();
+    if (auto made = datapath::make_bpf_dir(config.bpf_dir); !made) return fail_as_is(std::move(made));
+    const auto features = datapath::probe_features();
+    auto tc = datapath::load_tc(config, features);
+    if (!tc) return fail_as_is(std::move(tc));
+    return Datapath(std::make_unique<Impl>(Impl{config, features, std::move(*tc), nullptr, resolve(config.mode)}));
+}
+
+Result<std::vector<std::string>> Datapath::attach() {
+    std::vector<std::string> done;
+    // The pin first: a pod that comes now gets the program of this load, and so no pod is missed between the two.
+    const int from_pod = bpf_program__fd(impl_->tc->progs.weft_from_pod);
+    if (auto pinned = datapath::replace_program_pin(from_pod, impl_->config.bpf_dir, WEFT_PIN_FROM_POD); !pinned)
+        return fail_as_is(std::move(pinned));
+    auto wanted = impl_->wanted_attachments();
+    if (!wanted) return fail_as_is(std::move(wanted));
+    for (const auto &one : *wanted) {
+        auto attached = impl_->attach_one(one, done);
+        const bool pod_vanished = !attached && attached.error().code() == ENODEV && one.program == "from_pod";
+        if (!attached && !pod_vanished) return fail_as_is(std::move(attached));
+    }
+    if (auto attached = impl_->attach_xdp(done); !attached) {
+        if (impl_->config.mode == DatapathMode::xdp) return fail_as_is(std::move(attached));
+        spdlog::warn("datapath: {}; packets are decapsulated in tc", attached.error().sentence());
+        impl_->mode = DatapathMode::tc;
+    }
+    return done;
+}
+
+DatapathMode Datapath::mode() const { return impl_->mode; }
+
+int Datapath::program_fd(weft_hook hook) const {
+    const auto &programs = impl_->tc->progs;
+    switch (hook) {
+    case WEFT_HOOK_FROM_POD: return bpf_program__fd(programs.weft_from_pod);
+    case WEFT_HOOK_FROM_HOST: return bpf_program__fd(programs.weft_from_host);
+    case WEFT_HOOK_FROM_WIRE: return bpf_program__fd(programs.weft_from_wire);
+    case WEFT_HOOK_FROM_TUNNEL: return bpf_program__fd(programs.weft_from_tunnel);
+    case WEFT_HOOK_XDP_WIRE: return impl_->xdp ? bpf_program__fd(impl_->xdp->progs.weft_xdp_wire) : -1;
+    default: return -1;
+    }
+}
+
+maps::MapRef<weft_lease_key, weft_lease> Datapath::leases() const {
+    return {bpf_map__fd(impl_->tc->maps.weft_leases), WEFT_PIN_LEASES};
+}
+maps::MapRef<weft_ip4, weft_node> Datapath::nodes() const { return {bpf_map__fd(impl_->tc->maps.weft_nodes), WEFT_PIN_NODES}; }
+maps::MapRef<weft_ip4, weft_endpoint> Datapath::endpoints() const { return impl_->endpoints(); }
+maps::MapRef<__u32, weft_state> Datapath::state() const { return {bpf_map__fd(impl_->tc->maps.weft_state), WEFT_PIN_STATE}; }
+
+Status Datapath::clear_lease_stats(__u32 stats_index) const {
+    const int cpus = libbpf_num_possible_cpus();
+    if (cpus < 0) return fail_errno(-cpus, "count CPUs");
+    const std::vector<weft_lease_stats> zero(static_cast<std::size_t>(cpus));
+    const int fd = bpf_map__fd(impl_->tc->maps.weft_lease_stats);
+    const int err = bpf_map_update_elem(fd, &stats_index, zero.data(), BPF_ANY);
+    return err == 0 ? Status() : fail_errno(-err, WEFT_PIN_LEASE_STATS);
+}
+
+} // namespace weft

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datapath/skeletons.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "datapath/pins.hpp"
+
+namespace weft::datapath {
+namespace {
+
+/// One drop in this many makes an event: enough to see what kind of packet it is, too few to slow a flood down.
+constexpr std::uint32_t kEventSampling = 64;
+static_assert((kEventSampling & (kEventSampling - 1)) == 0, "the programs mask a random number with it");
+
+struct MapPin {
+    bpf_map *map;
+    std::string_view pin;
+};
+
+Status set_max_entries(std::initializer_list<bpf_map *> maps, std::uint32_t max_entries) {
+    for (bpf_map *map : maps)
+        if (const int err = bpf_map__set_max_entries(map, max_entries); err != 0)
+            return fail_errno(-err, std::string(bpf_map__name(map)) + ": resize");
+    return {};
+}
+
+} // namespace
+
+weft_cfg make_cfg(const DatapathConfig &config, const Features &features) {
+    weft_cfg cfg{};
+    cfg.network = abi::ip4(config.network.network());
+    cfg.network_mask = abi::ip4(config.network.netmask());
+    cfg.subnet = abi::ip4(config.subnet.network());
+    cfg.subnet_mask = abi::ip4(config.subnet.netmask());
+    cfg.node = abi::ip4(config.node);
+    cfg.vtep_mac = abi::mac(config.vtep_mac);
+    cfg.port = config.port;
+    cfg.vni = config.vni;
+    cfg.event_sample_mask = kEventSampling - 1;
+    cfg.ask_conntrack = features.conntrack_lookup;
+    return cfg;
+}
+
+Result<SkelPtr<weft_bpf>> load_tc(const DatapathConfig &config, const Features &features) {
+    SkelPtr<weft_bpf> skel(weft_bpf::open());
+    if (!skel) return fail_errno(errno, "open tc programs");
+    skel->rodata->cfg = make_cfg(config, features);
+
+    const auto &maps = skel->maps;
+    const auto sized = set_max_entries({maps.weft_leases, maps.weft_nodes, maps.weft_lease_stats}, std::max(config.max_leases, 1U));
+    if (!sized) return std::unexpected(sized.error());
+    for (const auto &[map, pin] : {MapPin{maps.weft_leases, WEFT_PIN_LEASES}, MapPin{maps.weft_nodes, WEFT_PIN_NODES},
+                                   MapPin{maps.weft_endpoints, WEFT_PIN_ENDPOINTS}, MapPin{maps.weft_state, WEFT_PIN_STATE},
+                                   MapPin{maps.weft_counters, WEFT_PIN_COUNTERS},
+                                   MapPin{maps.weft_lease_stats, WEFT_PIN_LEASE_STATS},
+                                   MapPin{maps.weft_events, WEFT_PIN_EVENTS}})
+        if (auto set = set_pin(*map, config.bpf_dir, pin); !set) return fail_as_is(std::move(set));
+
+    if (const int err = weft_bpf::load(skel.get()); err != 0) return fail_errno(-err, "load tc programs");
+    return skel;
+}
+
+Result<SkelPtr<xdp_wire_bpf>> open_xdp(const DatapathConfig &config, const Features &features, const weft_bpf &tc) {
+    SkelPtr<xdp_wire_bpf> skel(xdp_wire_bpf::open());
+    if (!skel) return fail_errno(errno, "open XDP program");
+    skel->rodata->cfg = make_cfg(config, features);
+
+    bpf_map *ours = nullptr;
+    bpf_object__for_each_map(ours, skel->obj) {
+        const bpf_map *shared = bpf_object__find_map_by_name(tc.obj, bpf_map__name(ours));
+        if (!shared || bpf_map__is_internal(ours)) continue; // read-only data is each object's own
+        if (const int err = bpf_map__reuse_fd(ours, bpf_map__fd(shared)); err != 0)
+            return fail_errno(-err, std::string(bpf_map__name(ours)) + ": share with XDP");
+    }
+    return skel;
+}
+
+} // namespace weft::datapath
