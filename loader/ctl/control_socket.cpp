@@ -34,9 +34,7 @@ constexpr auto kLockName = "weftd.lock";
 constexpr std::size_t kMaxAnswer = 64 * 1024 * 1024;
 
 /// One line. Names that came from outside may be no UTF-8: they must not make an answer impossible.
-std::string to_line(const Json &message) {
-    return message.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
-}
+std::string to_line(const Json &message) { return message.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n'; }
 
 Json error_answer(std::string_view sentence) { return Json{{"error", sentence}}; }
 
@@ -59,11 +57,12 @@ Status claim_directory(const std::filesystem::path &run_dir) {
 
     UniqueFd dir(::open(run_dir.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!dir) return fail_errno(errno, run_dir.string());
-    struct stat st {};
+    struct stat st{};
     if (::fstat(dir.get(), &st) != 0) return fail_errno(errno, run_dir.string());
     if (st.st_uid != ::geteuid())
-        return fail(fmt::format("{}: belongs to user {}, not to weftd's user {}", run_dir.string(), st.st_uid, ::geteuid()),
-                    EPERM);
+        return fail(
+            fmt::format("{}: belongs to user {}, not to weftd's user {}", run_dir.string(), st.st_uid, ::geteuid()),
+            EPERM);
     if ((st.st_mode & 07777) != 0700 && ::fchmod(dir.get(), 0700) != 0) return fail_errno(errno, run_dir.string());
     return {};
 }
@@ -100,12 +99,13 @@ public:
 private:
     void read() {
         arm();
-        asio::async_read_until(socket_, asio::dynamic_buffer(in_, ControlServer::kMaxRequest), '\n',
-                               [self = shared_from_this()](asio::error_code err, std::size_t size) { self->on_read(err, size); });
+        asio::async_read_until(
+            socket_, asio::dynamic_buffer(in_, ControlServer::kMaxRequest), '\n',
+            [self = shared_from_this()](asio::error_code err, std::size_t size) { self->on_read(err, size); });
     }
 
     void on_read(asio::error_code err, std::size_t size) {
-        if (!done_) return; // hung up meanwhile
+        if (!done_) return;                // hung up meanwhile
         if (err == asio::error::not_found) // the buffer is full, and no end of line in it
             return write(error_answer(fmt::format("a request has at most {} bytes", ControlServer::kMaxRequest)), true);
         if (err) return hang_up();
@@ -127,11 +127,12 @@ private:
     void write(const Json &message, bool last) {
         out_ = to_line(message);
         arm();
-        asio::async_write(socket_, asio::buffer(out_), [self = shared_from_this(), last](asio::error_code err, std::size_t) {
-            if (!self->done_) return;
-            if (err || last) return self->hang_up();
-            self->read();
-        });
+        asio::async_write(socket_, asio::buffer(out_),
+                          [self = shared_from_this(), last](asio::error_code err, std::size_t) {
+                              if (!self->done_) return;
+                              if (err || last) return self->hang_up();
+                              self->read();
+                          });
     }
 
     void arm() {
@@ -155,8 +156,8 @@ private:
 class ControlServer::Impl : public std::enable_shared_from_this<Impl> {
 public:
     Impl(asio::io_context &io, UniqueFd lock, std::string path, Handler handler, std::chrono::milliseconds patience)
-        : lock_(std::move(lock)), path_(std::move(path)), handler_(std::move(handler)), patience_(patience), acceptor_(io),
-          pause_(io) {}
+        : lock_(std::move(lock)), path_(std::move(path)), handler_(std::move(handler)), patience_(patience),
+          acceptor_(io), pause_(io) {}
 
     Status open() {
         ::unlink(path_.c_str()); // we hold the lock, so whoever made it is dead
@@ -164,7 +165,8 @@ public:
         acceptor_.open(Protocol(), err);
         if (!err) acceptor_.bind(Protocol::endpoint(path_), err);
         // Between bind and chmod the directory's 0700 keeps others out.
-        if (!err && ::chmod(path_.c_str(), 0600) != 0) err = asio::error_code(errno, asio::error::get_system_category());
+        if (!err && ::chmod(path_.c_str(), 0600) != 0)
+            err = asio::error_code(errno, asio::error::get_system_category());
         if (!err) acceptor_.listen(Protocol::socket::max_listen_connections, err);
         if (err) return fail_errno(err.value(), path_);
         accept();
@@ -200,7 +202,9 @@ private:
 
     void serve(Protocol::socket socket) {
         if (sessions_.size() >= kMaxClients) return; // closes it
-        auto done = [this](Session *over) { std::erase_if(sessions_, [over](const auto &s) { return s.get() == over; }); };
+        auto done = [this](Session *over) {
+            std::erase_if(sessions_, [over](const auto &s) { return s.get() == over; });
+        };
         sessions_.push_back(std::make_shared<Session>(std::move(socket), handler_, patience_, std::move(done)));
         sessions_.back()->start();
     }

@@ -25,7 +25,8 @@ weft_class class_of(unsigned reason) {
 }
 
 const abi::HookInfo *find_hook(std::size_t number) {
-    const auto *found = std::ranges::find(abi::kHooks, number, [](const abi::HookInfo &info) { return std::size_t(info.hook); });
+    const auto *found =
+        std::ranges::find(abi::kHooks, number, [](const abi::HookInfo &info) { return std::size_t(info.hook); });
     return found == std::end(abi::kHooks) ? nullptr : found;
 }
 
@@ -45,9 +46,12 @@ CounterRow make_row(std::size_t element, const weft_counter &count) {
     row.hook = hook_info ? std::string(hook_info->label) : fmt::format("hook_{}", hook);
     row.verdict = abi::class_label(class_of(static_cast<unsigned>(reason)));
     row.reason = reason_info ? std::string(reason_info->label) : fmt::format("reason_{}", reason);
-    if (reason_info) row.text = reason_info->text;
-    else if (reason == WEFT_R_NONE) row.text = "no reason was given: a bug in the program";
-    else row.text = "not known to this version of weftctl";
+    if (reason_info)
+        row.text = reason_info->text;
+    else if (reason == WEFT_R_NONE)
+        row.text = "no reason was given: a bug in the program";
+    else
+        row.text = "not known to this version of weftctl";
     row.count = count;
     return row;
 }
@@ -117,8 +121,8 @@ std::string counters_table(const std::vector<CounterRow> &rows, CounterUnit unit
                  {rates ? "BYTES/S" : "BYTES", Align::right},
                  {"MEANING"}});
     for (const auto &row : rows)
-        table.add({row.hook, row.verdict, row.reason, std::to_string(row.count.packets), std::to_string(row.count.bytes),
-                   row.text});
+        table.add({row.hook, row.verdict, row.reason, std::to_string(row.count.packets),
+                   std::to_string(row.count.bytes), row.text});
     return table.text();
 }
 

@@ -32,18 +32,12 @@ std::vector<EndpointRow> endpoint_rows(const std::vector<EndpointEntry> &entries
 
 std::string endpoints_table(const std::vector<EndpointRow> &rows) {
     if (rows.empty()) return "no pods on this node\n";
-    Table table({{"ADDRESS"},
-                 {"DEV"},
-                 {"POD-MAC"},
-                 {"HOST-MAC"},
-                 {"PATH"},
-                 {"NETWORK"},
-                 {"CONTAINER"},
-                 {"POD-IFNAME"}});
+    Table table(
+        {{"ADDRESS"}, {"DEV"}, {"POD-MAC"}, {"HOST-MAC"}, {"PATH"}, {"NETWORK"}, {"CONTAINER"}, {"POD-IFNAME"}});
     for (const auto &row : rows)
         table.add({row.address.to_string(), fmt::format("{}:{}", row.ifindex, row.ifname.empty() ? "?" : row.ifname),
-                   row.pod_mac.to_string(), row.host_mac.to_string(), row.via_stack ? "stack" : "direct", row.pod.network,
-                   row.pod.container_id, row.pod.ifname});
+                   row.pod_mac.to_string(), row.host_mac.to_string(), row.via_stack ? "stack" : "direct",
+                   row.pod.network, row.pod.container_id, row.pod.ifname});
     return table.text();
 }
 

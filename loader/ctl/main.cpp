@@ -61,7 +61,8 @@ int fail_with(Exit code, std::string_view sentence) {
 /// CLI11 answers an unknown command with "A subcommand is required".
 std::string explain(const CLI::App &app, const CLI::ParseError &error) {
     const auto rest = app.remaining();
-    if (app.get_subcommands().empty() && !rest.empty()) return fmt::format("\"{}\" is no command or option", rest.front());
+    if (app.get_subcommands().empty() && !rest.empty())
+        return fmt::format("\"{}\" is no command or option", rest.front());
     return error.what();
 }
 

@@ -33,8 +33,8 @@ Error explain_pin_error(Error error, const std::filesystem::path &bpf_dir) {
     default: return error;
     }
     if (const auto other = pin_of_other_version(bpf_dir); !other.empty())
-        return {EPROTO, fmt::format("{} holds {}: set up by another version of weft than this weftctl {}", bpf_dir.string(),
-                                    other, WEFT_VERSION)};
+        return {EPROTO, fmt::format("{} holds {}: set up by another version of weft than this weftctl {}",
+                                    bpf_dir.string(), other, WEFT_VERSION)};
     return {ENOENT, fmt::format("weftd has not set up this node: no weft maps in {}", bpf_dir.string())};
 }
 

@@ -17,8 +17,7 @@ namespace weft::ctl {
 [[nodiscard]] Error not_permitted();
 
 /// Opens one of weft's maps; errors are explained.
-template <class Map>
-[[nodiscard]] Result<Map> open_map(const std::filesystem::path &bpf_dir, std::string_view pin) {
+template <class Map> [[nodiscard]] Result<Map> open_map(const std::filesystem::path &bpf_dir, std::string_view pin) {
     auto map = Map::open(bpf_dir, pin);
     if (!map) return std::unexpected(explain_pin_error(std::move(map).error(), bpf_dir));
     return map;

@@ -16,7 +16,9 @@ namespace {
 
 using Line = std::pair<std::string, std::string>;
 
-std::string count_text(const weft_counter &count) { return fmt::format("{} packets, {} bytes", count.packets, count.bytes); }
+std::string count_text(const weft_counter &count) {
+    return fmt::format("{} packets, {} bytes", count.packets, count.bytes);
+}
 
 std::string value_text(const nlohmann::json &value) {
     if (value.is_string()) return value.get<std::string>();
@@ -26,8 +28,10 @@ std::string value_text(const nlohmann::json &value) {
 /// The daemon's object as lines, whatever it has: a newer weftd's fields are shown by an older weftctl.
 void flatten(const nlohmann::json &object, const std::string &prefix, std::vector<Line> &lines) {
     for (const auto &[name, value] : object.items()) {
-        if (value.is_object() && !value.empty()) flatten(value, prefix + name + ".", lines);
-        else lines.emplace_back(prefix + name, value_text(value));
+        if (value.is_object() && !value.empty())
+            flatten(value, prefix + name + ".", lines);
+        else
+            lines.emplace_back(prefix + name, value_text(value));
     }
 }
 
@@ -116,14 +120,10 @@ nlohmann::ordered_json status_json(const NodeStatus &status) {
         return nlohmann::ordered_json{{"packets", count.packets}, {"bytes", count.bytes}};
     };
     const auto &path = *status.datapath;
-    document["datapath"] = {{"bpf_dir", status.bpf_dir.string()},
-                            {"leases", path.leases},
-                            {"prefix_lengths", path.prefix_lens},
-                            {"senders", path.nodes},
-                            {"endpoints", path.endpoints},
-                            {"forward", counted(path.totals.forward)},
-                            {"stack", counted(path.totals.stack)},
-                            {"drop", counted(path.totals.drop)}};
+    document["datapath"] = {{"bpf_dir", status.bpf_dir.string()},  {"leases", path.leases},
+                            {"prefix_lengths", path.prefix_lens},  {"senders", path.nodes},
+                            {"endpoints", path.endpoints},         {"forward", counted(path.totals.forward)},
+                            {"stack", counted(path.totals.stack)}, {"drop", counted(path.totals.drop)}};
     return document;
 }
 
@@ -136,7 +136,8 @@ Result<std::string> run_status(const Context &context) {
     auto datapath = read_datapath(context.bpf_dir);
     if (datapath) status.datapath = std::move(*datapath);
     // A daemon that waits for its configuration has set up nothing yet, and its status tells why.
-    else if (!status.daemon || datapath.error().code() != ENOENT) return fail_as_is(std::move(datapath));
+    else if (!status.daemon || datapath.error().code() != ENOENT)
+        return fail_as_is(std::move(datapath));
     return context.json ? json_text(status_json(status)) : status_text(status);
 }
 

@@ -26,7 +26,7 @@ struct DatapathSummary {
 
 struct NodeStatus {
     std::filesystem::path bpf_dir;
-    std::optional<nlohmann::json> daemon; ///< weftd's own answer; none: it does not run
+    std::optional<nlohmann::json> daemon;    ///< weftd's own answer; none: it does not run
     std::optional<DatapathSummary> datapath; ///< none: nothing is pinned
 };
 

@@ -30,7 +30,7 @@ constexpr std::chrono::seconds kLong{30};        // elsewhere: never reached
 Json echo(const Json &request) { return {{"echo", request}}; }
 
 mode_t mode_of(const std::filesystem::path &path) {
-    struct stat st {};
+    struct stat st{};
     return ::stat(path.c_str(), &st) == 0 ? st.st_mode & 07777 : 0;
 }
 

@@ -42,7 +42,8 @@ TEST(CtlCounters, ANumberOfANewerProgramIsShownNotHidden) {
     auto counters = no_counts();
     at(counters, 7, 199) = {1, 1};
     at(counters, WEFT_HOOK_FROM_POD, WEFT_R_NONE) = {2, 2};
-    EXPECT_THAT(reasons(counter_rows(counters, false)), ElementsAre("from_pod/none/reason_0", "hook_7/drop/reason_199"));
+    EXPECT_THAT(reasons(counter_rows(counters, false)),
+                ElementsAre("from_pod/none/reason_0", "hook_7/drop/reason_199"));
 }
 
 TEST(CtlCounters, CountsAreTheSumOfAllCpus) {

@@ -27,10 +27,11 @@ TEST(CtlEndpoints, AreSortedAsNumbersNotAsText) {
 TEST(CtlEndpoints, TableTellsWhosePodItIs) {
     const Links links{{7, {"weft0123456789a", "weft:cbr0:4f2d:eth0"}}, {8, {"weftba987654321", ""}}};
     const auto rows = endpoint_rows({entry("10.244.1.2", 7), entry("10.244.1.10", 8, WEFT_EP_STACK)}, links);
-    EXPECT_EQ(endpoints_table(rows),
-              "ADDRESS      DEV                POD-MAC            HOST-MAC           PATH    NETWORK  CONTAINER  POD-IFNAME\n"
-              "10.244.1.2   7:weft0123456789a  0a:58:0a:f4:01:02  0a:58:0a:f4:01:01  direct  cbr0     4f2d       eth0\n"
-              "10.244.1.10  8:weftba987654321  0a:58:0a:f4:01:02  0a:58:0a:f4:01:01  stack   -        -          -\n");
+    EXPECT_EQ(
+        endpoints_table(rows),
+        "ADDRESS      DEV                POD-MAC            HOST-MAC           PATH    NETWORK  CONTAINER  POD-IFNAME\n"
+        "10.244.1.2   7:weft0123456789a  0a:58:0a:f4:01:02  0a:58:0a:f4:01:01  direct  cbr0     4f2d       eth0\n"
+        "10.244.1.10  8:weftba987654321  0a:58:0a:f4:01:02  0a:58:0a:f4:01:01  stack   -        -          -\n");
 }
 
 TEST(CtlEndpoints, JsonKeepsItsFieldNames) {

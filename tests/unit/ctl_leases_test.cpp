@@ -39,9 +39,9 @@ TEST(CtlLeases, TheWiderPrefixComesFirst) {
 }
 
 TEST(CtlLeases, AnEntryMetTwiceInTheWalkIsShownOnce) {
-    const auto rows = lease_rows({entry("10.244.1.0/24", "192.0.2.2"), entry("10.244.2.0/24", "192.0.2.3"),
-                                  entry("10.244.1.0/24", "192.0.2.2")},
-                                 {});
+    const auto rows = lease_rows(
+        {entry("10.244.1.0/24", "192.0.2.2"), entry("10.244.2.0/24", "192.0.2.3"), entry("10.244.1.0/24", "192.0.2.2")},
+        {});
     EXPECT_THAT(subnets(rows), ElementsAre("10.244.1.0/24", "10.244.2.0/24"));
 }
 
@@ -55,12 +55,15 @@ TEST(CtlLeases, StatisticsAreTheSumOfAllCpus) {
 }
 
 TEST(CtlLeases, TableIsAlignedAndNamesTheLink) {
-    const auto rows = lease_rows({entry("10.244.9.0/24", "192.0.2.3", {12, 3456, 7, 890}), entry("10.244.20.0/24", "192.0.2.2")},
-                                 {{2, {"eth0", ""}}});
-    EXPECT_EQ(leases_table(rows),
-              "SUBNET          NODE       ENCAP  NEXT-HOP   DEV      MTU  VTEP-MAC           TX-PACKETS  TX-BYTES  RX-PACKETS  RX-BYTES\n"
-              "10.244.9.0/24   192.0.2.3  vxlan  192.0.2.3  2:eth0  1450  02:77:c0:00:02:02          12      3456           7       890\n"
-              "10.244.20.0/24  192.0.2.2  vxlan  192.0.2.2  2:eth0  1450  02:77:c0:00:02:02           0         0           0         0\n");
+    const auto rows =
+        lease_rows({entry("10.244.9.0/24", "192.0.2.3", {12, 3456, 7, 890}), entry("10.244.20.0/24", "192.0.2.2")},
+                   {{2, {"eth0", ""}}});
+    EXPECT_EQ(leases_table(rows), "SUBNET          NODE       ENCAP  NEXT-HOP   DEV      MTU  VTEP-MAC           "
+                                  "TX-PACKETS  TX-BYTES  RX-PACKETS  RX-BYTES\n"
+                                  "10.244.9.0/24   192.0.2.3  vxlan  192.0.2.3  2:eth0  1450  02:77:c0:00:02:02        "
+                                  "  12      3456           7       890\n"
+                                  "10.244.20.0/24  192.0.2.2  vxlan  192.0.2.2  2:eth0  1450  02:77:c0:00:02:02        "
+                                  "   0         0           0         0\n");
 }
 
 TEST(CtlLeases, JsonKeepsItsFieldNames) {
