@@ -31,7 +31,7 @@ static __always_inline enum weft_reason let_kernel_push(struct __sk_buff *skb, c
 	if (!eth)
 		return WEFT_R_TUNNEL_KEY_FAILED;
 	__builtin_memcpy(eth->h_dest, &lease->vtep_mac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, (const void *)&cfg.vtep_mac, ETH_ALEN);
+	write_vtep_mac(eth->h_source);
 	key.remote_ipv4 = bpf_ntohl(*(const __be32 *)&lease->node); /* this one struct wants host byte order */
 	key.local_ipv4 = bpf_ntohl(ip4_of(&cfg.node));
 	if (bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_ZERO_CSUM_TX))

@@ -23,7 +23,7 @@ static __always_inline enum weft_reason from_tunnel(struct __sk_buff *skb)
 	eth = take(&c, sizeof(*eth));
 	if (!eth || eth->h_proto != bpf_htons(ETH_P_IP))
 		return WEFT_R_INNER_NOT_IPV4;
-	if (__builtin_memcmp(eth->h_dest, (const void *)&cfg.vtep_mac, ETH_ALEN))
+	if (!is_vtep_mac(eth->h_dest))
 		return WEFT_R_WRONG_INNER_MAC;
 	reason = ip4_view_header(&c, skb->len - ETH_HLEN, &v, &ip);
 	if (reason)

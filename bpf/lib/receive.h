@@ -3,6 +3,7 @@
 #define WEFT_LIB_RECEIVE_H
 
 /* Judges a packet from the wire, before anything in it is changed: shared by tc and XDP. */
+#include "lib/deliver.h"
 #include "lib/leases.h"
 #include "lib/vxlan.h"
 
@@ -65,7 +66,7 @@ static __always_inline enum weft_reason judge_outer(struct cursor *c, struct ip4
 		return WEFT_R_WRONG_VNI;
 	if (inner_eth->h_proto != bpf_htons(ETH_P_IP))
 		return WEFT_R_INNER_NOT_IPV4;
-	if (__builtin_memcmp(inner_eth->h_dest, (const void *)&cfg.vtep_mac, ETH_ALEN))
+	if (!is_vtep_mac(inner_eth->h_dest))
 		return WEFT_R_WRONG_INNER_MAC;
 	outer->saddr = ip->saddr;
 	outer->tos = ip->tos;
@@ -115,8 +116,7 @@ static __always_inline void rewrite_received(struct ethhdr *eth, struct iphdr *i
 	if (r->ecn != (r->inner.tos & ECN_MASK))
 		ip4_set_ecn(ip, r->ecn);
 	ip4_forwarded(ip);
-	__builtin_memcpy(eth->h_dest, &r->pod->pod_mac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, &r->pod->host_mac, ETH_ALEN);
+	eth_to_pod(eth, r->pod);
 }
 
 #endif

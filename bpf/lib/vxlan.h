@@ -119,7 +119,7 @@ static __always_inline enum weft_reason vxlan_push(struct __sk_buff *skb, const 
 	vxlan->vni = bpf_htonl(cfg.vni << 8);
 
 	__builtin_memcpy(inner_eth->h_dest, &lease->vtep_mac, ETH_ALEN);
-	__builtin_memcpy(inner_eth->h_source, (const void *)&cfg.vtep_mac, ETH_ALEN);
+	write_vtep_mac(inner_eth->h_source);
 	inner_eth->h_proto = bpf_htons(ETH_P_IP);
 	if (hop)
 		ip4_forwarded(inner_ip);

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a pod sends: the table of from_pod.
+#include "harness.hpp"
+
+namespace weft::prog_run {
+namespace {
+
+using namespace world;
+
+Bytes from_pod(const Tins::PDU &inner) { return bytes_of(eth(kPodHostMac, kPodMac) / inner); }
+
+Bytes to_peer(std::uint8_t tos = 0) { return from_pod(ip(kPod, kPeerPod, 64, tos) / tcp() / Tins::RawPDU("payload")); }
+
+/// The outer header that flannel's kernel would write, or better; the inner packet one hop older and otherwise the same.
+void expect_pushed(const Bytes &in, const Outcome &out) {
+    ASSERT_EQ(out.packet.size(), in.size() + kOverhead);
+    const auto frame = Tins::EthernetII(out.packet.data(), static_cast<std::uint32_t>(out.packet.size()));
+    const auto &outer = frame.rfind_pdu<Tins::IP>();
+    const auto &datagram = frame.rfind_pdu<Tins::UDP>();
+    EXPECT_EQ(outer.src_addr().to_string(), kNode.to_string());
+    EXPECT_EQ(outer.dst_addr().to_string(), kPeer.to_string());
+    EXPECT_EQ(outer.ttl(), 64);
+    EXPECT_EQ(outer.tot_len(), out.packet.size() - kEthLen);
+    EXPECT_EQ(outer.fragment_offset(), 0);
+    EXPECT_EQ(static_cast<int>(outer.flags()), 0) << "DF as flannel: clear";
+    EXPECT_EQ(outer.tos(), in[kEthLen + 1] & 3) << "ECN copied, DSCP not";
+    EXPECT_TRUE(ip_checksum_ok(out.packet, kEthLen));
+    EXPECT_EQ(datagram.dport(), WEFT_DEFAULT_PORT);
+    EXPECT_GE(datagram.sport(), 32768);
+    EXPECT_LE(datagram.sport(), 60999);
+    EXPECT_EQ(datagram.length(), out.packet.size() - kEthLen - 20);
+    EXPECT_EQ(be16(out.packet, 40), 0) << "UDP checksum";
+
+    const Bytes vxlan_and_eth(out.packet.begin() + 42, out.packet.begin() + kInnerIp);
+    const Bytes expected{0x08, 0,    0,    0,    0,    0,    1,    0,                       // flags, VNI 1
+                         0x16, 0xd2, 0x3f, 0xdb, 0xe2, 0x37, 0x1e, 0x3a, 0x76, 0x11, 0x44, 0x7f, 0x08, 0x00};
+    EXPECT_EQ(vxlan_and_eth, expected);
+
+    Bytes inner(out.packet.begin() + kInnerIp, out.packet.end());
+    EXPECT_EQ(inner[8], in[kEthLen + 8] - 1) << "TTL";
+    EXPECT_TRUE(ip_checksum_ok(inner, 0));
+    inner[8] = in[kEthLen + 8];
+    inner[10] = in[kEthLen + 10], inner[11] = in[kEthLen + 11];
+    EXPECT_EQ(inner, Bytes(in.begin() + kEthLen, in.end()));
+    EXPECT_EQ(out.peer.tx_packets, 1U);
+    EXPECT_EQ(out.peer.tx_bytes, out.packet.size());
+    EXPECT_EQ(out.mark, 0U) << "a firewall mark must not leave the node";
+}
+
+void expect_handed_over(const Bytes &in, const Outcome &out) {
+    ASSERT_EQ(out.packet.size(), in.size());
+    EXPECT_EQ(Bytes(out.packet.begin(), out.packet.begin() + 6), Bytes(kPodMac.bytes.begin(), kPodMac.bytes.end()));
+    EXPECT_EQ(Bytes(out.packet.begin() + 6, out.packet.begin() + 12), Bytes(kPodHostMac.bytes.begin(), kPodHostMac.bytes.end()));
+    EXPECT_EQ(out.packet[kEthLen + 8], in[kEthLen + 8] - 1);
+    EXPECT_TRUE(ip_checksum_ok(out.packet, kEthLen));
+    EXPECT_EQ(Bytes(out.packet.begin() + kEthLen + 12, out.packet.end()), Bytes(in.begin() + kEthLen + 12, in.end()));
+}
+
+const Bytes kArp = bytes_of(Tins::ARP::make_arp_request("10.244.63.1", "10.244.63.2"));
+const Bytes kFits = from_pod(ip(kPod, kPeerPod) / udp() / Tins::RawPDU(std::string(kMtu - 28, 'x')));
+const Bytes kTooBig = from_pod(ip(kPod, kPeerPod) / udp() / Tins::RawPDU(std::string(kMtu - 27, 'x')));
+
+Tins::IP with_options() {
+    auto header = ip(kPod, kPeerPod);
+    header.add_option(Tins::IP::option(Tins::IP::option_identifier(Tins::IP::NOOP, Tins::IP::CONTROL, 0)));
+    return header;
+}
+
+Tins::IP fragment(std::uint16_t offset, bool more) {
+    auto header = ip(kPod, kPeerPod);
+    header.fragment_offset(offset);
+    if (more) header.flags(Tins::IP::MORE_FRAGMENTS);
+    return header;
+}
+
+const Row kRows[] = {
+    {"TCP to a pod of another node is pushed", to_peer(), "encap", expect_pushed},
+    {"UDP to a pod of another node is pushed", from_pod(ip(kPod, kPeerPod) / udp() / Tins::RawPDU("q")), "encap", expect_pushed},
+    {"an empty UDP datagram is pushed", from_pod(ip(kPod, kPeerPod) / udp()), "encap", expect_pushed},
+    {"ECT 0 is copied outwards", to_peer(0x02), "encap", expect_pushed},
+    {"CE is copied outwards", to_peer(0x03), "encap", expect_pushed},
+    {"DSCP is not copied outwards", to_peer(0xb8), "encap", expect_pushed},
+    {"a mark is cleared on the way out", to_peer(), "encap", expect_pushed, {.mark = 0x4000}},
+    {"a packet of exactly the MTU is pushed", kFits, "encap", expect_pushed},
+    {"one byte over the MTU is the kernels to answer", kTooBig, "too_big"},
+    {"TTL 2 is forwarded", from_pod(ip(kPod, kPeerPod, 2) / tcp()), "encap", expect_pushed},
+    {"TTL 1 is the kernels to answer", from_pod(ip(kPod, kPeerPod, 1) / tcp()), "ttl_expiring"},
+    {"TTL 0 is the kernels to judge", from_pod(ip(kPod, kPeerPod, 0) / tcp()), "ttl_expiring"},
+    {"a pod on the same node gets it directly", from_pod(ip(kPod, kNeighbourPod) / tcp()), "to_pod", expect_handed_over},
+    {"a pod whose qdisc must see packets gets them by the stack", from_pod(ip(kPod, kStackPod) / tcp()), "pod_prefers_stack"},
+    {"no such pod in our subnet", from_pod(ip(kPod, kNoPod) / tcp()), "no_pod"},
+    {"a subnet nobody leases", from_pod(ip(kPod, kNoLease) / tcp()), "no_lease"},
+    {"the world outside", from_pod(ip(kPod, kOutside) / tcp()), "not_pod_network"},
+    {"ARP", kArp, "not_ipv4"},
+    {"IPv6", from_pod(Tins::IPv6("fd00::2", "fd00::1") / tcp()), "not_ipv4"},
+    {"ICMP takes the stack", from_pod(ip(kPod, kPeerPod) / Tins::ICMP()), "l4_untracked"},
+    {"IP options take the stack", from_pod(with_options() / tcp()), "ip_options"},
+    {"a first fragment takes the stack", from_pod(fragment(0, true) / udp() / Tins::RawPDU("12345678")), "fragment"},
+    {"a later fragment takes the stack", from_pod(fragment(8, false) / Tins::RawPDU(std::string(32, 'x'))), "fragment"},
+    {"somebody elses source address", from_pod(ip(kNeighbourPod, kPeerPod) / tcp()), "not_own_source"},
+    {"an unknown source address", from_pod(ip(kNoPod, kPeerPod) / tcp()), "not_own_source"},
+    {"a header length below the minimum", patched(to_peer(), kEthLen, {0x44}), "bad_ipv4"},
+    {"version 5 in an IPv4 frame", patched(to_peer(), kEthLen, {0x55}), "bad_ipv4"},
+    {"a total length beyond the frame", patched(to_peer(), kEthLen + 2, {0x7f, 0xff}), "bad_ipv4"},
+    {"a total length below the header", patched(to_peer(), kEthLen + 2, {0x00, 0x13}), "bad_ipv4"},
+    {"a frame cut inside the TCP header", patched(cut(to_peer(), kEthLen + 20 + 10), kEthLen + 2, {0, 30}), "truncated"},
+    {"GSO whose segments fit asks the kernel for its type", to_peer(), "push_refused", nullptr, {.gso_size = 1000, .gso_segs = 2}},
+    {"GSO whose segments are too big", to_peer(), "too_big", nullptr, {.gso_size = 1411, .gso_segs = 2}},
+};
+
+class FromPod : public ::testing::TestWithParam<Row> {};
+TEST_P(FromPod, Row) { expect_row(WEFT_HOOK_FROM_POD, GetParam()); }
+INSTANTIATE_TEST_SUITE_P(Table, FromPod, ::testing::ValuesIn(kRows), row_name);
+
+TEST(FromPodLeases, ALongerPrefixWinsAndTheSourcePortFollowsTheFlow) {
+    auto &programs = Programs::instance();
+    if (!programs.available()) GTEST_SKIP() << programs.why_not();
+    const auto leases = programs.datapath().leases();
+    const auto narrow = abi::lease_key(*parse_net4("10.244.86.0/26"));
+    auto lease = (*leases.get(abi::lease_key(*parse_net4("10.244.86.0/24")))).value();
+    lease.node = abi::ip4(*parse_ip4("192.0.2.9"));
+    ASSERT_TRUE(leases.put(narrow, lease));
+    const auto outer_dst = [&](const Ip4 &dst) {
+        const auto out = programs.run(WEFT_HOOK_FROM_POD, from_pod(ip(kPod, dst) / tcp()));
+        return Tins::EthernetII(out.packet.data(), static_cast<std::uint32_t>(out.packet.size())).rfind_pdu<Tins::IP>().dst_addr().to_string();
+    };
+    EXPECT_EQ(outer_dst(*parse_ip4("10.244.86.63")), "192.0.2.9");
+    EXPECT_EQ(outer_dst(*parse_ip4("10.244.86.64")), kPeer.to_string());
+    ASSERT_TRUE(*leases.erase(narrow));
+    EXPECT_EQ(outer_dst(*parse_ip4("10.244.86.63")), kPeer.to_string());
+
+    std::map<std::uint16_t, int> ports;
+    for (std::uint16_t sport = 1000; sport < 1032; ++sport) {
+        const auto packet = from_pod(ip(kPod, kPeerPod) / tcp(80, sport));
+        const auto first = be16(programs.run(WEFT_HOOK_FROM_POD, packet).packet, 34);
+        EXPECT_EQ(first, be16(programs.run(WEFT_HOOK_FROM_POD, packet).packet, 34)) << "one flow, one path";
+        ++ports[first];
+    }
+    EXPECT_GT(ports.size(), 24U) << "32 flows on too few source ports";
+}
+
+TEST(FromPodLeases, AnUnknownEncapsulationIsLeftToTheStack) {
+    auto &programs = Programs::instance();
+    if (!programs.available()) GTEST_SKIP() << programs.why_not();
+    const auto key = abi::lease_key(*parse_net4("10.244.86.0/24"));
+    const auto lease = (*programs.datapath().leases().get(key)).value();
+    auto other = lease;
+    other.encap = WEFT_ENCAP_NONE;
+    ASSERT_TRUE(programs.datapath().leases().put(key, other));
+    expect_row(WEFT_HOOK_FROM_POD, {"", to_peer(), "encap_unsupported"});
+    expect_row(WEFT_HOOK_FROM_HOST, {"", to_peer(), "no_route"});
+    ASSERT_TRUE(programs.datapath().leases().put(key, lease));
+}
+
+} // namespace
+} // namespace weft::prog_run

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "harness.hpp"
+
+#include <bpf/bpf.h>
+#include <fmt/format.h>
+#include <linux/pkt_cls.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <cctype>
+#include <cstring>
+#include <filesystem>
+#include <numeric>
+
+#include "datapath/features.hpp"
+#include "datapath/skeletons.hpp"
+#include "pinned.hpp"
+
+namespace weft::prog_run {
+namespace {
+
+DatapathConfig world_config(const std::filesystem::path &bpf_dir) {
+    DatapathConfig config;
+    config.network = *parse_net4("10.244.0.0/16");
+    config.subnet = *parse_net4("10.244.63.0/24");
+    config.node = world::kNode;
+    config.vtep_mac = world::kVtepMac;
+    config.bpf_dir = bpf_dir;
+    return config;
+}
+
+weft_lease peer_lease() {
+    weft_lease lease{};
+    lease.node = abi::ip4(world::kPeer);
+    lease.next_hop = abi::ip4(world::kRouter);
+    lease.ifindex = world::kUplinkIfindex;
+    lease.stats_index = world::kPeerStats;
+    lease.vtep_mac = abi::mac(world::kPeerVtepMac);
+    lease.mtu = world::kMtu;
+    lease.encap = WEFT_ENCAP_VXLAN;
+    return lease;
+}
+
+weft_endpoint pod(unsigned ifindex, unsigned flags = 0) {
+    return {ifindex, abi::mac(world::kPodMac), abi::mac(world::kPodHostMac), flags};
+}
+
+/// The verdict that the class of a reason stands for at a hook.
+int verdict_of(weft_hook hook, weft_class verdict) {
+    const bool xdp = hook == WEFT_HOOK_XDP_WIRE;
+    switch (verdict) {
+    case WEFT_CLASS_FORWARD: return xdp ? XDP_PASS : TC_ACT_REDIRECT;
+    case WEFT_CLASS_STACK: return xdp ? XDP_PASS : TC_ACT_UNSPEC;
+    case WEFT_CLASS_DROP: return xdp ? XDP_DROP : TC_ACT_SHOT;
+    case WEFT_CLASS_NONE: break;
+    }
+    return -1000;
+}
+
+std::string hex(const Bytes &bytes) {
+    std::string text;
+    for (const auto b : bytes) text += fmt::format("{:02x}", b);
+    return text;
+}
+
+} // namespace
+
+Programs &Programs::instance() {
+    static auto *const programs = new Programs; // gtest owns it once it is registered
+    return *programs;
+}
+
+void Programs::SetUp() {
+    if (geteuid() != 0) {
+        why_not_ = "loading BPF programs needs root";
+        return;
+    }
+    // Conntrack entries and interfaces of the machine must not matter, nor be touched.
+    if (unshare(CLONE_NEWNET) != 0) {
+        why_not_ = fmt::format("no network namespace: {}", std::strerror(errno));
+        return;
+    }
+    if (auto loaded = load(); !loaded) FAIL() << loaded.error().sentence();
+}
+
+void Programs::TearDown() {
+    datapath_.reset();
+    std::error_code ignored;
+    if (!bpf_dir_.empty()) std::filesystem::remove_all(bpf_dir_, ignored);
+}
+
+Status Programs::load() {
+    bpf_dir_ = fmt::format("/sys/fs/bpf/weft-prog-run-{}", getpid());
+    const auto config = world_config(bpf_dir_);
+    auto datapath = Datapath::load(config);
+    if (!datapath) return fail_as_is(std::move(datapath));
+    datapath_ = std::make_unique<Datapath>(std::move(*datapath));
+
+    // The XDP program is loaded here without being attached; it shares the maps through their pins.
+    xdp_.reset(xdp_wire_bpf::open());
+    if (!xdp_) return fail_errno(errno, "open XDP program");
+    xdp_->rodata->cfg = datapath::make_cfg(config, datapath::probe_features());
+    const std::pair<bpf_map *, const char *> pins[] = {
+        {xdp_->maps.weft_leases, WEFT_PIN_LEASES},       {xdp_->maps.weft_nodes, WEFT_PIN_NODES},
+        {xdp_->maps.weft_endpoints, WEFT_PIN_ENDPOINTS}, {xdp_->maps.weft_state, WEFT_PIN_STATE},
+        {xdp_->maps.weft_counters, WEFT_PIN_COUNTERS},   {xdp_->maps.weft_lease_stats, WEFT_PIN_LEASE_STATS},
+        {xdp_->maps.weft_events, WEFT_PIN_EVENTS}};
+    for (const auto &[map, pin] : pins) {
+        bpf_map__set_pin_path(map, (bpf_dir_ / pin).c_str());
+    }
+    if (const int err = xdp_wire_bpf::load(xdp_.get()); err != 0) return fail_errno(-err, "load XDP program");
+
+    counters_fd_ = UniqueFd(bpf_obj_get((bpf_dir_ / WEFT_PIN_COUNTERS).c_str()));
+    stats_fd_ = UniqueFd(bpf_obj_get((bpf_dir_ / WEFT_PIN_LEASE_STATS).c_str()));
+    events_fd_ = UniqueFd(bpf_obj_get((bpf_dir_ / WEFT_PIN_EVENTS).c_str()));
+    return fill_maps();
+}
+
+Status Programs::fill_maps() {
+    weft_state state{};
+    state.prefix_len_count = 2;
+    state.prefix_lens[0] = 26;
+    state.prefix_lens[1] = 24;
+    weft_node node{1, world::kPeerStats};
+    for (auto status : {
+             datapath_->state().put(0, state),
+             datapath_->leases().put(abi::lease_key(*parse_net4("10.244.86.0/24")), peer_lease()),
+             datapath_->nodes().put(abi::ip4(world::kPeer), node),
+             datapath_->endpoints().put(abi::ip4(world::kPod), pod(world::kPodIfindex)),
+             datapath_->endpoints().put(abi::ip4(world::kNeighbourPod), pod(world::kNeighbourIfindex)),
+             datapath_->endpoints().put(abi::ip4(world::kStackPod), pod(world::kNeighbourIfindex, WEFT_EP_STACK)),
+         })
+        if (!status) return status;
+    return {};
+}
+
+std::map<std::string, std::uint64_t> Programs::read_reasons(weft_hook hook) {
+    std::map<std::string, std::uint64_t> counted;
+    for (unsigned reason = 0; reason < WEFT_R_COUNT; ++reason) {
+        const auto values =
+            maps::read_percpu<weft_counter>(counters_fd_.get(), static_cast<unsigned>(hook) * WEFT_R_COUNT + reason, "counters");
+        if (!values) continue;
+        const auto total = std::accumulate(values->begin(), values->end(), std::uint64_t{0},
+                                           [](std::uint64_t sum, const weft_counter &c) { return sum + c.packets; });
+        if (total == 0) continue;
+        const auto *info = std::ranges::find(abi::kReasons, static_cast<weft_reason>(reason), &abi::ReasonInfo::reason);
+        counted[info == std::end(abi::kReasons) ? fmt::format("unnamed {}", reason) : std::string(info->label)] = total;
+    }
+    return counted;
+}
+
+weft_lease_stats Programs::read_peer_stats() {
+    weft_lease_stats sum{};
+    const auto values = maps::read_percpu<weft_lease_stats>(stats_fd_.get(), world::kPeerStats, "lease_stats");
+    for (const auto &v : *values) {
+        sum.tx_packets += v.tx_packets;
+        sum.tx_bytes += v.tx_bytes;
+        sum.rx_packets += v.rx_packets;
+        sum.rx_bytes += v.rx_bytes;
+    }
+    return sum;
+}
+
+Outcome Programs::run(weft_hook hook, const Bytes &packet, const Context &context) {
+    const bool xdp = hook == WEFT_HOOK_XDP_WIRE;
+    const auto before = read_reasons(hook);
+    const auto stats_before = read_peer_stats();
+
+    Outcome out;
+    out.packet.resize(packet.size() + 256);
+    __sk_buff skb{}, skb_out{};
+    skb.ifindex = context.ifindex;
+    skb.gso_size = context.gso_size;
+    skb.gso_segs = context.gso_segs;
+    skb.mark = context.mark;
+    bpf_test_run_opts opts{};
+    opts.sz = sizeof(opts);
+    opts.data_in = packet.data();
+    opts.data_size_in = static_cast<__u32>(packet.size());
+    opts.data_out = out.packet.data();
+    opts.data_size_out = static_cast<__u32>(out.packet.size());
+    opts.repeat = 1;
+    xdp_md md{}, md_out{};
+    md.data_end = static_cast<__u32>(packet.size());
+    opts.ctx_in = xdp ? static_cast<const void *>(&md) : &skb;
+    opts.ctx_size_in = xdp ? sizeof(md) : sizeof(skb);
+    opts.ctx_out = xdp ? static_cast<void *>(&md_out) : &skb_out;
+    opts.ctx_size_out = xdp ? sizeof(md_out) : sizeof(skb_out);
+    const int fd = xdp ? bpf_program__fd(xdp_->progs.weft_xdp_wire) : datapath_->program_fd(hook);
+    const int err = bpf_prog_test_run_opts(fd, &opts);
+    EXPECT_EQ(err, 0) << "BPF_PROG_RUN: " << std::strerror(-err) << " with packet " << hex(packet);
+    out.verdict = static_cast<int>(opts.retval);
+    out.packet.resize(opts.data_size_out);
+    // XDP: the kernel puts metadata before the packet.
+    const auto packet_start = out.packet.begin() + (xdp ? md_out.data : 0);
+    out.metadata.assign(out.packet.begin(), packet_start);
+    out.packet.erase(out.packet.begin(), packet_start);
+    out.mark = skb_out.mark;
+
+    for (const auto &[label, total] : read_reasons(hook)) {
+        const auto old = before.find(label);
+        const auto delta = total - (old == before.end() ? 0 : old->second);
+        if (delta) out.reasons[label] = delta;
+    }
+    const auto stats = read_peer_stats();
+    out.peer = {stats.tx_packets - stats_before.tx_packets, stats.tx_bytes - stats_before.tx_bytes,
+                stats.rx_packets - stats_before.rx_packets, stats.rx_bytes - stats_before.rx_bytes};
+    return out;
+}
+
+void PrintTo(const Row &row, std::ostream *os) { *os << row.sentence; }
+
+std::string row_name(const ::testing::TestParamInfo<Row> &info) {
+    std::string name;
+    bool upper = true;
+    for (const char c : info.param.sentence) {
+        if (std::isalnum(static_cast<unsigned char>(c)))
+            name += static_cast<char>(upper ? std::toupper(c) : c);
+        upper = !std::isalnum(static_cast<unsigned char>(c));
+    }
+    return name;
+}
+
+void expect_row(weft_hook hook, const Row &row) {
+    auto &programs = Programs::instance();
+    if (!programs.available()) GTEST_SKIP() << programs.why_not();
+    const auto *info = std::ranges::find(abi::kReasons, std::string_view(row.reason), &abi::ReasonInfo::label);
+    ASSERT_NE(info, std::end(abi::kReasons)) << row.reason << " is no reason";
+
+    const auto out = programs.run(hook, row.packet, row.context);
+    const std::map<std::string, std::uint64_t> expected{{row.reason, std::max(row.context.gso_segs, 1U)}};
+    EXPECT_EQ(out.reasons, expected);
+    EXPECT_EQ(out.verdict, verdict_of(hook, info->verdict));
+    if (row.check)
+        row.check(row.packet, out);
+    else
+        EXPECT_EQ(hex(out.packet), hex(row.packet)) << "the packet must be left as it came";
+    if (::testing::Test::HasFailure())
+        std::cerr << "replay: scapy Ether(bytes.fromhex('" << hex(row.packet) << "')).show()\n";
+}
+
+// --- building packets -----------------------------------------------------------------------------------------------
+
+Tins::EthernetII eth(const Mac &dst, const Mac &src) {
+    return Tins::EthernetII(Tins::HWAddress<6>(dst.bytes.data()), Tins::HWAddress<6>(src.bytes.data()));
+}
+
+Tins::IP ip(const Ip4 &src, const Ip4 &dst, std::uint8_t ttl, std::uint8_t tos) {
+    Tins::IP header(Tins::IPv4Address(dst.to_string()), Tins::IPv4Address(src.to_string()));
+    header.ttl(ttl);
+    header.tos(tos);
+    header.id(0x1234);
+    return header;
+}
+
+Tins::TCP tcp(std::uint16_t dport, std::uint16_t sport) {
+    Tins::TCP segment(dport, sport);
+    segment.flags(Tins::TCP::ACK);
+    return segment;
+}
+
+Tins::UDP udp(std::uint16_t dport, std::uint16_t sport) { return Tins::UDP(dport, sport); }
+
+Bytes bytes_of(const Tins::PDU &pdu) {
+    const std::unique_ptr<Tins::PDU> copy(pdu.clone()); // serializing fills in lengths and checksums
+    return copy->serialize();
+}
+
+Bytes tunnel_raw(const Bytes &payload, std::uint16_t ethertype, const Outer &outer) {
+    Bytes body;
+    const auto put32 = [&body](std::uint32_t v) {
+        for (int shift = 24; shift >= 0; shift -= 8) body.push_back(static_cast<std::uint8_t>(v >> shift));
+    };
+    put32(outer.flags);
+    put32(outer.vni << 8);
+    body.insert(body.end(), outer.inner_dst.bytes.begin(), outer.inner_dst.bytes.end());
+    body.insert(body.end(), world::kPeerVtepMac.bytes.begin(), world::kPeerVtepMac.bytes.end());
+    body.push_back(static_cast<std::uint8_t>(ethertype >> 8));
+    body.push_back(static_cast<std::uint8_t>(ethertype));
+    body.insert(body.end(), payload.begin(), payload.end());
+    return bytes_of(eth(*parse_mac("02:00:00:00:00:02"), *parse_mac("02:00:00:00:00:01")) /
+                    ip(outer.src, outer.dst, 64, outer.tos) / udp(outer.dport, 50000) / Tins::RawPDU(body));
+}
+
+Bytes tunnel(const Tins::IP &inner, const Outer &outer) { return tunnel_raw(bytes_of(inner), 0x0800, outer); }
+
+Bytes patched(Bytes packet, std::size_t offset, std::initializer_list<std::uint8_t> bytes) {
+    std::ranges::copy(bytes, packet.begin() + static_cast<std::ptrdiff_t>(offset));
+    return packet;
+}
+
+Bytes cut(Bytes packet, std::size_t length) {
+    packet.resize(length);
+    return packet;
+}
+
+// --- reading packets --------------------------------------------------------------------------------------------------
+
+bool ip_checksum_ok(const Bytes &packet, std::size_t ip_offset) {
+    std::uint32_t sum = 0;
+    for (std::size_t i = 0; i < 20; i += 2) sum += be16(packet, ip_offset + i);
+    while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
+    return sum == 0xffff;
+}
+
+std::uint16_t be16(const Bytes &packet, std::size_t offset) {
+    return static_cast<std::uint16_t>(packet.at(offset) << 8 | packet.at(offset + 1));
+}
+
+namespace {
+[[maybe_unused]] const auto *const registered = ::testing::AddGlobalTestEnvironment(&Programs::instance());
+} // namespace
+
+} // namespace weft::prog_run
