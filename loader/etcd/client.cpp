@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "etcd/client.hpp"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <filesystem>
+#include <mutex>
+
+#include "etcd/endpoint.hpp"
+
+namespace weft::etcd {
+namespace {
+
+namespace pb = etcdserverpb;
+
+/// The first key behind all those that begin with `prefix`.
+std::string prefix_end(std::string prefix) {
+    while (!prefix.empty() && prefix.back() == '\xff') prefix.pop_back();
+    if (prefix.empty()) return std::string(1, '\0'); // etcd: to the end of the key space
+    ++prefix.back();
+    return prefix;
+}
+
+KeyValue from_pb(pb::KeyValue &&kv) {
+    return {.key = std::move(*kv.mutable_key()),
+            .value = std::move(*kv.mutable_value()),
+            .mod_revision = kv.mod_revision(),
+            .lease = kv.lease()};
+}
+
+int to_errno(grpc::StatusCode code) {
+    switch (code) {
+    case grpc::StatusCode::CANCELLED: return ECANCELED;
+    case grpc::StatusCode::DEADLINE_EXCEEDED: return ETIMEDOUT;
+    case grpc::StatusCode::UNAVAILABLE: return ECONNREFUSED;
+    case grpc::StatusCode::UNAUTHENTICATED:
+    case grpc::StatusCode::PERMISSION_DENIED: return EACCES;
+    default: return EIO;
+    }
+}
+
+Error to_error(const std::string &url, std::string_view call, const grpc::Status &status) {
+    const auto code = to_errno(status.error_code());
+    const std::string why = code == ETIMEDOUT ? "no answer in time" : status.error_message();
+    return Error(code, fmt::format("etcd {} {}: {}", url, call, why));
+}
+
+/// Whether another member may do better.
+bool is_endpoints_fault(const grpc::Status &status) {
+    return status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+           status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
+}
+
+/// Whether a fresh token may help: ours ran out, or users and roles were changed under it.
+bool is_tokens_fault(const grpc::Status &status) {
+    const auto &text = status.error_message();
+    return status.error_code() == grpc::StatusCode::UNAUTHENTICATED ||
+           text.find("invalid auth token") != std::string::npos || text.find("user name is empty") != std::string::npos ||
+           text.find("revision of auth store is old") != std::string::npos;
+}
+
+pb::Compare unchanged(const std::string &key, std::int64_t expected) {
+    pb::Compare compare;
+    compare.set_result(pb::Compare::EQUAL);
+    compare.set_target(pb::Compare::MOD); // 0 for a key that does not exist
+    compare.set_key(key);
+    compare.set_mod_revision(expected);
+    return compare;
+}
+
+} // namespace
+
+class Client::Impl {
+public:
+    Impl(EtcdOptions options, Timing timing, std::vector<Endpoint> endpoints)
+        : options_(std::move(options)), timing_(timing), endpoints_(std::move(endpoints)) {}
+
+    /// One unary call, on each endpoint in turn until one answers.
+    /// @param invoke (Endpoint &, grpc::ClientContext *, Response *) -> grpc::Status
+    template <class Response, class Invoke> Result<Response> call(const std::stop_token &stop, const char *name, Invoke invoke) {
+        std::string tried;
+        int code = EIO;
+        const auto first = current_.load();
+        for (std::size_t i = 0; i < endpoints_.size(); ++i) {
+            const auto index = (first + i) % endpoints_.size();
+            Response response;
+            auto [error, next] = attempt(stop, endpoints_[index], name, invoke, response);
+            if (!error) {
+                current_ = index;
+                return response;
+            }
+            code = error->code();
+            tried += (tried.empty() ? "" : "; ") + error->sentence();
+            if (!next || stop.stop_requested()) break;
+        }
+        return fail(std::move(tried), code);
+    }
+
+    Result<WatchEnd> watch(const std::stop_token &stop, const std::string &prefix, std::int64_t from,
+                           const std::function<void()> &on_open,
+                           const std::function<void(std::int64_t, std::vector<Event>)> &on_events);
+
+private:
+    struct Failure {
+        std::optional<Error> error;
+        bool try_next = false;
+    };
+
+    template <class Invoke, class Response>
+    Failure attempt(const std::stop_token &stop, Endpoint &endpoint, const char *name, Invoke &invoke, Response &response) {
+        for (bool fresh_token = false;; fresh_token = true) {
+            const auto token = get_token(stop, endpoint);
+            if (!token) return {token.error(), token.error().code() == ECONNREFUSED || token.error().code() == ETIMEDOUT};
+            grpc::ClientContext context;
+            prepare(context, *token);
+            const std::stop_callback abort(stop, [&] { context.TryCancel(); });
+            const grpc::Status status = invoke(endpoint, &context, &response);
+            if (status.ok()) return {};
+            if (is_tokens_fault(status) && !options_.username.empty() && !fresh_token) {
+                forget_token(*token);
+                continue;
+            }
+            return {to_error(endpoint.url, name, status), is_endpoints_fault(status)};
+        }
+    }
+
+    void prepare(grpc::ClientContext &context, const std::string &token, bool deadline = true) const {
+        if (deadline) context.set_deadline(std::chrono::system_clock::now() + timing_.call_deadline);
+        // A member that has lost its cluster says so instead of serving a view that stands still.
+        context.AddMetadata("hasleader", "true");
+        if (!token.empty()) context.AddMetadata("token", token);
+    }
+
+    /// The token to call with; "" without a user name or where etcd has authentication switched off.
+    Result<std::string> get_token(const std::stop_token &stop, Endpoint &endpoint) {
+        if (options_.username.empty()) return std::string();
+        {
+            const std::lock_guard lock(token_mutex_);
+            if (token_) return *token_;
+        }
+        pb::AuthenticateRequest request;
+        request.set_name(options_.username);
+        request.set_password(options_.password);
+        pb::AuthenticateResponse response;
+        grpc::ClientContext context;
+        prepare(context, "");
+        const std::stop_callback abort(stop, [&] { context.TryCancel(); });
+        const auto status = endpoint.auth->Authenticate(&context, request, &response);
+        const bool not_enabled = status.error_code() == grpc::StatusCode::FAILED_PRECONDITION;
+        if (!status.ok() && !not_enabled)
+            return std::unexpected(to_error(endpoint.url, fmt::format("Authenticate as \"{}\"", options_.username), status));
+        const std::lock_guard lock(token_mutex_);
+        token_ = response.token();
+        return *token_;
+    }
+
+    void forget_token(const std::string &refused) {
+        const std::lock_guard lock(token_mutex_);
+        if (token_ == refused) token_.reset();
+    }
+
+    const EtcdOptions options_;
+    const Timing timing_;
+    std::vector<Endpoint> endpoints_;
+    std::atomic<std::size_t> current_ = 0; ///< the endpoint that answered last
+    std::mutex token_mutex_;
+    std::optional<std::string> token_;
+};
+
+Result<WatchEnd> Client::Impl::watch(const std::stop_token &stop, const std::string &prefix, std::int64_t from,
+                                     const std::function<void()> &on_open,
+                                     const std::function<void(std::int64_t, std::vector<Event>)> &on_events) {
+    const auto index = current_.load();
+    auto &endpoint = endpoints_[index];
+    const auto leave_endpoint = [&] {
+        auto expected = index;
+        current_.compare_exchange_strong(expected, (index + 1) % endpoints_.size());
+    };
+    const auto token = get_token(stop, endpoint);
+    if (!token) {
+        leave_endpoint();
+        return std::unexpected(token.error());
+    }
+    grpc::ClientContext context;
+    prepare(context, *token, false);
+    const std::stop_callback abort(stop, [&] { context.TryCancel(); });
+    const auto stream = endpoint.watch->Watch(&context);
+    pb::WatchRequest request;
+    auto &create = *request.mutable_create_request();
+    create.set_key(prefix);
+    create.set_range_end(prefix_end(prefix));
+    create.set_start_revision(from);
+    create.set_progress_notify(true);
+    (void)stream->Write(request); // a failure shows in Read()
+
+    pb::WatchResponse response;
+    while (stream->Read(&response)) {
+        const auto revision = response.header().revision();
+        // A store behind what we have seen is another history (restored from a backup, wiped): it would stay silent
+        // until it reached our revision.
+        const bool other_history = response.created() && revision + 1 < from;
+        if (response.canceled() || other_history) {
+            context.TryCancel();
+            (void)stream->Finish();
+            if (other_history || response.compact_revision() != 0) return WatchEnd::must_list;
+            forget_token(*token); // the most likely reason, and the reason's text differs between etcd's versions
+            return fail(fmt::format("etcd {} Watch: refused: {}", endpoint.url, response.cancel_reason()), EACCES);
+        }
+        if (response.created()) {
+            on_open();
+            continue;
+        }
+        std::vector<Event> events;
+        for (auto &event : *response.mutable_events())
+            events.push_back({event.type() == pb::Event::DELETE, from_pb(std::move(*event.mutable_kv()))});
+        on_events(revision, std::move(events));
+    }
+    const auto status = stream->Finish();
+    if (stop.stop_requested()) return WatchEnd::stopped;
+    leave_endpoint();
+    if (is_tokens_fault(status)) forget_token(*token);
+    return std::unexpected(to_error(endpoint.url, "Watch", status));
+}
+
+Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Client::Client(Client &&) noexcept = default;
+Client &Client::operator=(Client &&) noexcept = default;
+Client::~Client() = default;
+
+Result<Client> Client::create(const EtcdOptions &options, const Timing &timing) {
+    auto endpoints = open_endpoints(options, timing);
+    if (!endpoints) return fail_as_is(std::move(endpoints));
+    return Client(std::make_unique<Impl>(options, timing, *std::move(endpoints)));
+}
+
+Result<std::optional<KeyValue>> Client::get(const std::stop_token &stop, const std::string &key) {
+    pb::RangeRequest request;
+    request.set_key(key);
+    auto response = impl_->call<pb::RangeResponse>(
+        stop, "Range", [&](Endpoint &e, auto *context, auto *out) { return e.kv->Range(context, request, out); });
+    if (!response) return fail_in(std::move(response), key);
+    if (response->kvs().empty()) return std::nullopt;
+    return from_pb(std::move(*response->mutable_kvs(0)));
+}
+
+Result<Listing> Client::list(const std::stop_token &stop, const std::string &prefix) {
+    pb::RangeRequest request;
+    request.set_key(prefix);
+    request.set_range_end(prefix_end(prefix));
+    auto response = impl_->call<pb::RangeResponse>(
+        stop, "Range", [&](Endpoint &e, auto *context, auto *out) { return e.kv->Range(context, request, out); });
+    if (!response) return fail_in(std::move(response), prefix);
+    Listing listing{.entries = {}, .revision = response->header().revision()};
+    for (auto &kv : *response->mutable_kvs()) listing.entries.push_back(from_pb(std::move(kv)));
+    return listing;
+}
+
+Result<std::optional<std::int64_t>> Client::put_if(const std::stop_token &stop, const std::string &key,
+                                                   const std::string &value, std::int64_t lease, std::int64_t expected) {
+    pb::TxnRequest request;
+    *request.add_compare() = unchanged(key, expected);
+    auto &put = *request.add_success()->mutable_request_put();
+    put.set_key(key);
+    put.set_value(value);
+    put.set_lease(lease);
+    auto response = impl_->call<pb::TxnResponse>(
+        stop, "Txn", [&](Endpoint &e, auto *context, auto *out) { return e.kv->Txn(context, request, out); });
+    if (!response) return fail_in(std::move(response), key);
+    if (!response->succeeded()) return std::nullopt;
+    return response->header().revision();
+}
+
+Result<bool> Client::delete_if(const std::stop_token &stop, const std::string &key, std::int64_t expected) {
+    pb::TxnRequest request;
+    *request.add_compare() = unchanged(key, expected);
+    request.add_success()->mutable_request_delete_range()->set_key(key);
+    auto response = impl_->call<pb::TxnResponse>(
+        stop, "Txn", [&](Endpoint &e, auto *context, auto *out) { return e.kv->Txn(context, request, out); });
+    if (!response) return fail_in(std::move(response), key);
+    return response->succeeded();
+}
+
+Result<std::int64_t> Client::grant(const std::stop_token &stop, std::chrono::seconds ttl) {
+    pb::LeaseGrantRequest request;
+    request.set_ttl(ttl.count());
+    auto response = impl_->call<pb::LeaseGrantResponse>(
+        stop, "LeaseGrant", [&](Endpoint &e, auto *context, auto *out) { return e.lease->LeaseGrant(context, request, out); });
+    if (!response) return fail_as_is(std::move(response));
+    if (!response->error().empty()) return fail("etcd LeaseGrant: " + response->error(), EIO);
+    return response->id();
+}
+
+Status Client::revoke(const std::stop_token &stop, std::int64_t lease) {
+    pb::LeaseRevokeRequest request;
+    request.set_id(lease);
+    auto response = impl_->call<pb::LeaseRevokeResponse>(
+        stop, "LeaseRevoke", [&](Endpoint &e, auto *context, auto *out) { return e.lease->LeaseRevoke(context, request, out); });
+    if (!response) return fail_as_is(std::move(response));
+    return {};
+}
+
+Result<WatchEnd> Client::watch(const std::stop_token &stop, const std::string &prefix, std::int64_t from,
+                               const std::function<void()> &on_open,
+                               const std::function<void(std::int64_t revision, std::vector<Event>)> &on_events) {
+    return impl_->watch(stop, prefix, from, on_open, on_events);
+}
+
+std::string join_key(const std::string &prefix, const std::string &name) {
+    return (std::filesystem::path(prefix) / name).lexically_normal().string();
+}
+
+} // namespace weft::etcd

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "etcd/options.hpp"
+
+namespace weft::etcd {
+
+struct KeyValue {
+    std::string key, value;
+    std::int64_t mod_revision = 0; ///< of the store, when the key last changed
+    std::int64_t lease = 0;        ///< 0: none, the key stays
+};
+
+/// A consistent picture of all keys with a prefix, as of `revision`.
+struct Listing {
+    std::vector<KeyValue> entries; ///< in key order
+    std::int64_t revision = 0;
+};
+
+struct Event {
+    bool deleted = false; ///< explicitly or by expiry: etcd does not tell which
+    KeyValue entry;       ///< of a deleted key: key and mod_revision only
+};
+
+/// How a watch ended. An error says which endpoint and why; the watch may be resumed from the revision reached.
+enum class WatchEnd {
+    stopped,   ///< as asked
+    must_list, ///< events from the revision asked for no longer exist (compacted, or another history): list anew
+};
+
+struct Timing {
+    std::chrono::milliseconds call_deadline{5000}; ///< of a unary call to one endpoint
+    /// A connection that answers nothing for their sum is broken. etcd drops clients that ping oftener than each 5 s.
+    std::chrono::milliseconds keepalive_interval{10'000}, keepalive_timeout{5000};
+};
+
+/// A client of etcd's v3 API: what flannel's keys need and no more.
+///
+/// Contract: each call tries the endpoints once round, beginning with the one that answered last, and goes on to the
+/// next when one is unreachable or late. A call that changes something may therefore have been carried out though it
+/// failed: look before trying again. Calls block; `stop` aborts them.
+/// Threads: any; calls of several threads run at the same time.
+/// Errors: name endpoint and call; code ECANCELED after `stop`, ETIMEDOUT, ECONNREFUSED (unreachable), EACCES, EIO.
+class Client {
+public:
+    /// Reads the TLS files and checks the endpoints' spelling; does not connect.
+    [[nodiscard]] static Result<Client> create(const EtcdOptions &options, const Timing &timing = {});
+    Client(Client &&) noexcept;
+    Client &operator=(Client &&) noexcept;
+    ~Client();
+
+    [[nodiscard]] Result<std::optional<KeyValue>> get(const std::stop_token &stop, const std::string &key);
+    /// All keys that begin with `prefix` (not empty).
+    [[nodiscard]] Result<Listing> list(const std::stop_token &stop, const std::string &prefix);
+
+    /// Writes the key if it is still at `expected` (its mod_revision; 0: there is no such key).
+    /// @param lease the etcd lease that the key expires with, 0 for none
+    /// @return the key's new mod_revision, or nothing when it was not at `expected`
+    [[nodiscard]] Result<std::optional<std::int64_t>> put_if(const std::stop_token &stop, const std::string &key,
+                                                             const std::string &value, std::int64_t lease,
+                                                             std::int64_t expected);
+    /// Deletes the key if it is still at `expected`. @return whether it was
+    [[nodiscard]] Result<bool> delete_if(const std::stop_token &stop, const std::string &key, std::int64_t expected);
+
+    [[nodiscard]] Result<std::int64_t> grant(const std::stop_token &stop, std::chrono::seconds ttl);
+    [[nodiscard]] Status revoke(const std::stop_token &stop, std::int64_t lease);
+
+    /// Follows all keys that begin with `prefix` from revision `from` on, until `stop` or an error.
+    /// @param on_open called once etcd has accepted the watch
+    /// @param on_events called with each batch in order and the revision it reaches; empty for a mere sign of progress.
+    ///        To resume without loss, watch from that revision + 1.
+    [[nodiscard]] Result<WatchEnd> watch(const std::stop_token &stop, const std::string &prefix, std::int64_t from,
+                                         const std::function<void()> &on_open,
+                                         const std::function<void(std::int64_t revision, std::vector<Event>)> &on_events);
+
+private:
+    class Impl;
+    explicit Client(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+/// `<prefix>/<name>` with the slashes put right as flannel does it ("/a//b/" and "config": "/a/b/config").
+[[nodiscard]] std::string join_key(const std::string &prefix, const std::string &name);
+
+} // namespace weft::etcd

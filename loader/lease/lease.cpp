@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lease/lease.hpp"
+
+#include <fmt/format.h>
+
+#include "config/go_json.hpp"
+
+namespace weft {
+namespace {
+
+using Ordered = nlohmann::ordered_json;
+
+/// "<address>-<length>" the caller checks the spelling as a whole.
+template <class Net> Result<Net> parse_part(std::string_view part, Result<Net> (*parse_net)(std::string_view)) {
+    const auto dash = part.rfind('-');
+    if (dash == std::string_view::npos) return fail("no \"-<length>\"");
+    return parse_net(fmt::format("{}/{}", part.substr(0, dash), part.substr(dash + 1)));
+}
+
+template <class Net> std::string key_part(const Net &net) {
+    return fmt::format("{}-{}", net.address().to_string(), net.prefix_length());
+}
+
+/// An address that may be absent, but not null or anything else.
+Status take_public_ip(const GoJson &object, Ip4 &out) {
+    const auto it = object.find("PublicIP");
+    if (it == object.end()) return {};
+    const auto addr = it->is_string() ? parse_ip4(it->get_ref<const std::string &>()) : Result<Ip4>(fail(""));
+    if (!addr) return fail(fmt::format("PublicIP: {} is not an IPv4 address", excerpt(*it)));
+    out = *addr;
+    return {};
+}
+
+Status take_public_ipv6(const GoJson &object, std::optional<Ip6> &out) {
+    const auto it = object.find("PublicIPv6");
+    if (it == object.end() || it->is_null()) return {};
+    const auto addr = it->is_string() ? parse_ip6(it->get_ref<const std::string &>()) : Result<Ip6>(fail(""));
+    if (!addr) return fail(fmt::format("PublicIPv6: {} is not an IPv6 address", excerpt(*it)));
+    out = *addr;
+    return {};
+}
+
+nlohmann::json raw(const GoJson &object, const char *key) {
+    const auto it = object.find(key);
+    return it == object.end() ? nlohmann::json() : nlohmann::json(*it);
+}
+
+} // namespace
+
+std::weak_ordering Subnet::operator<=>(const Subnet &other) const {
+    const auto rank = [](const Subnet &s) {
+        using Rank6 = std::pair<asio::ip::address_v6::bytes_type, unsigned short>;
+        return std::tuple(s.v4.address().to_uint(), s.v4.prefix_length(),
+                          s.v6 ? std::optional(Rank6(s.v6->address().to_bytes(), s.v6->prefix_length())) : std::nullopt);
+    };
+    const auto mine = rank(*this), others = rank(other);
+    return mine < others ? std::weak_ordering::less
+                         : others < mine ? std::weak_ordering::greater : std::weak_ordering::equivalent;
+}
+
+std::string Subnet::to_string() const { return v6 ? v4.to_string() + " " + v6->to_string() : v4.to_string(); }
+
+std::string format_subnet_key(const Subnet &subnet) {
+    const auto key = key_part(subnet.v4);
+    return subnet.v6 ? key + "&" + key_part(*subnet.v6) : key;
+}
+
+Result<Subnet> parse_subnet_key(std::string_view text) {
+    const auto malformed = [&](std::string_view why) {
+        return fail(fmt::format("\"{}\" is not a subnet key (\"10.5.34.0-24\"): {}", text, why));
+    };
+    constexpr unsigned kLongest4 = 31, kLongest6 = 127;
+    const auto both = text.find('&');
+    const auto v4 = parse_part<Net4>(text.substr(0, both), parse_net4);
+    if (!v4) return malformed(v4.error().sentence());
+    if (v4->prefix_length() == 0 || v4->prefix_length() > kLongest4)
+        return malformed(fmt::format("IPv4 length {} is not in 1..{}", v4->prefix_length(), kLongest4));
+    Subnet subnet{.v4 = v4->canonical(), .v6 = {}};
+    if (both != std::string_view::npos) {
+        const auto v6 = parse_part<Net6>(text.substr(both + 1), parse_net6);
+        if (!v6) return malformed(v6.error().sentence());
+        if (v6->prefix_length() == 0 || v6->prefix_length() > kLongest6)
+            return malformed(fmt::format("IPv6 length {} is not in 1..{}", v6->prefix_length(), kLongest6));
+        subnet.v6 = v6->canonical();
+    }
+    // One comparison finds host bits, leading zeros, upper case and every other second spelling.
+    if (const auto spelling = format_subnet_key(subnet); spelling != text)
+        return malformed(fmt::format("the subnet's own key is \"{}\"", spelling));
+    return subnet;
+}
+
+std::string format_lease_value(const LeaseAttrs &attrs) {
+    Ordered value;
+    value["PublicIP"] = attrs.public_ip.to_string();
+    value["PublicIPv6"] = attrs.public_ipv6 ? Ordered(attrs.public_ipv6->to_string()) : Ordered();
+    if (!attrs.backend_type.empty()) value["BackendType"] = attrs.backend_type;
+    if (!attrs.backend_data.is_null()) value["BackendData"] = Ordered(attrs.backend_data);
+    if (!attrs.backend_v6_data.is_null()) value["BackendV6Data"] = Ordered(attrs.backend_v6_data);
+    return value.dump(-1, ' ', false, Ordered::error_handler_t::replace);
+}
+
+Result<LeaseAttrs> parse_lease_value(std::string_view json) {
+    auto object = parse_go_object(json);
+    if (!object) return fail_as_is(std::move(object));
+    LeaseAttrs attrs;
+    for (auto step : {take_public_ip(*object, attrs.public_ip), take_public_ipv6(*object, attrs.public_ipv6),
+                      take(*object, "BackendType", attrs.backend_type)})
+        if (!step) return fail_as_is(std::move(step));
+    attrs.backend_data = raw(*object, "BackendData");
+    attrs.backend_v6_data = raw(*object, "BackendV6Data");
+    return attrs;
+}
+
+} // namespace weft
