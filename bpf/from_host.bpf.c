@@ -14,7 +14,7 @@ static __always_inline enum weft_reason push_here(struct __sk_buff *skb, const s
 	reason = vxlan_push(skb, lease, v->tos, false);
 	if (reason)
 		return reason;
-	return send_to_next_hop(skb, lease);
+	return send_by_route(skb, lease);
 }
 
 /* The kernel's own way: it knows about path MTU, outer fragmentation and packets that are tunnelled already. */

@@ -130,7 +130,8 @@ static __always_inline enum weft_reason vxlan_push(struct __sk_buff *skb, const 
 }
 
 /* Sends a packet with its outer headers to the lease's next hop. The kernel's neighbour table gives the MAC, resolves it when
- * unknown and follows it when it changes, without anybody's help. */
+ * unknown and follows it when it changes, without anybody's help. For packets that came in on a device and so have no route of
+ * their own yet. */
 static __always_inline enum weft_reason send_to_next_hop(struct __sk_buff *skb, const struct weft_lease *lease)
 {
 	struct bpf_redir_neigh next_hop = {.nh_family = ADDRESS_FAMILY_INET};
@@ -138,6 +139,17 @@ static __always_inline enum weft_reason send_to_next_hop(struct __sk_buff *skb, 
 	next_hop.ipv4_nh = *(const __be32 *)&lease->next_hop;
 	skb->mark = 0; /* kube-proxy's and portmap's marks mean nothing on the underlay */
 	if (bpf_redirect_neigh(lease->ifindex, &next_hop, sizeof(next_hop), 0) != TC_ACT_REDIRECT)
+		return WEFT_R_REDIRECT_FAILED;
+	return WEFT_R_ENCAP;
+}
+
+/* The same for what the stack sends. Such a packet carries the route that led to weft.1, and if it has to wait for the next
+ * hop's MAC, the kernel sends it to that route's neighbour afterwards (neigh_update() looks it up again, 6.18): it would be
+ * lost. A route look-up of its own replaces that route. */
+static __always_inline enum weft_reason send_by_route(struct __sk_buff *skb, const struct weft_lease *lease)
+{
+	skb->mark = 0;
+	if (bpf_redirect_neigh(lease->ifindex, NULL, 0, 0) != TC_ACT_REDIRECT)
 		return WEFT_R_REDIRECT_FAILED;
 	return WEFT_R_ENCAP;
 }
