@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/desired.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace weft {
+namespace {
+
+constexpr std::uint32_t kMaxSubnets = 65536;
+constexpr unsigned kMinIpMtu = 68; // what every IPv4 link carries
+
+/// Gives each lease a slot of lease_stats: the one it has, else the lowest that no entry uses, of this or of a lease
+/// that is about to go.
+class Slots {
+public:
+    Slots(const MapState &actual, std::uint32_t count) : count_(count) {
+        for (const auto &[subnet, lease] : actual.leases) {
+            // Of two entries with one slot (written by nobody we know), the first keeps it.
+            if (lease.stats_index < count && taken_.insert(lease.stats_index).second) held_[subnet] = lease.stats_index;
+        }
+    }
+
+    std::optional<std::uint32_t> of(const Net4 &subnet) {
+        if (const auto held = held_.find(subnet); held != held_.end()) return held->second;
+        while (taken_.contains(next_)) ++next_;
+        if (next_ >= count_) return std::nullopt;
+        taken_.insert(next_);
+        return next_;
+    }
+
+private:
+    std::uint32_t count_, next_ = 0;
+    std::set<std::uint32_t> taken_;
+    Net4Map<std::uint32_t> held_;
+};
+
+/// Why a lease is nothing to forward to; found in its own data and ours.
+std::optional<std::string> unusable(const ClusterView &view, const Net4 &subnet, const LeaseAttrs &attrs) {
+    if (attrs.backend_type != "vxlan")
+        return fmt::format("its BackendType is \"{}\", this node speaks \"vxlan\"", attrs.backend_type);
+    if (attrs.public_ip.is_unspecified()) return "it has no PublicIP";
+    if (attrs.public_ip == view.uplink.public_ip) return "its PublicIP is this node's own";
+    if (subnet.prefix_length() < view.network.prefix_length() || !contains(view.network, subnet.address()))
+        return fmt::format("it is not in the Network {}", view.network.to_string());
+    if (overlaps(subnet, view.own.v4)) return fmt::format("it overlaps this node's own {}", view.own.v4.to_string());
+    return std::nullopt;
+}
+
+Result<Mac> vtep_mac_of(const LeaseAttrs &attrs) {
+    const auto &data = attrs.backend_data;
+    const auto found = data.is_object() ? data.find("VtepMAC") : data.end();
+    if (!data.is_object() || found == data.end() || !found->is_string())
+        return fail(fmt::format("its BackendData {} has no VtepMAC", data.dump()));
+    auto mac = parse_mac(found->get_ref<const std::string &>());
+    if (!mac) return fail_in(std::move(mac), "its VtepMAC");
+    return mac;
+}
+
+weft_lease lease_entry(const ClusterView &view, const LeaseAttrs &attrs, const Mac &mac, const Result<NextHop> &hop) {
+    weft_lease entry{};
+    entry.node = abi::ip4(attrs.public_ip);
+    entry.vtep_mac = abi::mac(mac);
+    entry.mtu = static_cast<__u16>(view.overlay_mtu());
+    if (!hop) return entry; // WEFT_ENCAP_NONE
+    entry.encap = WEFT_ENCAP_VXLAN;
+    entry.next_hop = abi::ip4(hop->neighbour);
+    entry.ifindex = static_cast<__u32>(hop->ifindex);
+    const unsigned path = std::max<unsigned>(hop->mtu, kMinIpMtu + WEFT_VXLAN_OVERHEAD) - WEFT_VXLAN_OVERHEAD;
+    entry.mtu = static_cast<__u16>(std::min(view.overlay_mtu(), path));
+    return entry;
+}
+
+} // namespace
+
+Mac vtep_mac(const Ip4 &public_ip) {
+    const auto ip = public_ip.to_bytes();
+    return Mac{{0x02, 0x77, ip[0], ip[1], ip[2], ip[3]}}; // locally administered, unicast
+}
+
+std::string route_key(const net::Route &route) {
+    return fmt::format("{} metric {}", route.destination.to_string(), route.metric);
+}
+
+std::uint32_t subnet_capacity(const Net4 &network, unsigned subnet_len) {
+    const unsigned bits = subnet_len > network.prefix_length() ? subnet_len - network.prefix_length() : 0;
+    return bits >= 16 ? kMaxSubnets : std::max(1U << bits, 16U);
+}
+
+HostState desired_host(const ClusterView &view) {
+    const Ip4 base = view.own.v4.network();
+    HostState host;
+    host.sysctls["net/ipv4/ip_forward"] = "1";
+    // Packets on weft.1 come from other nodes' pods: none of them is this host's router.
+    host.sysctls[fmt::format("net/ipv6/conf/{}/accept_ra", kVtepName)] = "0";
+    host.vtep = net::VxlanDevice{
+        .name = kVtepName,
+        .port = view.vxlan.port,
+        .mac = vtep_mac(view.uplink.public_ip),
+        .mtu = view.overlay_mtu(),
+    };
+    host.scope = view.network;
+    host.addresses = {Net4(base, 32), Net4(base + 1, 32)};
+    host.neighbours = {{kOverlayGateway, kOverlayGatewayMac}};
+    const net::Route overlay{.destination = view.network, .gateway = kOverlayGateway, .source = base, .onlink = true};
+    const net::Route own{.destination = view.own.v4, .type = net::RouteType::unreachable, .metric = kUnreachableMetric};
+    for (const auto &route : {overlay, own}) host.routes.emplace(route_key(route), route);
+    return host;
+}
+
+DesiredMaps desired_maps(const ClusterView &view, const NextHops &next_hops, const MapState &actual,
+                         std::uint32_t slots) {
+    DesiredMaps desired;
+    auto &maps = desired.maps;
+    Slots free_slots(actual, slots);
+    std::set<std::uint8_t, std::greater<>> lengths;
+    for (const auto &[subnet, attrs] : view.others) {
+        const auto skip = [&, &net = subnet.v4](std::string why) { desired.unusable.push_back({net, std::move(why)}); };
+        if (auto why = unusable(view, subnet.v4, attrs)) {
+            skip(std::move(*why));
+            continue;
+        }
+        // One IPv4 subnet under two keys, with different IPv6 parts.
+        if (maps.leases.contains(subnet.v4)) {
+            skip("another key leases the same IPv4 subnet");
+            continue;
+        }
+        const auto mac = vtep_mac_of(attrs);
+        const auto slot = mac ? free_slots.of(subnet.v4) : std::nullopt;
+        if (!mac || !slot) {
+            skip(!mac ? mac.error().sentence() : fmt::format("there are more leases than the {} that fit", slots));
+            continue;
+        }
+        const auto hop = next_hops.find(attrs.public_ip);
+        auto entry = lease_entry(view, attrs, *mac,
+                                 hop != next_hops.end() ? hop->second : fail("not looked up", ENETUNREACH));
+        entry.stats_index = *slot;
+        maps.leases.emplace(subnet.v4, entry);
+        auto &node = maps.nodes.try_emplace(attrs.public_ip, weft_node{0, *slot}).first->second;
+        ++node.leases;
+        node.stats_index = std::min(node.stats_index, *slot);
+        lengths.insert(static_cast<std::uint8_t>(subnet.v4.prefix_length()));
+    }
+    maps.prefix_lens.assign(lengths.begin(), lengths.end());
+    return desired;
+}
+
+} // namespace weft

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "abi.hpp"
+#include "base/addr.hpp"
+#include "base/error.hpp"
+#include "config/net_conf.hpp"
+#include "daemon/uplink.hpp"
+#include "lease/lease.hpp"
+#include "net/route.hpp"
+#include "net/vxlan_device.hpp"
+
+namespace weft {
+
+/// Asio's prefixes have no order of their own: by address, then by length.
+struct Net4Less {
+    bool operator()(const Net4 &a, const Net4 &b) const {
+        return std::pair(a.address(), a.prefix_length()) < std::pair(b.address(), b.prefix_length());
+    }
+};
+template <class Value> using Net4Map = std::map<Net4, Value, Net4Less>;
+using Net4Set = std::set<Net4, Net4Less>;
+
+/// The device through which the host's own packets enter and leave the pod network, whatever the VNI.
+inline constexpr const char *kVtepName = "weft.1";
+
+/// The one next hop of the overlay route. It is never on a wire: the programs rewrite the inner destination by lease. One
+/// gateway with one permanent neighbour keeps the neighbour table at one entry however many pods the host talks to.
+inline const Ip4 kOverlayGateway({169, 254, 1, 1});
+inline constexpr Mac kOverlayGatewayMac{{0x02, 0x77, 0, 0, 0, 1}};
+
+/// Of the route that answers for own pods that do not exist. Any other route to the same prefix wins.
+inline constexpr std::uint32_t kUnreachableMetric = 1U << 24;
+
+/// weft.1's MAC: the same after every restart and reboot, so that peers need not learn a new one.
+[[nodiscard]] Mac vtep_mac(const Ip4 &public_ip);
+
+/// Everything that decides what this node's kernel should hold.
+struct ClusterView {
+    Net4 network;
+    unsigned subnet_len = 24;
+    VxlanConf vxlan;
+    Uplink uplink;
+    Subnet own;
+    std::map<Subnet, LeaseAttrs> others;
+
+    /// Longest inner packet: what pods and weft.1 get as their MTU.
+    [[nodiscard]] unsigned overlay_mtu() const { return vxlan.mtu.value_or(uplink.mtu) - WEFT_VXLAN_OVERHEAD; }
+};
+
+/// A node's state in the host's network namespace, as it should be or as it is. In a route ifindex 0 stands for weft.1's.
+struct HostState {
+    /// Path below /proc/sys to value. As read: nullopt for one that the kernel does not have.
+    std::map<std::string, std::optional<std::string>> sysctls;
+    std::optional<net::VxlanDevice> vtep;
+    int vtep_ifindex = 0; ///< as read
+    Net4 scope;           ///< as desired: addresses of weft.1 outside of it are somebody else's
+    Net4Set addresses;                        ///< of weft.1
+    std::map<Ip4, Mac> neighbours;            ///< permanent ones of weft.1
+    std::map<std::string, net::Route> routes; ///< those of ours that do not lead to a pod, by route_key()
+};
+
+/// What makes a route another one to the kernel, and not the same with changed contents.
+[[nodiscard]] std::string route_key(const net::Route &route);
+
+[[nodiscard]] HostState desired_host(const ClusterView &view);
+
+/// How a node is reached over the underlay.
+struct NextHop {
+    Ip4 neighbour; ///< the node itself or a router
+    int ifindex = 0;
+    unsigned mtu = 0; ///< of the path, outer headers included
+
+    bool operator==(const NextHop &) const = default;
+};
+using NextHops = std::map<Ip4, Result<NextHop>>;
+
+/// What the maps hold, as it should be or as it is.
+struct MapState {
+    Net4Map<weft_lease> leases;
+    std::map<Ip4, weft_node> nodes;
+    std::vector<std::uint8_t> prefix_lens; ///< longest first
+};
+
+/// A lease that is not forwarded to, and the sentence that says why.
+struct Unusable {
+    Net4 subnet;
+    std::string why;
+};
+
+struct DesiredMaps {
+    MapState maps;
+    std::vector<Unusable> unusable;
+};
+
+/// @param next_hops has every node of `view.others`. A node without a next hop keeps its lease entry, so that packets
+///        from it are taken, with no encapsulation: packets to it go to the host stack, which answers.
+/// @param actual what the maps hold now: a lease that is there keeps its slot of lease_stats, so its counters go on.
+/// @param slots size of lease_stats.
+[[nodiscard]] DesiredMaps desired_maps(const ClusterView &view, const NextHops &next_hops, const MapState &actual,
+                                       std::uint32_t slots);
+
+/// How many subnets a node can see: sizes the maps. Capped, because a /8 of /30 would not fit into memory.
+[[nodiscard]] std::uint32_t subnet_capacity(const Net4 &network, unsigned subnet_len);
+
+} // namespace weft

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "daemon/desired.hpp"
+
+namespace weft {
+
+struct SetSysctl {
+    std::string path, value;
+};
+struct ReplaceVtep { ///< removes whatever has the name, makes the device
+    net::VxlanDevice device;
+};
+struct ChangeVtep { ///< MAC, MTU and flags of the device that is there
+    net::VxlanDevice device;
+};
+struct AddAddress {
+    Net4 address;
+};
+struct RemoveAddress {
+    Net4 address;
+};
+struct SetNeighbour {
+    Ip4 address;
+    Mac mac;
+};
+struct AddRoute {
+    net::Route route;
+};
+struct RemoveRoute {
+    net::Route route;
+};
+struct SetPrefixLens {
+    std::vector<std::uint8_t> lens;
+};
+struct PutNode {
+    Ip4 address;
+    weft_node node;
+};
+struct RemoveNode {
+    Ip4 address;
+};
+struct PutLease {
+    Net4 subnet;
+    weft_lease lease;
+    bool new_slot = false; ///< the slot of lease_stats was another's and starts at zero
+};
+struct RemoveLease {
+    Net4 subnet;
+};
+
+/// One write to the kernel.
+using Action = std::variant<SetSysctl, ReplaceVtep, ChangeVtep, AddAddress, RemoveAddress, SetNeighbour, AddRoute,
+                            RemoveRoute, SetPrefixLens, PutNode, RemoveNode, PutLease, RemoveLease>;
+
+/// What an action is about: "lease 10.5.3.0/24". Two actions on one thing have one name, and so one back-off.
+[[nodiscard]] std::string item_of(const Action &action);
+/// What it does to it, for the log: "set next_hop=192.0.2.1 ...", "removed".
+[[nodiscard]] std::string deed_of(const Action &action);
+[[nodiscard]] bool is_removal(const Action &action);
+/// Whether nothing behind it in a plan can succeed without it.
+[[nodiscard]] inline bool is_foundation(const Action &action) { return std::holds_alternative<ReplaceVtep>(action); }
+
+/// The writes that turn `actual` into `desired`, in the order in which each finds what it needs: settings, device,
+/// addresses, neighbour, routes. Removals come last.
+[[nodiscard]] std::vector<Action> diff(const HostState &desired, const HostState &actual);
+
+/// The same for the maps. A packet must never meet a lease without its prefix length or its sender's node: so lengths
+/// and nodes are there before a lease is, and go after it. Lengths of both states are in use in between.
+[[nodiscard]] std::vector<Action> diff(const MapState &desired, const MapState &actual);
+
+} // namespace weft

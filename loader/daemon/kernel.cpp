@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/kernel.hpp"
+
+#include <fmt/format.h>
+#include <linux/neighbour.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "net/neigh.hpp"
+#include "net/sysctl.hpp"
+
+namespace weft {
+namespace {
+
+auto fields(const DatapathConfig &c) {
+    return std::tie(c.network, c.subnet, c.node, c.vtep_mac, c.port, c.vni, c.max_leases, c.uplink_ifindex,
+                    c.vtep_ifindex, c.mode, c.bpf_dir);
+}
+
+/// An outcome that says whether something was there, where that makes no difference.
+Status either_way(Result<bool> &&outcome) {
+    if (!outcome) return fail_as_is(std::move(outcome));
+    return {};
+}
+
+class HostKernel final : public Kernel {
+public:
+    explicit HostKernel(net::NlSocket sock) : sock_(std::move(sock)) {}
+
+    Result<HostNetwork> read_network() override {
+        auto links = net::list_links(sock_);
+        if (!links) return fail_as_is(std::move(links));
+        auto addresses = net::list_addresses(sock_);
+        if (!addresses) return fail_as_is(std::move(addresses));
+        auto routes = net::list_default_routes(sock_);
+        if (!routes) return fail_as_is(std::move(routes));
+        return HostNetwork{std::move(*links), std::move(*addresses), std::move(*routes)};
+    }
+
+    Result<net::RouteAnswer> route_to(const Ip4 &destination) override { return net::query_route(sock_, destination); }
+
+    Result<HostState> read_host(const HostState &desired) override {
+        HostState host;
+        for (const auto &[path, wanted] : desired.sysctls) {
+            auto value = net::read_sysctl(path);
+            if (!value) return fail_as_is(std::move(value));
+            host.sysctls[path] = std::move(*value);
+        }
+        auto vtep = net::find_vxlan(sock_, kVtepName);
+        if (!vtep) return fail_as_is(std::move(vtep));
+        if (*vtep) {
+            host.vtep = (*vtep)->device;
+            host.vtep_ifindex = (*vtep)->ifindex;
+            if (auto read = read_vtep(host); !read) return fail_as_is(std::move(read));
+        }
+        if (auto read = read_routes(host); !read) return fail_as_is(std::move(read));
+        return host;
+    }
+
+    Status perform(const Action &action) override {
+        return std::visit([this](const auto &a) { return write(a); }, action);
+    }
+
+    std::vector<Result<NextHop>> resolve(const std::vector<Ip4> &nodes, const Ip4 &from) override {
+        std::vector<Result<NextHop>> hops;
+        std::map<int, unsigned> mtus; // a route without an MTU of its own has its link's
+        auto links = net::list_links(sock_);
+        int vtep = 0;
+        if (links)
+            for (const auto &link : *links) {
+                mtus[link.index] = link.mtu;
+                if (link.name == kVtepName) vtep = link.index;
+            }
+        for (const auto &node : nodes) hops.push_back(links ? resolve(node, from, mtus, vtep) : std::unexpected(links.error()));
+        return hops;
+    }
+
+    Status load(const DatapathConfig &config) override {
+        if (datapath_ && fields(loaded_) == fields(config)) return {};
+        auto datapath = Datapath::load(config);
+        if (!datapath) return fail_as_is(std::move(datapath));
+        datapath_ = std::move(*datapath);
+        loaded_ = config;
+        attached_ = false;
+        return {};
+    }
+
+    Result<std::vector<std::string>> attach() override {
+        if (!datapath_) return fail("no programs are loaded", ENOENT);
+        auto lines = datapath_->attach();
+        attached_ = lines.has_value();
+        return lines;
+    }
+
+    std::string_view datapath_mode() const override {
+        if (!datapath_ || !attached_) return "none";
+        return datapath_->mode() == DatapathMode::xdp ? "xdp" : "tc";
+    }
+
+    Result<MapState> read_maps() override {
+        if (!datapath_) return fail("no programs are loaded", ENOENT);
+        MapState maps;
+        auto leases = datapath_->leases().entries();
+        if (!leases) return fail_as_is(std::move(leases));
+        for (const auto &[key, lease] : *leases) maps.leases.emplace(abi::subnet(key), lease);
+        auto nodes = datapath_->nodes().entries();
+        if (!nodes) return fail_as_is(std::move(nodes));
+        for (const auto &[key, node] : *nodes) maps.nodes.emplace(abi::ip4(key), node);
+        auto state = datapath_->state().get(0);
+        if (!state) return fail_as_is(std::move(state));
+        if (*state) {
+            const auto count = std::min<std::size_t>((*state)->prefix_len_count, WEFT_MAX_PREFIX_LENS);
+            maps.prefix_lens.assign((*state)->prefix_lens, (*state)->prefix_lens + count);
+        }
+        return maps;
+    }
+
+private:
+    Status read_vtep(HostState &host) {
+        auto addresses = net::list_addresses(sock_, host.vtep_ifindex);
+        if (!addresses) return fail_as_is(std::move(addresses));
+        for (const auto &found : *addresses) host.addresses.insert(found.address);
+        auto neighbours = net::list_neighbours(sock_, host.vtep_ifindex);
+        if (!neighbours) return fail_as_is(std::move(neighbours));
+        for (const auto &found : *neighbours)
+            if ((found.state & NUD_PERMANENT) && found.mac) host.neighbours.emplace(found.address, *found.mac);
+        return {};
+    }
+
+    Status read_routes(HostState &host) {
+        auto routes = net::list_routes(sock_, {.protocol = net::kRouteProtocol});
+        if (!routes) return fail_as_is(std::move(routes));
+        for (auto &route : *routes) {
+            const bool overlay = host.vtep_ifindex != 0 && route.ifindex == host.vtep_ifindex;
+            if (!overlay && route.type == net::RouteType::unicast) continue; // a pod's
+            route.ifindex = 0;
+            host.routes.emplace(route_key(route), route);
+        }
+        return {};
+    }
+
+    Result<NextHop> resolve(const Ip4 &node, const Ip4 &from, const std::map<int, unsigned> &mtus, int vtep) {
+        auto route = net::query_route(sock_, node, from);
+        if (!route) return fail_as_is(std::move(route));
+        const auto what = fmt::format("route to {}", node.to_string());
+        if (route->type == net::RouteType::local) return fail(what + ": it is this host's own address", EINVAL);
+        if (route->type != net::RouteType::unicast) return fail(what + ": no unicast route", ENETUNREACH);
+        if (route->ifindex == vtep) return fail(fmt::format("{}: it leads through {} itself", what, kVtepName), ELOOP);
+        const auto link_mtu = mtus.find(route->ifindex);
+        const unsigned mtu = route->mtu != 0 ? route->mtu : link_mtu != mtus.end() ? link_mtu->second : 0;
+        if (mtu == 0) return fail(fmt::format("{}: link {} is gone", what, route->ifindex), ENODEV);
+        return NextHop{route->gateway.value_or(node), route->ifindex, mtu};
+    }
+
+    Result<int> vtep_ifindex() {
+        auto link = net::find_link(sock_, kVtepName);
+        if (!link) return fail_as_is(std::move(link));
+        if (!*link) return fail(fmt::format("there is no {}", kVtepName), ENODEV);
+        return (*link)->index;
+    }
+
+    /// Two vxlan devices can have one port, but only one can be up: the kernel's "Address already in use" does not say who.
+    Status port_is_free(const net::VxlanDevice &device) {
+        auto holder = net::vxlan_holding_port(sock_, device.port, device.name);
+        if (!holder) return fail_as_is(std::move(holder));
+        if (!*holder) return {};
+        return fail(fmt::format("{} is up on UDP port {}, which {} needs: stop flanneld and remove it (ip link del {})",
+                                **holder, device.port, device.name, **holder),
+                    EADDRINUSE);
+    }
+
+    Status write(const SetSysctl &a) { return net::write_sysctl(a.path, a.value); }
+
+    Status write(const ReplaceVtep &a) {
+        if (auto free = port_is_free(a.device); !free) return free;
+        auto old = net::find_link(sock_, a.device.name);
+        if (!old) return fail_as_is(std::move(old));
+        if (*old)
+            if (auto removed = net::delete_link(sock_, (*old)->index); !removed) return fail_as_is(std::move(removed));
+        if (auto made = net::create_vxlan(sock_, a.device); !made) return made;
+        return write(ChangeVtep{a.device});
+    }
+
+    Status write(const ChangeVtep &a) {
+        if (auto free = port_is_free(a.device); !free) return free;
+        auto ifindex = vtep_ifindex();
+        if (!ifindex) return fail_as_is(std::move(ifindex));
+        return net::change_link(sock_, *ifindex,
+                                {.up = a.device.up, .noarp = a.device.noarp, .mtu = a.device.mtu, .mac = a.device.mac});
+    }
+
+    Status write(const AddAddress &a) {
+        auto ifindex = vtep_ifindex();
+        if (!ifindex) return fail_as_is(std::move(ifindex));
+        return net::set_address(sock_, *ifindex, a.address);
+    }
+    Status write(const RemoveAddress &a) {
+        auto ifindex = vtep_ifindex();
+        if (!ifindex) return fail_as_is(std::move(ifindex));
+        return either_way(net::remove_address(sock_, *ifindex, a.address));
+    }
+    Status write(const SetNeighbour &a) {
+        auto ifindex = vtep_ifindex();
+        if (!ifindex) return fail_as_is(std::move(ifindex));
+        return net::set_permanent_neighbour(sock_, *ifindex, a.address, a.mac);
+    }
+
+    Result<net::Route> on_vtep(net::Route route) {
+        if (route.type != net::RouteType::unicast) return route;
+        auto ifindex = vtep_ifindex();
+        if (!ifindex) return fail_as_is(std::move(ifindex));
+        route.ifindex = *ifindex;
+        return route;
+    }
+    Status write(const AddRoute &a) {
+        auto route = on_vtep(a.route);
+        if (!route) return fail_as_is(std::move(route));
+        return net::add_route(sock_, *route, net::IfExists::replace);
+    }
+    Status write(const RemoveRoute &a) {
+        auto route = on_vtep(a.route);
+        if (!route) return fail_as_is(std::move(route));
+        return either_way(net::remove_route(sock_, *route));
+    }
+
+    Status write(const SetPrefixLens &a) {
+        weft_state state{};
+        state.prefix_len_count = static_cast<__u32>(std::min<std::size_t>(a.lens.size(), WEFT_MAX_PREFIX_LENS));
+        std::copy_n(a.lens.begin(), state.prefix_len_count, state.prefix_lens);
+        return with_maps([&](const Datapath &d) { return d.state().put(0, state); });
+    }
+    Status write(const PutNode &a) {
+        return with_maps([&](const Datapath &d) { return d.nodes().put(abi::ip4(a.address), a.node); });
+    }
+    Status write(const RemoveNode &a) {
+        return with_maps([&](const Datapath &d) { return either_way(d.nodes().erase(abi::ip4(a.address))); });
+    }
+    Status write(const PutLease &a) {
+        return with_maps([&](const Datapath &d) -> Status {
+            if (a.new_slot)
+                if (auto cleared = d.clear_lease_stats(a.lease.stats_index); !cleared) return cleared;
+            return d.leases().put(abi::lease_key(a.subnet), a.lease);
+        });
+    }
+    Status write(const RemoveLease &a) {
+        return with_maps([&](const Datapath &d) { return either_way(d.leases().erase(abi::lease_key(a.subnet))); });
+    }
+
+    template <class F> Status with_maps(F &&use) {
+        if (!datapath_) return fail("no programs are loaded", ENOENT);
+        return use(*datapath_);
+    }
+
+    net::NlSocket sock_;
+    std::optional<Datapath> datapath_;
+    DatapathConfig loaded_;
+    bool attached_ = false;
+};
+
+} // namespace
+
+Result<std::unique_ptr<Kernel>> open_kernel() {
+    auto sock = net::NlSocket::open();
+    if (!sock) return fail_as_is(std::move(sock));
+    return std::make_unique<HostKernel>(std::move(*sock));
+}
+
+} // namespace weft

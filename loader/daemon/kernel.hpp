@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.hpp"
+#include "daemon/desired.hpp"
+#include "daemon/diff.hpp"
+#include "daemon/uplink.hpp"
+#include "datapath/datapath.hpp"
+
+namespace weft {
+
+/// Everything weftd reads from and writes to the operating system's network: the one seam, so that a fake of it can stand
+/// in tests for a whole host.
+///
+/// Contract: reads show what the kernel has, not what was written. perform() does one write and says whether the kernel
+/// took it. Maps can be read and written from the first successful load() on.
+/// Threads: one. Errors: name the object; nothing throws.
+class Kernel {
+public:
+    virtual ~Kernel() = default;
+
+    /// What uplink selection looks at.
+    [[nodiscard]] virtual Result<HostNetwork> read_network() = 0;
+    [[nodiscard]] virtual Result<net::RouteAnswer> route_to(const Ip4 &destination) = 0;
+
+    /// @param desired names the settings to read.
+    [[nodiscard]] virtual Result<HostState> read_host(const HostState &desired) = 0;
+    [[nodiscard]] virtual Status perform(const Action &action) = 0;
+
+    /// How each of `nodes` is reached by a packet of `from`; one answer each, in their order.
+    [[nodiscard]] virtual std::vector<Result<NextHop>> resolve(const std::vector<Ip4> &nodes, const Ip4 &from) = 0;
+
+    /// Loads the programs unless they are loaded for this very config. What was attached stays until attach().
+    [[nodiscard]] virtual Status load(const DatapathConfig &config) = 0;
+    /// @return one line for each attachment that was missing.
+    [[nodiscard]] virtual Result<std::vector<std::string>> attach() = 0;
+    /// "tc" or "xdp" once attached, "none" before.
+    [[nodiscard]] virtual std::string_view datapath_mode() const = 0;
+    [[nodiscard]] virtual Result<MapState> read_maps() = 0;
+};
+
+/// The kernel of the network namespace that the calling thread is in.
+[[nodiscard]] Result<std::unique_ptr<Kernel>> open_kernel();
+
+} // namespace weft

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/reconcile.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace weft {
+namespace {
+
+/// A write can make the next one possible (a device its settings), but three levels of that are all there are: more
+/// passes would be a fight with somebody over the same object.
+constexpr int kMaxPasses = 4;
+
+} // namespace
+
+std::string_view to_string(NodeState state) {
+    switch (state) {
+    case NodeState::waiting_config: return "waiting_config";
+    case NodeState::acquiring: return "acquiring";
+    case NodeState::syncing: return "syncing";
+    case NodeState::synced: return "synced";
+    }
+    return "unknown";
+}
+
+void Reconciler::set_uplink(const Uplink &uplink) {
+    if (uplink_ == uplink) return;
+    uplink_ = uplink;
+    forget_next_hops();
+    check_attachments();
+}
+
+void Reconciler::set_config(const NetConf &conf, const VxlanConf &vxlan) {
+    conf_ = conf;
+    vxlan_ = vxlan;
+}
+
+void Reconciler::set_own(const Subnet &own) { own_ = own; }
+
+void Reconciler::set_leases(const std::vector<Lease> &leases) {
+    others_.clear();
+    for (const auto &lease : leases) put_lease(lease);
+    snapshot_seen_ = true;
+}
+
+std::optional<ClusterView> Reconciler::view() const {
+    if (!conf_ || !own_ || !uplink_) return std::nullopt;
+    return ClusterView{conf_->network, conf_->subnet_len, vxlan_, *uplink_, *own_, others_};
+}
+
+NodeState Reconciler::state() const {
+    if (!conf_) return NodeState::waiting_config;
+    if (!own_) return NodeState::acquiring;
+    const bool clean = host_failures_.all().empty() && hop_failures_.all().empty() && map_failures_.all().empty() &&
+                       step_failures_.all().empty();
+    return ready() && clean ? NodeState::synced : NodeState::syncing;
+}
+
+std::map<std::string, Backoff::Failure> Reconciler::failures() const {
+    std::map<std::string, Backoff::Failure> all;
+    for (const auto *some : {&host_failures_, &hop_failures_, &map_failures_, &step_failures_})
+        all.insert(some->all().begin(), some->all().end());
+    return all;
+}
+
+std::optional<Reconciler::TimePoint> Reconciler::apply(TimePoint now) {
+    const auto known = view();
+    if (!known) return std::nullopt;
+    apply_host(*known, now);
+    if (load(*known, now) && snapshot_seen_) {
+        resolve(*known, now);
+        apply_maps(*known, now);
+        attach(now);
+    }
+    std::optional<TimePoint> next;
+    for (const auto *some : {&host_failures_, &hop_failures_, &map_failures_, &step_failures_})
+        if (const auto at = some->next(); at && (!next || *at < *next)) next = at;
+    return next;
+}
+
+void Reconciler::apply_host(const ClusterView &view, TimePoint now) {
+    const auto desired = desired_host(view);
+    const auto planner = [&]() -> Result<std::vector<Action>> {
+        auto actual = kernel_.read_host(desired);
+        if (!actual) return fail_as_is(std::move(actual));
+        vtep_ifindex_ = actual->vtep_ifindex;
+        return diff(desired, *actual);
+    };
+    converge("host", planner, host_failures_, spdlog::level::info, now);
+}
+
+/// @return whether programs and maps are there for this view.
+bool Reconciler::load(const ClusterView &view, TimePoint now) {
+    static const std::string item = "load programs";
+    if (vtep_ifindex_ == 0 || !step_failures_.due(item, now)) return false;
+    const DatapathConfig config{
+        .network = view.network,
+        .subnet = view.own.v4,
+        .node = view.uplink.address,
+        .vtep_mac = vtep_mac(view.uplink.public_ip),
+        .port = view.vxlan.port,
+        .vni = view.vxlan.vni,
+        .max_leases = subnet_capacity(view.network, view.subnet_len),
+        .uplink_ifindex = view.uplink.ifindex,
+        .vtep_ifindex = vtep_ifindex_,
+        .mode = options_.mode,
+        .bpf_dir = options_.bpf_dir,
+    };
+    if (auto loaded = kernel_.load(config); !loaded) {
+        failed(step_failures_, item, loaded.error(), now);
+        return false;
+    }
+    step_failures_.succeeded(item);
+    return true;
+}
+
+void Reconciler::resolve(const ClusterView &view, TimePoint now) {
+    std::set<Ip4> wanted;
+    for (const auto &[subnet, attrs] : view.others) wanted.insert(attrs.public_ip);
+    std::erase_if(hops_, [&](const auto &hop) { return !wanted.contains(hop.first); });
+    const auto item_of_hop = [](const Ip4 &node) { return "next hop " + node.to_string(); };
+    std::set<std::string> items;
+    std::vector<Ip4> unknown;
+    for (const auto &node : wanted) {
+        items.insert(item_of_hop(node));
+        const auto known = hops_.find(node);
+        const bool again = known != hops_.end() && !known->second && hop_failures_.due(item_of_hop(node), now);
+        if (known == hops_.end() || again) unknown.push_back(node);
+    }
+    hop_failures_.keep_only(items);
+    auto found = kernel_.resolve(unknown, view.uplink.address);
+    for (std::size_t i = 0; i < unknown.size(); ++i) {
+        const auto item = item_of_hop(unknown[i]);
+        if (!found[i]) failed(hop_failures_, item, found[i].error(), now);
+        else if (hop_failures_.succeeded(item)) log_.info("{}: found again", item);
+        hops_.insert_or_assign(unknown[i], std::move(found[i]));
+    }
+}
+
+void Reconciler::apply_maps(const ClusterView &view, TimePoint now) {
+    const auto capacity = subnet_capacity(view.network, view.subnet_len);
+    const auto planner = [&]() -> Result<std::vector<Action>> {
+        auto actual = kernel_.read_maps();
+        if (!actual) return fail_as_is(std::move(actual));
+        auto desired = desired_maps(view, hops_, *actual, capacity);
+        report(desired.unusable);
+        programmed_ = desired.maps.leases.size();
+        return diff(desired.maps, *actual);
+    };
+    converge("maps", planner, map_failures_, spdlog::level::debug, now);
+    if (step_failures_.all().contains("read maps")) return;
+    filled_ = true;
+}
+
+/// After the maps are filled: programs that meet empty maps would drop what their forerunners carry.
+void Reconciler::attach(TimePoint now) {
+    static const std::string item = "attach programs";
+    const std::pair links{uplink_->ifindex, vtep_ifindex_};
+    const bool wanted = check_attachments_ || !attached_ || attached_links_ != links || kernel_.datapath_mode() == "none";
+    if (!filled_ || !wanted || !step_failures_.due(item, now)) return;
+    auto lines = kernel_.attach();
+    if (!lines) {
+        attached_ = false;
+        failed(step_failures_, item, lines.error(), now);
+        return;
+    }
+    for (const auto &line : *lines) log_.info("{}", line);
+    step_failures_.succeeded(item);
+    attached_ = true;
+    attached_links_ = links;
+    check_attachments_ = false;
+}
+
+void Reconciler::converge(const char *what, const Planner &planner, Backoff &failures,
+                          spdlog::level::level_enum level, TimePoint now) {
+    const auto reading = fmt::format("read {}", what);
+    std::set<std::string> done;
+    std::size_t written = 0;
+    for (int pass = 0; pass < kMaxPasses; ++pass) {
+        auto plan = planner();
+        if (!plan) {
+            failed(step_failures_, reading, plan.error(), now);
+            return;
+        }
+        step_failures_.succeeded(reading);
+        std::set<std::string> pending, now_done;
+        for (const auto &action : *plan) {
+            if (is_removal(action) && !snapshot_seen_) continue;
+            const auto item = item_of(action);
+            pending.insert(item);
+            if (!failures.due(item, now)) {
+                if (is_foundation(action)) break;
+                continue;
+            }
+            const auto deed = item + ": " + deed_of(action);
+            if (done.contains(deed)) {
+                failed(failures, item, Error(EAGAIN, "the kernel took it, but does not have it"), now);
+                continue;
+            }
+            if (perform(action, item, failures, level, now)) now_done.insert(deed);
+            else if (is_foundation(action)) break;
+        }
+        failures.keep_only(pending); // what is as it should be is nobody's failure any more
+        if (now_done.empty()) break;
+        written += now_done.size();
+        done.merge(now_done);
+    }
+    if (written > 0 && level == spdlog::level::debug) log_.info("{}: brought up to date writes={}", what, written);
+}
+
+bool Reconciler::perform(const Action &action, const std::string &item, Backoff &failures,
+                         spdlog::level::level_enum level, TimePoint now) {
+    if (auto done = kernel_.perform(action); !done) {
+        failed(failures, item, done.error(), now);
+        return false;
+    }
+    const bool recovered = failures.succeeded(item);
+    log_.log(recovered ? spdlog::level::info : level, "{}: {}", item, deed_of(action));
+    return true;
+}
+
+void Reconciler::report(const std::vector<Unusable> &unusable) {
+    Net4Map<std::string> seen;
+    for (const auto &[subnet, why] : unusable) {
+        const auto known = unusable_.find(subnet);
+        if (known == unusable_.end() || known->second != why)
+            log_.warn("lease {} is not used: {}", subnet.to_string(), why);
+        seen.emplace(subnet, why);
+    }
+    unusable_ = std::move(seen);
+}
+
+void Reconciler::failed(Backoff &failures, const std::string &item, const Error &error, TimePoint now) {
+    if (failures.failed(item, error, now)) log_.warn("{}: {}", item, error.sentence());
+}
+
+} // namespace weft

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <spdlog/logger.h>
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/net_conf.hpp"
+#include "daemon/backoff.hpp"
+#include "daemon/desired.hpp"
+#include "daemon/kernel.hpp"
+#include "lease/lease.hpp"
+
+namespace weft {
+
+/// Where a node stands.
+enum class NodeState : std::uint8_t {
+    waiting_config, ///< no configuration from etcd yet; nothing is touched, what was attached goes on forwarding
+    acquiring,      ///< no lease yet
+    syncing,        ///< the kernel is not yet, or no longer, what it should be
+    synced,
+};
+[[nodiscard]] std::string_view to_string(NodeState state);
+
+struct DatapathOptions {
+    DatapathMode mode = DatapathMode::automatic;
+    std::filesystem::path bpf_dir = "/sys/fs/bpf/weft";
+};
+
+/// Turns what is known of the cluster into what the kernel holds.
+///
+/// Contract: the setters only edit inputs. apply() reads what the kernel has, works out the difference (pure, diff.hpp),
+/// writes it in the order of dependence and reads again, until nothing is left to write. Nothing is removed, no map is
+/// written and no program is attached before the first complete snapshot of leases: until then a node that was forwarding
+/// goes on as it was. A write that fails keeps a back-off of its own and holds up nobody else.
+/// Threads: one. Time is passed in.
+class Reconciler {
+public:
+    using TimePoint = Backoff::TimePoint;
+
+    Reconciler(Kernel &kernel, spdlog::logger &log, DatapathOptions options)
+        : kernel_(kernel), log_(log), options_(std::move(options)) {}
+
+    void set_uplink(const Uplink &uplink);
+    void set_config(const NetConf &conf, const VxlanConf &vxlan);
+    void set_own(const Subnet &own);
+    /// Every other node's lease: what is not among them is gone.
+    void set_leases(const std::vector<Lease> &leases);
+    void put_lease(const Lease &lease) { others_[lease.subnet] = lease.attrs; }
+    void remove_lease(const Subnet &subnet) { others_.erase(subnet); }
+    /// Routes or links changed: nodes may be reached another way.
+    void forget_next_hops() { hops_.clear(); }
+    /// Attachments may be gone: the next apply() looks.
+    void check_attachments() { check_attachments_ = true; }
+
+    /// @return when a failed item wants to be tried again.
+    std::optional<TimePoint> apply(TimePoint now);
+
+    [[nodiscard]] NodeState state() const;
+    /// Programs are attached, and the leases of the first snapshot were in the maps: pods can be wired.
+    [[nodiscard]] bool ready() const { return attached_ && filled_; }
+    /// What is known, once configuration, lease and uplink are.
+    [[nodiscard]] std::optional<ClusterView> view() const;
+    [[nodiscard]] std::size_t programmed() const { return programmed_; }
+    [[nodiscard]] const Net4Map<std::string> &unusable() const { return unusable_; }
+    /// Item to what is wrong with it.
+    [[nodiscard]] std::map<std::string, Backoff::Failure> failures() const;
+
+private:
+    using Planner = std::function<Result<std::vector<Action>>()>;
+
+    void apply_host(const ClusterView &view, TimePoint now);
+    bool load(const ClusterView &view, TimePoint now);
+    void resolve(const ClusterView &view, TimePoint now);
+    void apply_maps(const ClusterView &view, TimePoint now);
+    void attach(TimePoint now);
+    void converge(const char *what, const Planner &planner, Backoff &failures, spdlog::level::level_enum level,
+                  TimePoint now);
+    bool perform(const Action &action, const std::string &item, Backoff &failures, spdlog::level::level_enum level,
+                 TimePoint now);
+    void report(const std::vector<Unusable> &unusable);
+    void failed(Backoff &failures, const std::string &item, const Error &error, TimePoint now);
+
+    Kernel &kernel_;
+    spdlog::logger &log_;
+    DatapathOptions options_;
+
+    std::optional<Uplink> uplink_;
+    std::optional<NetConf> conf_;
+    VxlanConf vxlan_;
+    std::optional<Subnet> own_;
+    std::map<Subnet, LeaseAttrs> others_;
+    bool snapshot_seen_ = false;
+
+    NextHops hops_;
+    Backoff host_failures_, hop_failures_, map_failures_, step_failures_;
+    int vtep_ifindex_ = 0;
+    std::size_t programmed_ = 0;
+    Net4Map<std::string> unusable_;
+    std::optional<std::pair<int, int>> attached_links_; ///< uplink and weft.1 when last attached
+    bool filled_ = false, attached_ = false, check_attachments_ = true;
+};
+
+} // namespace weft

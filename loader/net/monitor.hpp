@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <asio/io_context.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/error.hpp"
+
+namespace weft::net {
+
+/// What changed on the host, as far as weftd cares to tell changes apart.
+struct NetworkChange {
+    enum class Kind : std::uint8_t { link, address, neighbour, route };
+    Kind kind = Kind::link;
+    bool removed = false;
+    int ifindex = 0;           ///< route: of its first or only next hop, 0 if it has none
+    std::string link_name;     ///< link only
+    std::uint8_t protocol = 0; ///< route only: RTPROT_*
+
+    bool operator==(const NetworkChange &) const = default;
+};
+
+/// Tells of every change to links, IPv4 addresses, neighbours and routes in the network namespace it was started in.
+///
+/// Contract: a change is a reason to look, not the truth: by the time it arrives the kernel may have moved on.
+/// `overrun` means that changes were lost (ENOBUFS) and everything must be looked at.
+/// Threads: both callbacks run on the io_context's thread. The destructor ends them; `io` outlives the monitor.
+class NetworkMonitor {
+public:
+    [[nodiscard]] static Result<NetworkMonitor> start(asio::io_context &io,
+                                                      std::function<void(const NetworkChange &)> change,
+                                                      std::function<void()> overrun);
+
+    NetworkMonitor(NetworkMonitor &&) noexcept;
+    NetworkMonitor &operator=(NetworkMonitor &&) noexcept;
+    ~NetworkMonitor();
+
+private:
+    class Impl;
+    explicit NetworkMonitor(std::shared_ptr<Impl> impl);
+    std::shared_ptr<Impl> impl_;
+};
+
+} // namespace weft::net

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/flags.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <map>
+
+namespace weft {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using Env = std::map<std::string, std::string>;
+
+Result<std::variant<ParsedFlags, PrintAndExit>> parse(const std::vector<std::string> &args, const Env &env = {}) {
+    return parse_flags(args, [&env](const std::string &name) {
+        const auto found = env.find(name);
+        return found == env.end() ? std::nullopt : std::optional(found->second);
+    });
+}
+
+Options options(const std::vector<std::string> &args, const Env &env = {}) {
+    auto parsed = parse(args, env);
+    if (!parsed) {
+        ADD_FAILURE() << parsed.error().sentence();
+        return {};
+    }
+    return std::get<ParsedFlags>(*parsed).options;
+}
+
+std::string error_of(const std::vector<std::string> &args, const Env &env = {}) {
+    auto parsed = parse(args, env);
+    return parsed ? "accepted" : parsed.error().sentence();
+}
+
+TEST(Flags, DefaultsAreFlannels) {
+    const auto o = options({});
+    EXPECT_THAT(o.etcd.endpoints, ElementsAre("http://127.0.0.1:4001", "http://127.0.0.1:2379"));
+    EXPECT_EQ(o.etcd.prefix, "/coreos.com/network");
+    EXPECT_EQ(o.subnet_file, "/run/flannel/subnet.env");
+    EXPECT_EQ(o.renew_margin, std::chrono::minutes(60));
+    EXPECT_FALSE(o.ip_masq);
+    EXPECT_EQ(o.healthz_ip.to_string(), "0.0.0.0");
+    EXPECT_EQ(o.healthz_port, 0);
+    EXPECT_EQ(o.run_dir, "/run/weft");
+    EXPECT_EQ(o.bpf_dir, "/sys/fs/bpf/weft");
+    EXPECT_EQ(o.datapath, DatapathMode::automatic);
+}
+
+TEST(Flags, TakeOneDashOrTwoAndEqualsOrTheNextWord) {
+    for (const std::vector<std::string> &args :
+         {std::vector<std::string>{"-etcd-prefix=/a", "-iface", "eth1"}, {"--etcd-prefix", "/a", "--iface=eth1"}}) {
+        const auto o = options(args);
+        EXPECT_EQ(o.etcd.prefix, "/a");
+        EXPECT_THAT(o.uplink.ifaces, ElementsAre("eth1"));
+    }
+}
+
+TEST(Flags, AValueMayBeginWithADash) { EXPECT_EQ(options({"--etcd-password", "-s3cret"}).etcd.password, "-s3cret"); }
+
+TEST(Flags, BooleansAreGos) {
+    EXPECT_TRUE(options({"--ip-masq"}).ip_masq);
+    EXPECT_TRUE(options({"-ip-masq=true"}).ip_masq);
+    EXPECT_TRUE(options({"-ip-masq=1"}).ip_masq);
+    EXPECT_FALSE(options({"--ip-masq=false"}).ip_masq);
+    EXPECT_FALSE(options({"--ip-masq=F"}).ip_masq);
+    EXPECT_FALSE(options({"--ip-masq", "--ip-masq=false"}).ip_masq);
+    EXPECT_THAT(error_of({"--ip-masq=perhaps"}), HasSubstr("--ip-masq"));
+    EXPECT_FALSE(options({"--ip-masq-fully-random-disable"}).masq_random_ports);
+}
+
+TEST(Flags, InterfacesRepeatAndKeepTheirOrder) {
+    const auto o = options({"--iface=eth1", "--iface=10.0.0.1", "--iface-regex=^en", "--iface-regex", "10\\.1\\..*"});
+    EXPECT_THAT(o.uplink.ifaces, ElementsAre("eth1", "10.0.0.1"));
+    EXPECT_THAT(o.uplink.iface_regexes, ElementsAre("^en", "10\\.1\\..*"));
+    EXPECT_TRUE(o.uplink.names_an_interface());
+    EXPECT_FALSE(options({"--public-ip=1.2.3.4"}).uplink.names_an_interface());
+}
+
+TEST(Flags, TheLastOfASingleFlagWins) { EXPECT_EQ(options({"--etcd-prefix=/a", "--etcd-prefix=/b"}).etcd.prefix, "/b"); }
+
+TEST(Flags, CommandLineThenWeftThenFlannelEnvironment) {
+    const Env both{{"WEFT_ETCD_PREFIX", "/weft"}, {"FLANNELD_ETCD_PREFIX", "/flannel"}, {"FLANNELD_IP_MASQ", "true"}};
+    EXPECT_EQ(options({"--etcd-prefix=/line"}, both).etcd.prefix, "/line");
+    EXPECT_EQ(options({}, both).etcd.prefix, "/weft");
+    EXPECT_TRUE(options({}, both).ip_masq);
+    EXPECT_FALSE(options({"--ip-masq=false"}, both).ip_masq);
+    EXPECT_EQ(options({}, {{"FLANNELD_ETCD_PREFIX", "/flannel"}, {"WEFT_ETCD_PREFIX", ""}}).etcd.prefix, "/flannel");
+    EXPECT_THAT(options({}, {{"FLANNELD_IFACE", "eth7"}}).uplink.ifaces, ElementsAre("eth7"));
+}
+
+TEST(Flags, AnEmptyValueIsTheDefaultAndHidesTheEnvironment) {
+    const Env env{{"FLANNELD_PUBLIC_IP", "1.2.3.4"}};
+    EXPECT_EQ(options({}, env).uplink.public_ip, *parse_ip4("1.2.3.4"));
+    EXPECT_EQ(options({"--public-ip=", "--iface=eth0"}, env).uplink.public_ip, std::nullopt);
+}
+
+TEST(Flags, ConfigurationFileStandsBehindEnvironmentAndCommandLine) {
+    const std::string path = "/tmp/weft-flags-test-" + std::to_string(getpid());
+    std::ofstream(path) << "etcd-prefix = \"/file\"\nip-masq = true\nhealthz-port = 8081\n"
+                        << "etcd-endpoints = \"http://a:1,http://b:2\"\n";
+    const auto o = options({"--config", path});
+    EXPECT_EQ(o.etcd.prefix, "/file");
+    EXPECT_TRUE(o.ip_masq);
+    EXPECT_EQ(o.healthz_port, 8081);
+    EXPECT_THAT(o.etcd.endpoints, ElementsAre("http://a:1", "http://b:2"));
+    EXPECT_EQ(options({"--config", path}, {{"FLANNELD_ETCD_PREFIX", "/env"}}).etcd.prefix, "/env");
+    EXPECT_EQ(options({"--config", path, "--etcd-prefix=/line"}).etcd.prefix, "/line");
+    std::ofstream(path) << "etcd-prefx = \"/file\"\n";
+    EXPECT_THAT(error_of({"--config", path}), HasSubstr("etcd-prefx"));
+    unlink(path.c_str());
+    EXPECT_THAT(error_of({"--config", path}), HasSubstr(path));
+}
+
+TEST(Flags, VersionAndHelpPrint) {
+    auto version = parse({"-version"});
+    ASSERT_TRUE(version);
+    EXPECT_EQ(std::get<PrintAndExit>(*version).text, "weftd " WEFT_VERSION "\n");
+    auto help = parse({"--help"});
+    ASSERT_TRUE(help);
+    for (const char *flag : {"--etcd-endpoints", "--iface-regex", "--ip-masq", "--run-dir", "--datapath"})
+        EXPECT_THAT(std::get<PrintAndExit>(*help).text, HasSubstr(flag));
+}
+
+struct Bad {
+    std::vector<std::string> args;
+    std::vector<std::string> said; ///< parts of the sentence: flag, found, expected
+};
+
+TEST(Flags, ABadOneIsNamedWithWhatWasFoundAndExpected) {
+    const Bad table[] = {
+        {{"--no-such-flag"}, {"--no-such-flag", "not a flag"}},
+        {{"-subnet-lease-renew-margn=5"}, {"--subnet-lease-renew-margn"}},
+        {{"eth0"}, {"\"eth0\"", "flag expected"}},
+        {{"--"}, {"flag expected"}},
+        {{"--subnet-lease-renew-margin=0"}, {"--subnet-lease-renew-margin", "\"0\"", "1 to 1439"}},
+        {{"--subnet-lease-renew-margin=1440"}, {"\"1440\"", "1 to 1439"}},
+        {{"--subnet-lease-renew-margin=1h"}, {"\"1h\"", "1 to 1439"}},
+        {{"--healthz-port=70000"}, {"--healthz-port", "70000", "65535"}},
+        {{"--healthz-ip=nowhere"}, {"--healthz-ip", "\"nowhere\"", "IP address"}},
+        {{"--public-ip=300.1.1.1"}, {"--public-ip", "\"300.1.1.1\"", "IPv4 address"}},
+        {{"--public-ip=10.0.0.0/8"}, {"--public-ip", "\"10.0.0.0/8\"", "IPv4 address"}},
+        {{"--public-ipv6=1.2.3.4"}, {"--public-ipv6", "IPv6 address"}},
+        {{"--iface-can-reach=x"}, {"--iface-can-reach", "\"x\""}},
+        {{"--iface-regex=("}, {"--iface-regex", "\"(\"", "regular expression"}},
+        {{"--etcd-endpoints=ftp://10.0.0.1"}, {"--etcd-endpoints", "ftp://10.0.0.1", "http://host:port"}},
+        {{"--etcd-endpoints=http://a,,http://b"}, {"--etcd-endpoints", "\"\""}},
+        {{"--etcd-certfile=/a"}, {"--etcd-certfile", "--etcd-keyfile"}},
+        {{"--etcd-prefix=/"}, {"--etcd-prefix", "\"/\""}},
+        {{"--log-level=loud"}, {"--log-level", "loud", "debug, info, warn, error"}},
+        {{"--datapath=dpdk"}, {"--datapath", "dpdk", "auto, tc, xdp"}},
+        {{"--kube-subnet-mgr"}, {"--kube-subnet-mgr", "etcd"}},
+        {{"--iface"}, {"--iface"}},
+    };
+    for (const auto &bad : table) {
+        const auto sentence = error_of(bad.args);
+        for (const auto &part : bad.said) EXPECT_THAT(sentence, HasSubstr(part)) << bad.args[0];
+        EXPECT_EQ(sentence.find('\n'), std::string::npos) << sentence;
+    }
+}
+
+TEST(Flags, ABadValueFromTheEnvironmentNamesTheVariable) {
+    EXPECT_THAT(error_of({}, {{"FLANNELD_HEALTHZ_PORT", "x"}}), HasSubstr("FLANNELD_HEALTHZ_PORT"));
+    EXPECT_THAT(error_of({}, {{"FLANNELD_KUBE_SUBNET_MGR", "true"}}), HasSubstr("--kube-subnet-mgr"));
+}
+
+TEST(Flags, ThoseWithoutMeaningHereWarnOnce) {
+    auto parsed = parse({"--iptables-resync=5", "-v=4", "--iptables-forward-rules=false", "--kube-subnet-mgr=false"},
+                        {{"FLANNELD_KUBE_API_URL", "http://k"}});
+    ASSERT_TRUE(parsed) << parsed.error().sentence();
+    EXPECT_THAT(std::get<ParsedFlags>(*parsed).warnings,
+                ::testing::UnorderedElementsAre(HasSubstr("--iptables-resync"), HasSubstr("--v "),
+                                                HasSubstr("--iptables-forward-rules"), HasSubstr("--kube-api-url")));
+}
+
+} // namespace
+} // namespace weft
