@@ -214,7 +214,9 @@ Result<WatchEnd> Client::Impl::watch(const std::stop_token &stop, const std::str
         std::vector<Event> events;
         for (auto &event : *response.mutable_events())
             events.push_back({event.type() == pb::Event::DELETE, from_pb(std::move(*event.mutable_kv()))});
-        on_events(revision, std::move(events));
+        // A watch that catches up gets its events in pieces, each headed by the store's revision, not by the piece's.
+        const auto reached = events.empty() ? revision : events.back().entry.mod_revision;
+        on_events(reached, std::move(events));
     }
     const auto status = stream->Finish();
     if (stop.stop_requested()) return WatchEnd::stopped;

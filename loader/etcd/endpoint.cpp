@@ -2,7 +2,9 @@
 #include "etcd/endpoint.hpp"
 
 #include <fmt/format.h>
+#include <grpc/support/log.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -50,6 +52,11 @@ grpc::ChannelArguments channel_arguments(const Timing &timing) {
     return arguments;
 }
 
+/// gRPC prints each failed handshake to stderr in its own format; the same is in the error that we return and say once.
+void silence_grpc() {
+    if (!std::getenv("GRPC_VERBOSITY")) gpr_set_log_function([](gpr_log_func_args *) {});
+}
+
 struct Address {
     std::string host_port;
     bool tls;
@@ -79,6 +86,7 @@ Result<Address> parse_endpoint(const std::string &url, bool tls_by_default) {
 
 Result<std::vector<Endpoint>> open_endpoints(const EtcdOptions &options, const Timing &timing) {
     if (options.endpoints.empty()) return fail("etcd: no endpoint is given");
+    silence_grpc();
     std::shared_ptr<grpc::ChannelCredentials> tls;
     std::vector<Endpoint> endpoints;
     for (const auto &url : options.endpoints) {

@@ -71,8 +71,8 @@ struct LeaseTuning {
 /// A key or value that cannot be read is reported once (per revision) through `status` and touches nobody's lease.
 /// Leases that carry our own PublicIP are never part of snapshot, put or removed.
 ///
-/// Threads: one that configures, acquires and renews, one that lists and watches; both end with stop(). Public
-/// functions and the destructor belong to the io_context's thread. After stop() no event is delivered.
+/// Threads: one reads the configuration and ends, one acquires and renews, one lists and watches; all end with stop().
+/// Public functions and the destructor belong to the io_context's thread. After stop() no event is delivered.
 /// Errors: environment failures (etcd away, no configuration, no free subnet) are said through `status`, once and then
 /// once a minute, and retried for ever; `lost` ends the attempt until the next acquire().
 class LeaseManager {
@@ -88,7 +88,7 @@ public:
     /// Takes and keeps a lease, and watches the others' from then on. A second call starts over with the new request.
     void acquire(LeaseRequest request, NetConf conf);
 
-    /// Ends both threads, aborting calls in flight. Never releases the lease.
+    /// Ends the threads, aborting calls in flight. Never releases the lease.
     void stop();
 
     [[nodiscard]] LeaseState state() const;
