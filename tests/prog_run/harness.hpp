@@ -29,7 +29,7 @@ namespace weft::prog_run {
 
 using Bytes = std::vector<std::uint8_t>;
 
-/// The node under test and its world. The addresses are those of the flannel cluster in tests/fixtures.
+/// The node under test and its world. The addresses are those of the flannel cluster in tests/interop/fixtures.
 namespace world {
 inline const Ip4 kNode = *parse_ip4("192.0.2.2");
 inline const Ip4 kPeer = *parse_ip4("192.0.2.1");
