@@ -30,7 +30,8 @@ protected:
     }
 
     Result<FlannelNode> make_node(std::string_view name, std::string_view subnet, std::string_view address) {
-        auto node = FlannelNode::create(name, {.network = kNetwork, .subnet = *parse_net4(subnet), .public_ip = *parse_ip4(address)});
+        auto node = FlannelNode::create(
+            name, {.network = kNetwork, .subnet = *parse_net4(subnet), .public_ip = *parse_ip4(address)});
         if (!node) return node;
         if (auto plugged = lan_->plug(node->netns(), "eth0", std::string(address) + "/24"); !plugged)
             return fail_as_is(std::move(plugged));

@@ -21,9 +21,15 @@ Ip4 ip_of(const Tins::IPv4Address &address) { return asio::ip::make_address_v4(a
 
 /// Judges a header by what libtins computes when it writes the same packet again.
 Ip4View view_of(const Tins::IP &ip) {
-    Ip4View view{.source = ip_of(ip.src_addr()), .destination = ip_of(ip.dst_addr()), .ttl = ip.ttl(), .tos = ip.tos(),
-                 .protocol = ip.protocol(), .id = ip.id(), .total_length = ip.tot_len(),
-                 .dont_fragment = (ip.flags() & Tins::IP::DONT_FRAGMENT) != 0, .fragment = ip.is_fragmented()};
+    Ip4View view{.source = ip_of(ip.src_addr()),
+                 .destination = ip_of(ip.dst_addr()),
+                 .ttl = ip.ttl(),
+                 .tos = ip.tos(),
+                 .protocol = ip.protocol(),
+                 .id = ip.id(),
+                 .total_length = ip.tot_len(),
+                 .dont_fragment = (ip.flags() & Tins::IP::DONT_FRAGMENT) != 0,
+                 .fragment = ip.is_fragmented()};
     Tins::IP copy(ip);
     const auto bytes = copy.serialize();
     const Tins::IP again(bytes.data(), static_cast<std::uint32_t>(bytes.size()));
@@ -52,14 +58,15 @@ std::optional<VxlanFrame> decode(const Tins::PDU &pdu, std::uint16_t port) {
     const auto *ip = pdu.find_pdu<Tins::IP>();
     const auto *udp = pdu.find_pdu<Tins::UDP>();
     if (!eth || !ip || !udp || udp->dport() != port) return std::nullopt;
-    VxlanFrame frame{.source_mac = mac_of(eth->src_addr()), .destination_mac = mac_of(eth->dst_addr()),
-                     .outer = view_of(*ip)};
+    VxlanFrame frame{
+        .source_mac = mac_of(eth->src_addr()), .destination_mac = mac_of(eth->dst_addr()), .outer = view_of(*ip)};
     const auto &payload = frame.outer.payload;
     if (payload.size() < kVxlanHeader + 14) return frame;
     frame.flags = payload[0];
     frame.reserved_zero = (payload[1] | payload[2] | payload[3] | payload[7]) == 0;
     frame.vni = static_cast<std::uint32_t>(payload[4] << 16 | payload[5] << 8 | payload[6]);
-    const Tins::EthernetII inner(payload.data() + kVxlanHeader, static_cast<std::uint32_t>(payload.size() - kVxlanHeader));
+    const Tins::EthernetII inner(payload.data() + kVxlanHeader,
+                                 static_cast<std::uint32_t>(payload.size() - kVxlanHeader));
     frame.inner_source_mac = mac_of(inner.src_addr());
     frame.inner_destination_mac = mac_of(inner.dst_addr());
     frame.inner_ethertype = inner.payload_type();
@@ -69,8 +76,8 @@ std::optional<VxlanFrame> decode(const Tins::PDU &pdu, std::uint16_t port) {
 
 std::string line_of(const Ip4View &ip) {
     return fmt::format("{}:{} > {}:{} proto {} ttl {} tos {:#x} id {}{} len {}{}{} l4 {}", ip.source.to_string(),
-                       ip.source_port, ip.destination.to_string(), ip.destination_port, ip.protocol, ip.ttl, ip.tos, ip.id,
-                       ip.dont_fragment ? " DF" : "", ip.total_length, ip.length_valid ? "" : " (WRONG)",
+                       ip.source_port, ip.destination.to_string(), ip.destination_port, ip.protocol, ip.ttl, ip.tos,
+                       ip.id, ip.dont_fragment ? " DF" : "", ip.total_length, ip.length_valid ? "" : " (WRONG)",
                        ip.header_checksum_valid ? "" : " header checksum WRONG",
                        ip.l4_checksum == Ip4View::Checksum::none    ? "unchecked"
                        : ip.l4_checksum == Ip4View::Checksum::valid ? "ok"
@@ -80,8 +87,9 @@ std::string line_of(const Ip4View &ip) {
 } // namespace
 
 std::string VxlanFrame::to_string() const {
-    return fmt::format("{} > {} {} | vni {} flags {:#x} | {} > {} {}", source_mac.to_string(), destination_mac.to_string(),
-                       line_of(outer), vni, flags, inner_source_mac.to_string(), inner_destination_mac.to_string(),
+    return fmt::format("{} > {} {} | vni {} flags {:#x} | {} > {} {}", source_mac.to_string(),
+                       destination_mac.to_string(), line_of(outer), vni, flags, inner_source_mac.to_string(),
+                       inner_destination_mac.to_string(),
                        inner ? line_of(*inner) : fmt::format("ethertype {:#06x}", inner_ethertype));
 }
 

@@ -22,18 +22,18 @@ struct Ip4View {
     std::uint16_t id = 0, total_length = 0;
     bool dont_fragment = false, fragment = false;
     bool header_checksum_valid = false;
-    bool length_valid = false;           ///< total_length is what the frame holds
-    std::uint16_t source_port = 0, destination_port = 0; ///< UDP and TCP
+    bool length_valid = false;                                                 ///< total_length is what the frame holds
+    std::uint16_t source_port = 0, destination_port = 0;                       ///< UDP and TCP
     enum class Checksum { none, valid, invalid } l4_checksum = Checksum::none; ///< none: UDP's 0
-    bool l4_length_valid = false;        ///< UDP's own length field
-    std::vector<std::uint8_t> payload;   ///< after the UDP or TCP header
+    bool l4_length_valid = false;                                              ///< UDP's own length field
+    std::vector<std::uint8_t> payload;                                         ///< after the UDP or TCP header
 };
 
 /// One frame of a capture that is VXLAN over IPv4.
 struct VxlanFrame {
     Mac source_mac, destination_mac;
     Ip4View outer;
-    std::uint8_t flags = 0;    ///< 0x08: VNI valid
+    std::uint8_t flags = 0; ///< 0x08: VNI valid
     bool reserved_zero = false;
     std::uint32_t vni = 0;
     Mac inner_source_mac, inner_destination_mac;
@@ -52,7 +52,8 @@ struct VxlanFrame {
 class Capture {
 public:
     /// Comes back when tcpdump listens. `filter`: a pcap expression.
-    [[nodiscard]] static Result<Capture> start(const Netns &ns, std::string_view interface, std::string_view filter = "udp");
+    [[nodiscard]] static Result<Capture> start(const Netns &ns, std::string_view interface,
+                                               std::string_view filter = "udp");
     /// Ends it, with everything written that was captured so far.
     Status stop();
     [[nodiscard]] std::filesystem::path file() const { return dir_ / "capture.pcap"; }

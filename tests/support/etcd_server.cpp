@@ -50,8 +50,10 @@ Result<std::uint16_t> free_port(const std::string &address, const std::string &n
     if (!fd) return fail_errno(errno, netns);
     Result<std::uint16_t> port = 0;
     std::thread([&] {
-        if (::setns(fd.get(), CLONE_NEWNET) < 0) port = fail_errno(errno, "enter " + netns);
-        else port = free_port_here(address);
+        if (::setns(fd.get(), CLONE_NEWNET) < 0)
+            port = fail_errno(errno, "enter " + netns);
+        else
+            port = free_port_here(address);
     }).join();
     return port;
 }
@@ -85,8 +87,10 @@ Status EtcdServer::launch() {
     if (!started) return fail_as_is(std::move(started));
     process_ = std::move(*started);
     // The last line etcd logs before it answers clients: "serving client traffic [in]securely".
-    const auto *serving = options_.scheme == "https" ? "serving client traffic securely" : "serving client traffic insecurely";
-    if (!process_->wait_for_output(serving, kStartTimeout)) return fail("etcd does not serve: " + process_->describe(), EIO);
+    const auto *serving =
+        options_.scheme == "https" ? "serving client traffic securely" : "serving client traffic insecurely";
+    if (!process_->wait_for_output(serving, kStartTimeout))
+        return fail("etcd does not serve: " + process_->describe(), EIO);
     return {};
 }
 

@@ -15,7 +15,7 @@
 namespace weft::test {
 
 struct EtcdOptions {
-    std::string netns;                   ///< path of a network namespace; empty: the caller's
+    std::string netns; ///< path of a network namespace; empty: the caller's
     std::string address = "127.0.0.1";
     std::uint16_t port = 0;              ///< client port; 0: a free one. The peer port is always a free one.
     std::string scheme = "http";         ///< "https" with certificates in extra_args

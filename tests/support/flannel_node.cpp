@@ -63,16 +63,17 @@ Result<FlannelNode> FlannelNode::create(std::string_view name, const Options &op
 Status FlannelNode::make_devices() {
     const auto base = base_address();
     const auto gateway = (options_.subnet.canonical().address() + 1).to_string();
-    auto made = ns_.ip(fmt::format("link add flannel.1 address {mac} mtu {mtu} type vxlan id 1 dev eth0 local {ip} dstport 8472 "
-                                   "nolearning\n"
-                                   "address add {base}/32 dev flannel.1\n"
-                                   "link set flannel.1 up\n"
-                                   "link add cni0 mtu {mtu} type bridge\n"
-                                   "address add {gateway}/{len} dev cni0\n"
-                                   "link set cni0 up",
-                                   fmt::arg("mac", vtep_mac_.to_string()), fmt::arg("mtu", options_.mtu),
-                                   fmt::arg("ip", options_.public_ip.to_string()), fmt::arg("base", base),
-                                   fmt::arg("gateway", gateway), fmt::arg("len", options_.subnet.prefix_length())));
+    auto made = ns_.ip(
+        fmt::format("link add flannel.1 address {mac} mtu {mtu} type vxlan id 1 dev eth0 local {ip} dstport 8472 "
+                    "nolearning\n"
+                    "address add {base}/32 dev flannel.1\n"
+                    "link set flannel.1 up\n"
+                    "link add cni0 mtu {mtu} type bridge\n"
+                    "address add {gateway}/{len} dev cni0\n"
+                    "link set cni0 up",
+                    fmt::arg("mac", vtep_mac_.to_string()), fmt::arg("mtu", options_.mtu),
+                    fmt::arg("ip", options_.public_ip.to_string()), fmt::arg("base", base),
+                    fmt::arg("gateway", gateway), fmt::arg("len", options_.subnet.prefix_length())));
     if (!made) return made;
     return ns_.sysctl("net.ipv4.ip_forward", "1"); // the bridge plugin's doing
 }
@@ -108,8 +109,9 @@ Status FlannelNode::start(EtcdServer &etcd) {
     const auto subnet = options_.subnet.canonical();
     return etcd.put_with_ttl(
         fmt::format("{}/subnets/{}-{}", kPrefix, subnet.address().to_string(), subnet.prefix_length()),
-        fmt::format(R"({{"PublicIP":"{}","PublicIPv6":null,"BackendType":"vxlan","BackendData":{{"VNI":1,"VtepMAC":"{}"}}}})",
-                    options_.public_ip.to_string(), vtep_mac_.to_string()),
+        fmt::format(
+            R"({{"PublicIP":"{}","PublicIPv6":null,"BackendType":"vxlan","BackendData":{{"VNI":1,"VtepMAC":"{}"}}}})",
+            options_.public_ip.to_string(), vtep_mac_.to_string()),
         86400);
 }
 
@@ -121,8 +123,8 @@ Status FlannelNode::sync(EtcdServer &etcd) {
         if (has(*leases, peer)) continue;
         const auto base = peer.subnet.address().to_string();
         const auto mac = peer.vtep_mac.to_string();
-        auto removed = ns_.ip(fmt::format("neighbour del {} dev flannel.1\nroute del {} dev flannel.1", base,
-                                          peer.subnet.to_string()));
+        auto removed = ns_.ip(
+            fmt::format("neighbour del {} dev flannel.1\nroute del {} dev flannel.1", base, peer.subnet.to_string()));
         if (!removed) return removed;
         auto fdb = ns_.run(words(fmt::format("bridge fdb del {} dev flannel.1 self", mac)));
         if (!fdb) return fail_as_is(std::move(fdb));
@@ -131,8 +133,8 @@ Status FlannelNode::sync(EtcdServer &etcd) {
         if (has(known_, peer)) continue;
         const auto base = peer.subnet.address().to_string();
         const auto mac = peer.vtep_mac.to_string();
-        auto fdb = ns_.run(words(fmt::format("bridge fdb replace {} dev flannel.1 dst {} self permanent", mac,
-                                             peer.public_ip.to_string())));
+        auto fdb = ns_.run(words(
+            fmt::format("bridge fdb replace {} dev flannel.1 dst {} self permanent", mac, peer.public_ip.to_string())));
         if (!fdb) return fail_as_is(std::move(fdb));
         auto added = ns_.ip(fmt::format("neighbour replace {0} lladdr {1} dev flannel.1 nud permanent\n"
                                         "route replace {2} via {0} dev flannel.1 onlink",
@@ -159,7 +161,8 @@ Result<Pod *> FlannelNode::add_pod() {
         return fail_as_is(std::move(hairpin));
     made = ns->ip(fmt::format("link set eth0 up\naddress add {0}/{1} dev eth0\nroute add default via {2}\n"
                               "route add {3} via {2}",
-                              address, options_.subnet.prefix_length(), gateway, options_.network.canonical().to_string()));
+                              address, options_.subnet.prefix_length(), gateway,
+                              options_.network.canonical().to_string()));
     if (!made) return fail_as_is(std::move(made));
     auto server = serve_traffic(*ns);
     if (!server) return fail_as_is(std::move(server));

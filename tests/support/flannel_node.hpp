@@ -21,7 +21,8 @@ struct VxlanPeer {
 };
 
 /// Every lease below `prefix` that a vxlan node would use.
-[[nodiscard]] Result<std::vector<VxlanPeer>> read_leases(EtcdServer &etcd, std::string_view prefix = "/coreos.com/network");
+[[nodiscard]] Result<std::vector<VxlanPeer>> read_leases(EtcdServer &etcd,
+                                                         std::string_view prefix = "/coreos.com/network");
 
 /// A node as flannel with its bridge plugin sets it up, without flannel: the kernel's own vxlan device `flannel.1`
 /// (nolearning, port 8472, VNI 1), one neighbour, FDB and onlink route entry for each peer, the bridge cni0 with hairpin
@@ -32,9 +33,9 @@ struct VxlanPeer {
 class FlannelNode {
 public:
     struct Options {
-        Net4 network;      ///< the cluster's
-        Net4 subnet;       ///< this node's
-        Ip4 public_ip;     ///< eth0's address
+        Net4 network;  ///< the cluster's
+        Net4 subnet;   ///< this node's
+        Ip4 public_ip; ///< eth0's address
         unsigned mtu = 1450;
     };
 

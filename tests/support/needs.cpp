@@ -35,7 +35,7 @@ std::optional<std::string> requires_netns() {
 
 std::optional<std::string> requires_bpffs() {
     if (auto reason = requires_root()) return reason;
-    struct statfs fs {};
+    struct statfs fs{};
     if (::statfs("/sys/fs/bpf", &fs) == 0 && static_cast<unsigned long>(fs.f_type) == BPF_FS_MAGIC) return std::nullopt;
     return "no BPF filesystem is mounted at /sys/fs/bpf";
 }

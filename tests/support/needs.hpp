@@ -12,8 +12,8 @@ namespace weft::test {
 
 /// Each says why a test cannot run here, or nothing.
 [[nodiscard]] std::optional<std::string> requires_root();
-[[nodiscard]] std::optional<std::string> requires_netns();               ///< root, and namespaces can be made
-[[nodiscard]] std::optional<std::string> requires_bpffs();               ///< root, and /sys/fs/bpf is a BPF filesystem
+[[nodiscard]] std::optional<std::string> requires_netns(); ///< root, and namespaces can be made
+[[nodiscard]] std::optional<std::string> requires_bpffs(); ///< root, and /sys/fs/bpf is a BPF filesystem
 [[nodiscard]] std::optional<std::string> requires_tools(std::initializer_list<std::string_view> names);
 /// An executable of this build, under build/bin.
 [[nodiscard]] std::optional<std::string> requires_binary(std::string_view name);

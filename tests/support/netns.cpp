@@ -57,8 +57,9 @@ std::vector<pid_t> processes_in(const struct stat &netns) {
     for (fs::directory_iterator it("/proc", error), end; !error && it != end; it.increment(error)) {
         const auto name = it->path().filename().string();
         pid_t pid = 0;
-        if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc() || pid == ::getpid()) continue;
-        struct stat st {};
+        if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc() || pid == ::getpid())
+            continue;
+        struct stat st{};
         if (::stat((it->path() / "ns/net").c_str(), &st) == 0 && st.st_ino == netns.st_ino && st.st_dev == netns.st_dev)
             pids.push_back(pid);
     }
@@ -68,7 +69,7 @@ std::vector<pid_t> processes_in(const struct stat &netns) {
 } // namespace
 
 void kill_processes_in(const std::string &path) {
-    struct stat netns {};
+    struct stat netns{};
     if (::stat(path.c_str(), &netns) < 0) return;
     // Our own children become zombies until their owner reaps them; a zombie has no namespace left, so it is not seen.
     (void)wait_until([&] {

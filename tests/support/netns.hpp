@@ -25,7 +25,7 @@ public:
     Netns &operator=(Netns &&other) noexcept;
     ~Netns();
 
-    [[nodiscard]] const std::string &name() const { return name_; }         ///< "weft-<pid>-<name>"
+    [[nodiscard]] const std::string &name() const { return name_; } ///< "weft-<pid>-<name>"
     [[nodiscard]] std::string path() const { return "/run/netns/" + name_; }
 
     /// Runs a command inside, to its end; any exit code but 0 is an error. @return stdout.

@@ -105,8 +105,14 @@ Result<Process> Process::spawn(std::vector<std::string> argv, SpawnOptions optio
     UniqueFd report_out(pipe_ends[1]);
 
     auto env = environment(options.env);
-    ChildPlan plan{.argv = c_strings(argv), .env = c_strings(env), .netns = netns.get(), .in = in.get(),
-                   .out = p.out_.get(), .err = p.err_.get(), .report = report_out.get(), .parent = ::getpid()};
+    ChildPlan plan{.argv = c_strings(argv),
+                   .env = c_strings(env),
+                   .netns = netns.get(),
+                   .in = in.get(),
+                   .out = p.out_.get(),
+                   .err = p.err_.get(),
+                   .report = report_out.get(),
+                   .parent = ::getpid()};
     if (!options.cwd.empty()) plan.cwd = options.cwd.c_str();
     p.pid_ = ::fork();
     if (p.pid_ < 0) return fail_errno(errno, what + ": fork");
@@ -146,7 +152,8 @@ Process::~Process() {
 void Process::reap() {
     if (code_ || pid_ <= 0) return;
     int status = 0;
-    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {}
+    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    }
     code_ = exit_code_of(status);
 }
 

@@ -17,10 +17,10 @@
 namespace weft::test {
 
 struct SpawnOptions {
-    std::string netns;             ///< path of a network namespace ("/run/netns/x"); empty: the caller's
-    std::vector<std::string> env;  ///< "NAME=value", on top of the caller's environment
-    std::string input;             ///< what the process reads from stdin; then end of file
-    std::filesystem::path cwd;     ///< empty: the caller's
+    std::string netns;            ///< path of a network namespace ("/run/netns/x"); empty: the caller's
+    std::vector<std::string> env; ///< "NAME=value", on top of the caller's environment
+    std::string input;            ///< what the process reads from stdin; then end of file
+    std::filesystem::path cwd;    ///< empty: the caller's
 };
 
 /// One child process, its stdout and stderr captured in memory.

@@ -182,7 +182,8 @@ int tcp_client(const TcpArgs &args) {
     const Request request{args.receive != 0, args.receive ? args.receive : args.send, args.seed};
     Verdict mine{.first_wrong = kNone}, theirs{};
     asio::write(socket, asio::buffer(&request, sizeof request), error);
-    if (!error && args.receive) error = receive_stream(socket, request, mine);
+    if (!error && args.receive)
+        error = receive_stream(socket, request, mine);
     else if (!error) {
         Hash hash;
         error = send_stream(socket, request, hash);
@@ -192,13 +193,13 @@ int tcp_client(const TcpArgs &args) {
     const std::chrono::duration<double> seconds = Clock::now() - begin;
     if (error) return report({{"error", "transfer: " + error.message()}}, false);
     const auto first_wrong = std::min(mine.first_wrong, theirs.first_wrong);
-    nlohmann::json result{{"bytes", request.bytes},
-                          {"seconds", seconds.count()},
-                          {"gbit_s", static_cast<double>(request.bytes) * 8e-9 / seconds.count()},
-                          {"hash", fmt::format("{:016x}", mine.hash)},
-                          {"peer_hash", fmt::format("{:016x}", theirs.hash)},
-                          {"seen_as", fmt::format("{}.{}.{}.{}", theirs.peer[0], theirs.peer[1], theirs.peer[2],
-                                                  theirs.peer[3])}};
+    nlohmann::json result{
+        {"bytes", request.bytes},
+        {"seconds", seconds.count()},
+        {"gbit_s", static_cast<double>(request.bytes) * 8e-9 / seconds.count()},
+        {"hash", fmt::format("{:016x}", mine.hash)},
+        {"peer_hash", fmt::format("{:016x}", theirs.hash)},
+        {"seen_as", fmt::format("{}.{}.{}.{}", theirs.peer[0], theirs.peer[1], theirs.peer[2], theirs.peer[3])}};
     if (first_wrong != kNone) result["first_wrong"] = first_wrong;
     return report(std::move(result), mine.hash == theirs.hash && first_wrong == kNone);
 }
@@ -238,8 +239,11 @@ int udp_client(const UdpArgs &args) {
         }
     }
     const auto expected = std::uint64_t{args.count} * args.sizes.size();
-    return report({{"sent", expected}, {"echoed", echoes}, {"wrong", wrong},
-                   {"hash", fmt::format("{:016x}", sent.value())}, {"peer_hash", fmt::format("{:016x}", echoed.value())}},
+    return report({{"sent", expected},
+                   {"echoed", echoes},
+                   {"wrong", wrong},
+                   {"hash", fmt::format("{:016x}", sent.value())},
+                   {"peer_hash", fmt::format("{:016x}", echoed.value())}},
                   echoes == expected && wrong == 0 && sent.value() == echoed.value());
 }
 

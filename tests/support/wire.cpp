@@ -7,7 +7,7 @@ namespace weft::test {
 namespace {
 
 Status set_wire_mode_at(const std::string &netns, std::string_view interface, WireMode mode) {
-    const auto *features = mode == WireMode::offload ? "tx on tso on gso on gro off"
+    const auto *features = mode == WireMode::offload  ? "tx on tso on gso on gro off"
                            : mode == WireMode::framed ? "tx on tso off gso off gro on"
                                                       : "tx off tso off gso off gro on";
     auto out = run_ok(words(fmt::format("ethtool -K {} {}", interface, features)), {.netns = netns});
@@ -67,7 +67,8 @@ Status Segment::set_mode(WireMode mode) {
     for (std::size_t i = 0; i < plugs_.size(); ++i) {
         if (auto set = set_wire_mode(ns_, port(i), mode); !set) return set;
         // A switch passes frames on one by one; the nodes' ends are where frames may be put together.
-        if (auto off = ns_.run(words(fmt::format("ethtool -K {} gro off", port(i)))); !off) return fail_as_is(std::move(off));
+        if (auto off = ns_.run(words(fmt::format("ethtool -K {} gro off", port(i)))); !off)
+            return fail_as_is(std::move(off));
         if (auto set = set_wire_mode_at(plugs_[i].node_netns, plugs_[i].interface, mode); !set) return set;
     }
     return {};

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/error.hpp"
+#include "etcd_server.hpp"
+#include "flannel_node.hpp"
+#include "weft_node.hpp"
+#include "wire.hpp"
+
+namespace weft::test {
+
+/// Nodes on one Ethernet segment (192.0.2.0/24), and a second segment (198.51.100.0/24) behind a router where asked for.
+/// A real etcd serves at 192.0.2.250, in a namespace that is also "the world" outside the pod network, with a traffic
+/// server of its own.
+///
+/// Contract: nodes are added before traffic starts; the n-th node has address .n of its segment.
+class Cluster {
+public:
+    struct Options {
+        WireMode wire = WireMode::offload;
+        std::string datapath = "auto";
+        std::string net_conf = R"({"Network": "10.244.0.0/16", "Backend": {"Type": "vxlan"}})";
+    };
+
+    [[nodiscard]] static Result<std::unique_ptr<Cluster>> create(const Options &options);
+
+    /// A weft node, started; `far`: behind the router.
+    Result<WeftNode *> add_node(bool far = false);
+    /// The same, not started yet.
+    Result<WeftNode *> add_stopped_node(bool far = false);
+    Status start_node(WeftNode &node) { return node.start(node_options()); }
+    /// A flannel stand-in with a free subnet, started; it knows the leases of the nodes added before it.
+    Result<FlannelNode *> add_flannel_node();
+    /// Waits until every weft node's packet path knows all other nodes, and makes the flannel nodes learn what there is.
+    Status settle();
+
+    [[nodiscard]] WeftNode::Options node_options() const;
+    [[nodiscard]] EtcdServer &etcd() { return *etcd_; }
+    [[nodiscard]] Segment &lan() { return *lan_; }
+    [[nodiscard]] Segment &far_lan() { return *far_lan_; }
+    [[nodiscard]] const Netns &router() const { return *router_; }
+    [[nodiscard]] const Netns &world() const { return *world_; }
+    static constexpr const char *kWorld = "192.0.2.250";
+
+private:
+    explicit Cluster(Options options) : options_(std::move(options)) {}
+    Status build();
+    Status build_router();
+    /// Plugs a node in as the next one. @return its address.
+    Result<std::string> plug(const Netns &node, bool far);
+
+    Options options_;
+    std::optional<Segment> lan_, far_lan_;
+    std::optional<Netns> world_, router_;
+    std::optional<EtcdServer> etcd_;
+    std::optional<Process> world_server_;
+    std::list<WeftNode> nodes_;
+    std::list<FlannelNode> flannel_nodes_;
+    unsigned plugged_ = 0;
+};
+
+} // namespace weft::test
