@@ -5,19 +5,77 @@
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
 
+#include <array>
+#include <cerrno>
+#include <string>
+#include <string_view>
+
+#include "base/unique_fd.hpp"
 #include "weft_abi.h"
 
 namespace weft::datapath {
 namespace {
 
-Result<__u32> program_id(int program_fd) {
+/// Since Linux 6.6; newer than the headers and the libbpf of Debian 12, whose attach call passes any number on.
+constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);
+constexpr auto kTcxEgress = static_cast<bpf_attach_type>(47);
+constexpr unsigned kFirst = 1U << 3; // BPF_F_BEFORE with nothing named: before all others
+constexpr std::string_view kProgramPrefix = "weft_";
+
+/// Programs on one TCX hook, in the order in which they run. The kernel allows 64.
+constexpr std::size_t kMaxTcxPrograms = 64;
+
+bpf_attach_type tcx_type(TcHook hook) { return hook == TcHook::ingress ? kTcxIngress : kTcxEgress; }
+
+Result<bpf_prog_info> program_info(int program_fd) {
     bpf_prog_info info{};
     __u32 len = sizeof(info);
     if (const int err = bpf_obj_get_info_by_fd(program_fd, &info, &len); err != 0) return fail_errno(-err, "program info");
-    return info.id;
+    return info;
 }
 
-bpf_tc_opts our_place() {
+struct OurProgram {
+    UniqueFd fd;
+    std::uint32_t id;
+};
+
+enum class Tcx { unsupported, supported };
+
+/// Our program on a TCX hook. EINVAL from the kernel says that it does not know TCX.
+Result<Tcx> find_tcx(int ifindex, TcHook hook, std::optional<OurProgram> &ours) {
+    std::array<__u32, kMaxTcxPrograms> ids{};
+    __u32 flags = 0, count = ids.size();
+    const int err = bpf_prog_query(ifindex, tcx_type(hook), 0, &flags, ids.data(), &count);
+    if (err == -EINVAL) return Tcx::unsupported;
+    if (err == -ENOENT) return Tcx::supported; // no program there yet
+    if (err != 0) return fail_errno(-err, "list TCX programs");
+    for (std::size_t i = 0; i < count && i < ids.size(); ++i) {
+        UniqueFd fd(bpf_prog_get_fd_by_id(ids[i]));
+        if (!fd) continue; // gone meanwhile
+        const auto info = program_info(fd.get());
+        if (info && std::string_view(info->name).starts_with(kProgramPrefix)) ours = OurProgram{std::move(fd), ids[i]};
+    }
+    return Tcx::supported;
+}
+
+Status put_tcx(int program_fd, int ifindex, TcHook hook, const std::optional<OurProgram> &replaced) {
+    struct bpf_prog_attach_opts opts{}; // a function has the same name
+    opts.sz = sizeof(opts);
+    opts.flags = replaced ? BPF_F_REPLACE : kFirst;
+    opts.replace_prog_fd = replaced ? replaced->fd.get() : 0;
+    const int err = bpf_prog_attach_opts(program_fd, ifindex, tcx_type(hook), &opts);
+    return err == 0 ? Status() : fail_errno(-err, "attach by TCX");
+}
+
+bpf_tc_hook clsact_hook(int ifindex, TcHook hook) {
+    bpf_tc_hook place{};
+    place.sz = sizeof(place);
+    place.ifindex = ifindex;
+    place.attach_point = hook == TcHook::ingress ? BPF_TC_INGRESS : BPF_TC_EGRESS;
+    return place;
+}
+
+bpf_tc_opts our_filter() {
     bpf_tc_opts opts{};
     opts.sz = sizeof(opts);
     opts.handle = WEFT_TC_HANDLE;
@@ -25,27 +83,60 @@ bpf_tc_opts our_place() {
     return opts;
 }
 
-} // namespace
+std::optional<std::uint32_t> find_clsact(int ifindex, TcHook hook) {
+    const auto place = clsact_hook(ifindex, hook);
+    auto opts = our_filter();
+    if (bpf_tc_query(&place, &opts) != 0) return std::nullopt;
+    return opts.prog_id;
+}
 
-Result<bool> attach_tc(int program_fd, int ifindex, TcHook where) {
-    const auto what = fmt::format("tc {} of interface {}", where == TcHook::ingress ? "ingress" : "egress", ifindex);
-    const auto id = program_id(program_fd);
-    if (!id) return std::unexpected(id.error().in(what));
-
-    bpf_tc_hook hook{};
-    hook.sz = sizeof(hook);
-    hook.ifindex = ifindex;
-    hook.attach_point = where == TcHook::ingress ? BPF_TC_INGRESS : BPF_TC_EGRESS;
-
-    bpf_tc_opts current = our_place();
-    if (bpf_tc_query(&hook, &current) == 0 && current.prog_id == *id) return false;
-
-    if (const int err = bpf_tc_hook_create(&hook); err != 0 && err != -EEXIST) return fail_errno(-err, what);
-    bpf_tc_opts opts = our_place();
+Status put_clsact(int program_fd, int ifindex, TcHook hook) {
+    auto place = clsact_hook(ifindex, hook);
+    if (const int err = bpf_tc_hook_create(&place); err != 0 && err != -EEXIST) return fail_errno(-err, "add clsact");
+    auto opts = our_filter();
     opts.prog_fd = program_fd;
     opts.flags = BPF_TC_F_REPLACE;
-    if (const int err = bpf_tc_attach(&hook, &opts); err != 0) return fail_errno(-err, what);
+    const int err = bpf_tc_attach(&place, &opts);
+    return err == 0 ? Status() : fail_errno(-err, "attach by clsact");
+}
+
+std::string describe(int ifindex, TcHook hook) {
+    return fmt::format("tc {} of interface {}", hook == TcHook::ingress ? "ingress" : "egress", ifindex);
+}
+
+} // namespace
+
+Result<std::uint32_t> program_id(int program_fd) {
+    auto info = program_info(program_fd);
+    if (!info) return fail_as_is(std::move(info));
+    return info->id;
+}
+
+Result<bool> attach_tc(int program_fd, int ifindex, TcHook hook) {
+    const auto what = describe(ifindex, hook);
+    auto id = program_id(program_fd);
+    if (!id) return fail_in(std::move(id), what);
+
+    std::optional<OurProgram> current;
+    auto tcx = find_tcx(ifindex, hook, current);
+    if (!tcx) return fail_in(std::move(tcx), what);
+    if (*tcx == Tcx::supported) {
+        if (current && current->id == *id) return false;
+        if (auto put = put_tcx(program_fd, ifindex, hook, current); !put) return fail_in(std::move(put), what);
+        return true;
+    }
+    if (find_clsact(ifindex, hook) == *id) return false;
+    if (auto put = put_clsact(program_fd, ifindex, hook); !put) return fail_in(std::move(put), what);
     return true;
+}
+
+Result<std::optional<std::uint32_t>> attached_tc(int ifindex, TcHook hook) {
+    std::optional<OurProgram> current;
+    auto tcx = find_tcx(ifindex, hook, current);
+    if (!tcx) return fail_in(std::move(tcx), describe(ifindex, hook));
+    if (*tcx == Tcx::unsupported) return find_clsact(ifindex, hook);
+    if (!current) return std::nullopt;
+    return current->id;
 }
 
 } // namespace weft::datapath

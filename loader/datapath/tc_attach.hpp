@@ -1,16 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <optional>
+
 #include "base/error.hpp"
 
 namespace weft::datapath {
 
 enum class TcHook { ingress, egress };
 
-/// Puts a program on a clsact hook of an interface of this namespace, at weft's own priority and handle, making the qdisc if it
-/// is missing. A program of ours that is there already is replaced in one step: no packet sees neither.
+/// Puts a tc program first on a hook of an interface of this namespace: by TCX where the kernel has it (6.6), else as a filter on
+/// a clsact qdisc at weft's own priority and handle. A program of ours that is there already is replaced in one step: no packet
+/// sees neither. The attachment belongs to the interface and ends with it; nothing is pinned for it.
+///
+/// TCX first, because it needs no qdisc: the CNI bandwidth plugin adds an ingress qdisc of its own to a pod's veth, which a
+/// clsact there refuses, and nobody's `tc qdisc del` takes it off.
 /// @return whether anything was changed; false when exactly this program is in place.
 /// Errors: name the interface and hook; ENODEV when the interface is gone.
 [[nodiscard]] Result<bool> attach_tc(int program_fd, int ifindex, TcHook hook);
+
+/// The id of the weft program on that hook; none when there is none.
+[[nodiscard]] Result<std::optional<std::uint32_t>> attached_tc(int ifindex, TcHook hook);
+
+/// The kernel's id of a loaded program.
+[[nodiscard]] Result<std::uint32_t> program_id(int program_fd);
 
 } // namespace weft::datapath
