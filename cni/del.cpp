@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "cni/endpoints.hpp"
+#include "cni/identity.hpp"
+#include "cni/ipam.hpp"
+#include "cni/ops.hpp"
+#include "cni/problems.hpp"
+#include "net/link.hpp"
+
+namespace weft::cni {
+namespace {
+
+/// Every address that may be this attachment's: from IPAM's files and from prevResult. Being wrong does no harm:
+/// Endpoints::withdraw leaves a living pod's entry alone.
+std::vector<Ip4> candidate_addresses(const Context &context, Ipam &ipam) {
+    auto addresses = ipam.known_addresses();
+    if (!context.conf.prev_result) return addresses;
+    for (const IpConfig &ip : context.conf.prev_result->ips) {
+        if (!ip.address.address.is_v4()) continue;
+        const Ip4 address = ip.address.address.to_v4();
+        if (std::ranges::find(addresses, address) == addresses.end()) addresses.push_back(address);
+    }
+    return addresses;
+}
+
+void withdraw(const Context &context, net::NlSocket &host, const std::optional<net::Link> &link, const std::vector<Ip4> &addresses,
+              Problems &problems) {
+    auto endpoints = Endpoints::open(context.conf.bpf_dir);
+    if (!endpoints) {
+        // No pins: no entries. A map that cannot be read holds nothing that this build wrote.
+        if (endpoints.error().code() != ENOENT) context.remark("endpoints left as they are: " + endpoints.error().sentence());
+        return;
+    }
+    if (link) problems.note(endpoints->withdraw_link(link->index));
+    for (const Ip4 &address : addresses) problems.note(endpoints->withdraw(host, address, link ? link->index : 0));
+    // Nothing left that names the address: what the vanished veth has left is among the dead entries.
+    if (!link && addresses.empty()) problems.note(endpoints->sweep(host));
+}
+
+} // namespace
+
+Done del(const Context &context) {
+    Problems problems;
+    const auto ipam = make_ipam(context);
+    auto host = net::NlSocket::open();
+    if (!host) return refuse(kKernelRefused, std::move(host));
+
+    auto found = net::find_link(*host, host_ifname(context.attachment()));
+    problems.note(found);
+    std::optional<net::Link> link = found ? *found : std::nullopt;
+    if (link && !is_host_end_of(*link, context.conf.name, context.attachment())) {
+        context.remark(link->name + " is not of this attachment: left as it is (\"" + link->alias + "\")");
+        link.reset();
+    }
+    withdraw(context, *host, link, candidate_addresses(context, *ipam), problems);
+    // Both ends, with their addresses, routes, neighbours and filter.
+    if (link) problems.note(net::delete_link(*host, link->index));
+    // Given back last, so that the address's next holder meets nothing of ours; and not while the veth still has it.
+    if (problems.none()) problems.note(ipam->del());
+    return std::move(problems).done();
+}
+
+} // namespace weft::cni

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cni/endpoints.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cni/identity.hpp"
+#include "net/link.hpp"
+
+namespace weft::cni {
+namespace {
+
+/// The host end that an entry names, if it lives.
+Result<std::optional<net::Link>> holder(net::NlSocket &host, const weft_endpoint &entry) {
+    auto link = net::find_link(host, static_cast<int>(entry.ifindex));
+    if (link && *link && !is_host_end(**link)) return std::nullopt;
+    return link;
+}
+
+} // namespace
+
+Result<Endpoints> Endpoints::open(const std::filesystem::path &bpf_dir) {
+    auto map = maps::EndpointMap::open(bpf_dir, WEFT_PIN_ENDPOINTS);
+    if (!map) return fail_as_is(std::move(map));
+    return Endpoints(std::move(*map));
+}
+
+Status Endpoints::publish(net::NlSocket &host, const Ip4 &address, const weft_endpoint &endpoint) const {
+    const weft_ip4 key = abi::ip4(address);
+    auto put = map_->put(key, endpoint, BPF_NOEXIST);
+    if (put || put.error().code() != EEXIST) return put;
+    auto entry = map_->get(key);
+    if (!entry) return fail_as_is(std::move(entry));
+    if (*entry && (*entry)->ifindex != endpoint.ifindex) {
+        auto other = holder(host, **entry);
+        if (!other) return fail_as_is(std::move(other));
+        if (*other)
+            return fail(fmt::format("{} is already wired to {} ({})", address.to_string(), (*other)->name, (*other)->alias), EADDRINUSE);
+    }
+    return map_->put(key, endpoint);
+}
+
+Status Endpoints::withdraw(net::NlSocket &host, const Ip4 &address, int ifindex) const {
+    const weft_ip4 key = abi::ip4(address);
+    auto entry = map_->get(key);
+    if (!entry) return fail_as_is(std::move(entry));
+    if (!*entry) return {};
+    if (static_cast<int>((*entry)->ifindex) != ifindex) {
+        auto other = holder(host, **entry);
+        if (!other) return fail_as_is(std::move(other));
+        if (*other) return {};
+    }
+    auto erased = map_->erase(key);
+    return erased ? Status() : fail_as_is(std::move(erased));
+}
+
+Status Endpoints::withdraw_link(int ifindex) const {
+    auto entries = map_->entries();
+    if (!entries) return fail_as_is(std::move(entries));
+    for (const auto &[key, entry] : *entries) {
+        if (static_cast<int>(entry.ifindex) != ifindex) continue;
+        if (auto erased = map_->erase(key); !erased) return fail_as_is(std::move(erased));
+    }
+    return {};
+}
+
+Status Endpoints::sweep(net::NlSocket &host) const {
+    // Entries first, links second: an entry is written after its link is there, so a link that is missing from the later
+    // list is gone, not yet to come.
+    auto entries = map_->entries();
+    if (!entries) return fail_as_is(std::move(entries));
+    auto links = net::list_links(host);
+    if (!links) return fail_as_is(std::move(links));
+    for (const auto &[key, entry] : *entries) {
+        const bool alive = std::ranges::any_of(*links, [&](const net::Link &link) {
+            return link.index == static_cast<int>(entry.ifindex) && is_host_end(link);
+        });
+        if (alive) continue;
+        if (auto erased = map_->erase(key); !erased) return fail_as_is(std::move(erased));
+    }
+    return {};
+}
+
+} // namespace weft::cni

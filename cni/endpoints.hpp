@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "base/addr.hpp"
+#include "base/error.hpp"
+#include "net/netlink.hpp"
+#include "pinned.hpp"
+
+namespace weft::cni {
+
+/// The pinned endpoint map, as the plugin writes it.
+///
+/// Contract: an entry belongs to the link it names. One is only ever removed by who holds that link, or when that link is
+/// no host end of a pod any more, so that a late DEL cannot take away the entry of the address's next holder.
+class Endpoints {
+public:
+    /// Errors: ENOENT if nothing is pinned; EPROTO if the map has another layout.
+    [[nodiscard]] static Result<Endpoints> open(const std::filesystem::path &bpf_dir);
+
+    /// Writes the entry, replacing a dead one. Errors: EADDRINUSE if another live pod has the address.
+    [[nodiscard]] Status publish(net::NlSocket &host, const Ip4 &address, const weft_endpoint &endpoint) const;
+
+    /// Removes the address's entry if it names `ifindex` or a link that is not there any more. @param ifindex 0: unknown.
+    [[nodiscard]] Status withdraw(net::NlSocket &host, const Ip4 &address, int ifindex) const;
+
+    /// Removes every entry that names this link.
+    [[nodiscard]] Status withdraw_link(int ifindex) const;
+
+    /// Removes every entry whose link is not there any more.
+    [[nodiscard]] Status sweep(net::NlSocket &host) const;
+
+    [[nodiscard]] Result<std::optional<weft_endpoint>> find(const Ip4 &address) const { return map_->get(abi::ip4(address)); }
+
+private:
+    explicit Endpoints(maps::EndpointMap map) : map_(std::move(map)) {}
+    maps::EndpointMap map_;
+};
+
+} // namespace weft::cni
