@@ -13,6 +13,7 @@
 #include "cni/step.hpp"
 #include "cni/text_file.hpp"
 #include "cni/wiring.hpp"
+#include "datapath/tc_attach.hpp"
 #include "net/addr.hpp"
 #include "net/neigh.hpp"
 #include "net/netns.hpp"
@@ -214,9 +215,8 @@ Done Adding::name_veth() {
 }
 
 Done Adding::attach() {
-    auto qdisc = net::ensure_clsact(ground_.host, host_index_);
-    if (!qdisc) return kernel(std::move(qdisc));
-    return kernel(net::attach_program(ground_.host, filter_place(host_index_), ground_.program.get(), WEFT_PIN_FROM_POD));
+    auto attached = datapath::attach_tc(ground_.program.get(), host_index_, datapath::TcHook::ingress);
+    return attached ? Done() : refuse(kKernelRefused, std::move(attached));
 }
 
 Done Adding::open_host_end() { return kernel(net::change_link(ground_.host, host_index_, {.up = true})); }

@@ -9,6 +9,7 @@
 #include "cni/ipam.hpp"
 #include "cni/ops.hpp"
 #include "cni/wiring.hpp"
+#include "datapath/tc_attach.hpp"
 #include "net/addr.hpp"
 #include "net/neigh.hpp"
 #include "net/netns.hpp"
@@ -109,10 +110,9 @@ Done check_host(const Context &context, const Recorded &have, net::NlSocket &hos
     }
     if (auto routed = check_routes(host, routes); !routed) return routed;
 
-    auto programs = net::list_programs(host, outside.index, net::TcHook::ingress);
-    if (!programs) return unreadable(std::move(programs));
-    const bool attached = std::ranges::any_of(*programs, [&](const net::TcProgram &p) { return p.place == filter_place(outside.index); });
-    if (!attached) return wrong(fmt::format("the program is gone from {}", outside.name));
+    auto attached = datapath::attached_tc(outside.index, datapath::TcHook::ingress);
+    if (!attached) return unreadable(std::move(attached));
+    if (!*attached) return wrong(fmt::format("the program is gone from {}", outside.name));
 
     auto endpoints = Endpoints::open(context.conf.bpf_dir);
     if (!endpoints) return unreadable(std::move(endpoints));

@@ -5,8 +5,6 @@
 
 #include <algorithm>
 
-#include "weft_abi.h"
-
 namespace weft::cni {
 namespace {
 
@@ -21,10 +19,6 @@ bool reports(const std::vector<RouteConfig> &routes, const Net4 &destination) {
 }
 
 } // namespace
-
-net::TcPlace filter_place(int host_ifindex) {
-    return {.ifindex = host_ifindex, .hook = net::TcHook::ingress, .priority = WEFT_TC_PRIORITY, .handle = WEFT_TC_HANDLE};
-}
 
 net::Route host_route(const Ip4 &address, int host_ifindex) {
     return {.destination = Net4(address, 32), .ifindex = host_ifindex, .scope = RT_SCOPE_LINK};

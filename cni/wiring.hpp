@@ -11,7 +11,6 @@
 #include "config/subnet_env.hpp"
 #include "net/link.hpp"
 #include "net/route.hpp"
-#include "net/tc.hpp"
 
 namespace weft::cni {
 
@@ -34,9 +33,6 @@ struct Wiring {
     std::vector<PodAddress> addresses;
     std::vector<RouteConfig> routes; ///< in the pod, each with its gateway; what ADD reports
 };
-
-/// Where the plugin's filter sits on a host end.
-[[nodiscard]] net::TcPlace filter_place(int host_ifindex);
 
 /// The host's route to a pod's address.
 [[nodiscard]] net::Route host_route(const Ip4 &address, int host_ifindex);

@@ -1,24 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // loader/net against the kernel, in network namespaces of its own.
-#include <bpf/bpf.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <linux/bpf.h>
 #include <linux/neighbour.h>
 #include <sched.h>
 #include <unistd.h>
 
-#include <array>
 #include <optional>
 #include <thread>
 
-#include "base/unique_fd.hpp"
 #include "net/addr.hpp"
 #include "net/link.hpp"
 #include "net/neigh.hpp"
 #include "net/netns.hpp"
 #include "net/route.hpp"
-#include "net/tc.hpp"
 
 namespace weft::net {
 namespace {
@@ -173,40 +168,6 @@ TEST_F(Rtnetlink, NeighboursArePermanentAlsoOnALinkThatIsDown) {
     EXPECT_THAT(*listed, ElementsAre(Neighbour{index, address, *parse_mac("02:00:00:00:00:02"), NUD_PERMANENT}));
     EXPECT_TRUE(remove_neighbour(*sock_, index, address).value());
     EXPECT_FALSE(remove_neighbour(*sock_, index, address).value());
-}
-
-/// "return TC_ACT_UNSPEC".
-UniqueFd load_trivial_program() {
-    const std::array<bpf_insn, 2> insns{bpf_insn{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = -1},
-                                        bpf_insn{.code = BPF_JMP | BPF_EXIT}};
-    return UniqueFd(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "trivial", "GPL", insns.data(), insns.size(), nullptr));
-}
-
-TEST_F(Rtnetlink, AProgramHasOnePlaceAndIsReplacedThere) {
-    const int index = make_pair();
-    const auto first = load_trivial_program(), second = load_trivial_program();
-    if (!first) GTEST_SKIP() << "cannot load BPF programs";
-    const TcPlace place{.ifindex = index, .hook = TcHook::ingress, .priority = 1, .handle = 0x77};
-    EXPECT_THAT(list_programs(*sock_, index, TcHook::ingress).value(), IsEmpty());
-    EXPECT_FALSE(detach_program(*sock_, place).value());
-    ASSERT_OK(ensure_clsact(*sock_, index));
-    ASSERT_OK(ensure_clsact(*sock_, index));
-    EXPECT_FALSE(detach_program(*sock_, place).value());
-    ASSERT_OK(attach_program(*sock_, place, first.get(), "one"));
-    const auto before = list_programs(*sock_, index, TcHook::ingress);
-    ASSERT_OK(before);
-    ASSERT_EQ(before->size(), 1U);
-    EXPECT_EQ(before->front().place, place);
-    EXPECT_EQ(before->front().name, "one");
-    EXPECT_TRUE(before->front().direct_action);
-    ASSERT_OK(attach_program(*sock_, place, second.get(), "two"));
-    const auto after = list_programs(*sock_, index, TcHook::ingress);
-    ASSERT_OK(after);
-    ASSERT_EQ(after->size(), 1U);
-    EXPECT_NE(after->front().program_id, before->front().program_id);
-    EXPECT_THAT(list_programs(*sock_, index, TcHook::egress).value(), IsEmpty());
-    EXPECT_TRUE(detach_program(*sock_, place).value());
-    EXPECT_FALSE(detach_program(*sock_, place).value());
 }
 
 TEST_F(Rtnetlink, RunningInsideANamespaceLeavesTheCallerWhereItWas) {
