@@ -70,6 +70,7 @@ public:
     [[nodiscard]] bool ready() const { return attached_ && filled_; }
     /// What is known, once configuration, lease and uplink are.
     [[nodiscard]] std::optional<ClusterView> view() const;
+    [[nodiscard]] int vtep_ifindex() const { return vtep_ifindex_; } ///< 0: there is none
     [[nodiscard]] std::size_t programmed() const { return programmed_; }
     [[nodiscard]] const Net4Map<std::string> &unusable() const { return unusable_; }
     /// Item to what is wrong with it.

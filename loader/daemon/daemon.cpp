@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/daemon.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <systemd/sd-daemon.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "daemon/log.hpp"
+#include "net/route.hpp"
+
+namespace weft {
+namespace {
+
+using namespace std::chrono_literals;
+using SteadyClock = std::chrono::steady_clock;
+
+constexpr auto kAuditInterval = 60s;
+constexpr auto kShortestPause = 20ms; ///< between applies: a burst of events becomes one
+constexpr auto kLongestPause = 2s;
+
+std::string utc(std::chrono::system_clock::time_point at) {
+    return fmt::format("{:%FT%TZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(at)));
+}
+
+} // namespace
+
+Daemon::Daemon(asio::io_context &io, Options options, Uplink uplink, Kernel &kernel)
+    : io_(io), options_(std::move(options)), uplink_(std::move(uplink)), kernel_(kernel), log_(make_logger("daemon")),
+      etcd_log_(make_logger("etcd")), reconcile_log_(make_logger("reconcile")),
+      reconciler_(kernel, *reconcile_log_, {options_.datapath, options_.bpf_dir}), signals_(io), apply_timer_(io),
+      audit_timer_(io), started_at_(std::chrono::system_clock::now()), state_since_(started_at_) {
+    reconciler_.set_uplink(uplink_);
+}
+
+Daemon::~Daemon() {
+    // Threads of the manager post to the loop: they end before anything here does.
+    if (leases_) leases_->stop();
+}
+
+Status Daemon::start() {
+    auto control = ControlServer::listen(io_, options_.run_dir, [this](const nlohmann::json &request) {
+        const auto command = request.value("command", nlohmann::json());
+        if (command == "status") return status();
+        return nlohmann::json{{"error", fmt::format("no such command: {}", command.dump())}};
+    });
+    if (!control) return fail_as_is(std::move(control));
+    control_.emplace(std::move(*control));
+    if (options_.healthz_port != 0) {
+        auto health = HealthServer::listen(io_, options_.healthz_ip, options_.healthz_port, [this] { return this->health(); });
+        if (!health) return fail_as_is(std::move(health));
+        health_.emplace(std::move(*health));
+    }
+    auto monitor = net::NetworkMonitor::start(
+        io_, [this](const net::NetworkChange &change) { on_change(change); },
+        [this] {
+            log_->warn("changes of the network came faster than they could be read: looking at everything");
+            full_resync();
+        });
+    if (!monitor) return fail_as_is(std::move(monitor));
+    monitor_.emplace(std::move(*monitor));
+    wait_for_signal();
+    wait_for_audit();
+    log_->info("weftd " WEFT_VERSION " starts uplink={} address={} public_ip={} mtu={}", uplink_.name,
+               uplink_.address.to_string(), uplink_.public_ip.to_string(), uplink_.mtu);
+    leases_.emplace(io_, options_.etcd, lease_events());
+    leases_->start_config();
+    tell_systemd();
+    return {};
+}
+
+LeaseEvents Daemon::lease_events() {
+    return {
+        .config = [this](const NetConf &conf) { on_config(conf); },
+        .acquired = [this](const Lease &own) { on_acquired(own); },
+        .lost = [this](const Error &why) { on_lost(why); },
+        .snapshot =
+            [this](const std::vector<Lease> &all) {
+                etcd_log_->info("leases of other nodes listed count={}", all.size());
+                reconciler_.set_leases(all);
+                schedule();
+            },
+        .put =
+            [this](const Lease &lease) {
+                etcd_log_->info("lease {} is there public_ip={} backend={}", lease.subnet.to_string(),
+                                lease.attrs.public_ip.to_string(), lease.attrs.backend_type);
+                reconciler_.put_lease(lease);
+                schedule();
+            },
+        .removed =
+            [this](const Subnet &subnet) {
+                etcd_log_->info("lease {} is gone", subnet.to_string());
+                reconciler_.remove_lease(subnet);
+                schedule();
+            },
+        .status =
+            [this](const std::string &sentence) {
+                etcd_log_->warn("{}", sentence);
+                etcd_said_ = sentence;
+                tell_systemd();
+            },
+    };
+}
+
+void Daemon::on_config(const NetConf &conf) {
+    auto vxlan = parse_vxlan_conf(conf);
+    const bool ipv4 = conf.enable_ipv4;
+    const unsigned mtu = vxlan ? vxlan->mtu.value_or(uplink_.mtu) : 0;
+    if (!vxlan || !ipv4 || mtu < kMinUnderlayMtu) {
+        log_->error("cannot work with the network configuration: {}",
+                    !vxlan  ? vxlan.error().sentence()
+                    : !ipv4 ? "EnableIPv4 is false, and weft carries IPv4 only"
+                            : fmt::format("an MTU of {} leaves no room in the tunnel, {} is the least", mtu, kMinUnderlayMtu));
+        return stop(1);
+    }
+    if (conf.enable_ipv6) log_->warn("EnableIPv6 is true: this node carries IPv4 only");
+    conf_ = conf;
+    vxlan_ = *vxlan;
+    log_->info("network configuration read network={} subnet_len={} vni={} port={}", conf.network.to_string(),
+               conf.subnet_len, vxlan_.vni, vxlan_.port);
+    reconciler_.set_config(conf, vxlan_);
+    const auto previous = read_previous_subnet(options_.subnet_file);
+    request_lease(previous.v4 ? std::optional(Subnet{*previous.v4, std::nullopt}) : std::nullopt);
+    tell_systemd();
+}
+
+void Daemon::request_lease(std::optional<Subnet> previous) {
+    LeaseRequest request{
+        .public_ip = uplink_.public_ip,
+        .attrs = {.public_ip = uplink_.public_ip,
+                  .backend_type = "vxlan",
+                  .backend_data = {{"VNI", vxlan_.vni}, {"VtepMAC", vtep_mac(uplink_.public_ip).to_string()}}},
+        .previous = std::move(previous),
+        .renew_margin = options_.renew_margin,
+    };
+    leases_->acquire(std::move(request), *conf_);
+}
+
+void Daemon::on_acquired(const Lease &own) {
+    if (own_ && *own_ != own.subnet)
+        log_->error("this node's subnet changed: pods of the old one are cut off until they are made anew old={} new={}",
+                    own_->to_string(), own.subnet.to_string());
+    else if (!own_) log_->info("lease acquired subnet={}", own.subnet.to_string());
+    own_ = own.subnet;
+    reconciler_.set_own(own.subnet);
+    schedule();
+}
+
+void Daemon::on_lost(const Error &why) {
+    // Somebody else has it, and would be cut off if we went on. Our pods are, whatever we do.
+    log_->error("{}: asking for another subnet", why.sentence());
+    request_lease(std::nullopt);
+}
+
+void Daemon::on_change(const net::NetworkChange &change) {
+    using enum net::NetworkChange::Kind;
+    const bool of_vtep = change.link_name == kVtepName || change.ifindex == reconciler_.vtep_ifindex();
+    const bool of_uplink = change.link_name == uplink_.name || change.ifindex == uplink_.ifindex;
+    switch (change.kind) {
+    case link:
+    case address:
+        if (!of_vtep && !of_uplink) return;
+        if (of_uplink) {
+            refresh_uplink();
+            reconciler_.forget_next_hops();
+        }
+        if (change.kind == link) reconciler_.check_attachments();
+        break;
+    case neighbour:
+        if (!of_vtep) return;
+        break;
+    case route:
+        // Our own routes, and those of our pods, lead to no other node.
+        if (change.protocol != net::kRouteProtocol) reconciler_.forget_next_hops();
+        else if (!change.removed) return;
+        break;
+    }
+    schedule();
+}
+
+void Daemon::refresh_uplink() {
+    auto network = kernel_.read_network();
+    auto uplink = network ? select_uplink(options_.uplink, *network,
+                                          [this](const Ip4 &destination) { return kernel_.route_to(destination); })
+                          : Result<Uplink>(std::unexpected(network.error()));
+    std::string said;
+    if (!uplink) said = fmt::format("uplink: {}; {} stays in use", uplink.error().sentence(), uplink_.name);
+    else if (uplink->public_ip != uplink_.public_ip)
+        said = fmt::format("uplink: the address is now {} and not {}: restart weftd to publish it",
+                           uplink->public_ip.to_string(), uplink_.public_ip.to_string());
+    if (said != uplink_said_ && !said.empty()) log_->warn("{}", said);
+    uplink_said_ = said;
+    if (!said.empty() || *uplink == uplink_) return;
+    log_->info("uplink changed name={} ifindex={} mtu={}", uplink->name, uplink->ifindex, uplink->mtu);
+    uplink_ = *uplink;
+    reconciler_.set_uplink(uplink_);
+}
+
+void Daemon::full_resync() {
+    refresh_uplink();
+    reconciler_.forget_next_hops();
+    reconciler_.check_attachments();
+    schedule();
+}
+
+void Daemon::wait_for_audit() {
+    audit_timer_.expires_after(kAuditInterval);
+    audit_timer_.async_wait([this](asio::error_code err) {
+        if (err) return;
+        full_resync();
+        wait_for_audit();
+    });
+}
+
+void Daemon::wait_for_signal() {
+    for (const int number : {SIGTERM, SIGINT}) signals_.add(number);
+    signals_.async_wait([this](asio::error_code err, int number) {
+        if (err) return;
+        log_->info("{} received: ending, the packet path stays", number == SIGTERM ? "SIGTERM" : "SIGINT");
+        stop(0);
+    });
+}
+
+/// One apply() soon. The pause grows with what an apply() costs, so that a storm of events takes a fifth of a CPU at most.
+void Daemon::schedule() {
+    if (scheduled_) return;
+    scheduled_ = true;
+    const auto pause = std::clamp<SteadyClock::duration>(4 * last_apply_, kShortestPause, kLongestPause);
+    apply_timer_.expires_after(pause);
+    apply_timer_.async_wait([this](asio::error_code err) {
+        if (!err) apply();
+    });
+}
+
+void Daemon::apply() {
+    scheduled_ = false;
+    const auto begin = SteadyClock::now();
+    const auto retry_at = reconciler_.apply(begin);
+    last_apply_ = SteadyClock::now() - begin;
+    publish();
+    if (!retry_at || scheduled_) return;
+    // An event before then moves the timer forward; apply() sets it again.
+    apply_timer_.expires_at(*retry_at);
+    apply_timer_.async_wait([this](asio::error_code err) {
+        if (!err) apply();
+    });
+}
+
+void Daemon::publish() {
+    const auto view = reconciler_.view();
+    if (view && reconciler_.ready()) write_env(*view);
+    if (const auto state = reconciler_.state(); state != state_) {
+        log_->info("state {} -> {}", to_string(state_), to_string(state));
+        state_ = state;
+        state_since_ = std::chrono::system_clock::now();
+    }
+    tell_systemd();
+}
+
+void Daemon::write_env(const ClusterView &view) {
+    const auto &subnet = view.own.v4;
+    const SubnetEnv env{
+        .network = view.network,
+        .subnet = Net4(subnet.network() + 1, subnet.prefix_length()),
+        .mtu = view.overlay_mtu(),
+        .ip_masq = options_.ip_masq,
+    };
+    // What is on the disk counts: a file that somebody removed or changed is written again.
+    const auto found = read_subnet_env(options_.subnet_file);
+    if (found && *found == env) {
+        env_ = env;
+        return;
+    }
+    if (auto written = write_subnet_env(options_.subnet_file, env); !written) {
+        log_->error("{}", written.error().sentence());
+        return;
+    }
+    env_ = env;
+    log_->info("{} written subnet={} mtu={}", options_.subnet_file.string(), env.subnet.to_string(), env.mtu);
+}
+
+void Daemon::tell_systemd() {
+    std::string status(to_string(reconciler_.state()));
+    if (own_) status += fmt::format(", subnet {}, {} leases of other nodes", own_->to_string(), reconciler_.programmed());
+    if (!own_ && !etcd_said_.empty()) status += ": " + etcd_said_;
+    std::string message = "STATUS=" + status;
+    const bool news = env_ && !told_ready_;
+    if (news) message += "\nREADY=1";
+    if (status == systemd_status_ && !news) return;
+    (void)sd_notify(0, message.c_str()); // without NOTIFY_SOCKET there is nobody to tell
+    systemd_status_ = status;
+    if (news) log_->info("ready: pods can be wired state={} datapath={}", to_string(state_), kernel_.datapath_mode());
+    told_ready_ = told_ready_ || news;
+}
+
+void Daemon::stop(int exit_code) {
+    exit_code_ = exit_code;
+    (void)sd_notify(0, "STOPPING=1");
+    if (leases_) leases_->stop();
+    io_.stop();
+}
+
+nlohmann::json Daemon::status() const {
+    nlohmann::json unusable = nlohmann::json::object(), failing = nlohmann::json::object();
+    for (const auto &[subnet, why] : reconciler_.unusable()) unusable[subnet.to_string()] = why;
+    for (const auto &[item, failure] : reconciler_.failures())
+        failing[item] = fmt::format("{} (tried {} times)", failure.sentence, failure.attempts);
+    nlohmann::json status{
+        {"state", to_string(reconciler_.state())},
+        {"since", utc(state_since_)},
+        {"started", utc(started_at_)},
+        {"version", WEFT_VERSION},
+        {"uplink",
+         {{"name", uplink_.name},
+          {"ifindex", uplink_.ifindex},
+          {"address", uplink_.address.to_string()},
+          {"mac", uplink_.mac.to_string()},
+          {"mtu", uplink_.mtu}}},
+        {"public_ip", uplink_.public_ip.to_string()},
+        {"datapath", kernel_.datapath_mode()},
+        {"etcd", {{"lease", leases_ ? to_string(leases_->state()) : "idle"}, {"said", etcd_said_}}},
+        {"leases", {{"programmed", reconciler_.programmed()}, {"unusable", unusable}}},
+        {"failing", failing},
+    };
+    if (conf_) status.update({{"network", conf_->network.to_string()}, {"vni", vxlan_.vni}, {"port", vxlan_.port}});
+    if (const auto view = reconciler_.view())
+        status.update({{"subnet", view->own.v4.to_string()}, {"mtu", view->overlay_mtu()}});
+    return status;
+}
+
+HealthServer::Report Daemon::health() const {
+    const bool ready = reconciler_.ready() && env_.has_value();
+    const nlohmann::json body{
+        {"ready", ready},
+        {"state", to_string(reconciler_.state())},
+        {"etcd", {{"lease", leases_ ? to_string(leases_->state()) : "idle"}, {"said", etcd_said_}}},
+        {"lease", own_ ? nlohmann::json(own_->to_string()) : nlohmann::json()},
+        {"datapath", kernel_.datapath_mode()},
+        {"failing", reconciler_.failures().size()},
+    };
+    return {ready, body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)};
+}
+
+} // namespace weft

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <asio/signal_set.hpp>
+#include <asio/steady_timer.hpp>
+#include <nlohmann/json.hpp>
+#include <spdlog/logger.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/error.hpp"
+#include "config/subnet_env.hpp"
+#include "ctl/control_socket.hpp"
+#include "daemon/flags.hpp"
+#include "daemon/health.hpp"
+#include "daemon/kernel.hpp"
+#include "daemon/reconcile.hpp"
+#include "daemon/uplink.hpp"
+#include "lease/lease_manager.hpp"
+#include "net/monitor.hpp"
+
+namespace weft {
+
+/// weftd between its inputs and its reconciler: who calls, when, and who is told.
+///
+/// Contract: events of etcd, of the kernel, of timers and of operators edit the reconciler's inputs and schedule one
+/// apply(); after each apply() subnet.env, systemd and the log are told what is new. On SIGTERM or SIGINT the loop ends
+/// with the lease kept and everything in the kernel left as it is.
+/// Threads: the io_context's; the LeaseManager's threads are its own.
+class Daemon {
+public:
+    Daemon(asio::io_context &io, Options options, Uplink uplink, Kernel &kernel);
+    ~Daemon();
+    Daemon(const Daemon &) = delete;
+    Daemon &operator=(const Daemon &) = delete;
+
+    /// Takes the run directory's lock, listens, and asks etcd for the configuration.
+    [[nodiscard]] Status start();
+    /// After the io_context has ended: 0, or 1 if something ended it that a restart may not mend.
+    [[nodiscard]] int exit_code() const { return exit_code_; }
+    /// For the control socket; fields are documented in README.md.
+    [[nodiscard]] nlohmann::json status() const;
+
+private:
+    [[nodiscard]] LeaseEvents lease_events();
+    void on_config(const NetConf &conf);
+    void on_acquired(const Lease &own);
+    void on_lost(const Error &why);
+    void on_change(const net::NetworkChange &change);
+    void request_lease(std::optional<Subnet> previous);
+
+    void refresh_uplink();
+    void full_resync();
+    void wait_for_audit();
+    void wait_for_signal();
+    void schedule();
+    void apply();
+    void publish();
+    void write_env(const ClusterView &view);
+    void tell_systemd();
+    void stop(int exit_code);
+    [[nodiscard]] HealthServer::Report health() const;
+
+    asio::io_context &io_;
+    const Options options_;
+    Uplink uplink_;
+    Kernel &kernel_;
+    std::shared_ptr<spdlog::logger> log_, etcd_log_, reconcile_log_;
+    Reconciler reconciler_;
+    asio::signal_set signals_;
+    asio::steady_timer apply_timer_, audit_timer_;
+    std::optional<ControlServer> control_;
+    std::optional<HealthServer> health_;
+    std::optional<net::NetworkMonitor> monitor_;
+    std::optional<LeaseManager> leases_;
+
+    std::optional<NetConf> conf_;
+    VxlanConf vxlan_;
+    std::optional<Subnet> own_;
+    std::optional<SubnetEnv> env_; ///< as last written
+    std::string etcd_said_, uplink_said_, systemd_status_;
+    NodeState state_ = NodeState::waiting_config;
+    std::chrono::system_clock::time_point started_at_, state_since_;
+    std::chrono::steady_clock::duration last_apply_{};
+    bool scheduled_ = false, told_ready_ = false;
+    int exit_code_ = 0;
+};
+
+} // namespace weft

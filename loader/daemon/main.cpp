@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <asio/io_context.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "daemon/daemon.hpp"
+#include "daemon/flags.hpp"
+#include "daemon/kernel.hpp"
+#include "daemon/log.hpp"
+#include "daemon/uplink.hpp"
+
+namespace {
+
+using namespace weft;
+
+int refuse(const Error &error) {
+    std::fprintf(stderr, "weftd: %s\n", error.sentence().c_str());
+    return EXIT_FAILURE;
+}
+
+std::optional<std::string> from_environment(const std::string &name) {
+    const char *value = std::getenv(name.c_str());
+    return value ? std::optional<std::string>(value) : std::nullopt;
+}
+
+int run(const Options &options, const std::vector<std::string> &warnings) {
+    set_up_logging(options.log_level);
+    const auto log = make_logger("flags");
+    for (const auto &warning : warnings) log->warn("{}", warning);
+
+    auto kernel = open_kernel();
+    if (!kernel) return refuse(kernel.error());
+    auto network = (*kernel)->read_network();
+    if (!network) return refuse(network.error());
+    auto uplink = select_uplink(options.uplink, *network, [&](const Ip4 &to) { return (*kernel)->route_to(to); });
+    if (!uplink) return refuse(uplink.error());
+
+    asio::io_context io(1);
+    Daemon daemon(io, options, *uplink, **kernel);
+    if (auto started = daemon.start(); !started) return refuse(started.error());
+    io.run();
+    return daemon.exit_code();
+}
+
+} // namespace
+
+int main(int argc, char **argv) try {
+    const std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
+    auto parsed = parse_flags(args, from_environment);
+    if (!parsed) return refuse(parsed.error());
+    if (const auto *text = std::get_if<PrintAndExit>(&*parsed)) {
+        std::fputs(text->text.c_str(), stdout);
+        return EXIT_SUCCESS;
+    }
+    const auto &flags = std::get<ParsedFlags>(*parsed);
+    return run(flags.options, flags.warnings);
+} catch (const std::exception &error) {
+    std::fprintf(stderr, "weftd: %s\n", error.what());
+    return EXIT_FAILURE;
+}

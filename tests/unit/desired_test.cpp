@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/desired.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "daemon/diff.hpp"
+
+namespace weft {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Ip4 ip(const char *text) { return *parse_ip4(text); }
+Net4 net4(const char *text) { return *parse_net4(text); }
+Subnet subnet(const char *text) { return {net4(text), std::nullopt}; }
+
+LeaseAttrs attrs(const char *public_ip, const char *mac = "1e:3a:76:11:44:7f") {
+    return {.public_ip = ip(public_ip), .backend_type = "vxlan", .backend_data = {{"VNI", 1}, {"VtepMAC", mac}}};
+}
+
+ClusterView view() {
+    ClusterView v;
+    v.network = net4("10.244.0.0/16");
+    v.uplink = {.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")};
+    v.own = subnet("10.244.3.0/24");
+    return v;
+}
+
+NextHops direct(const ClusterView &v, unsigned mtu = 1500) {
+    NextHops hops;
+    for (const auto &[net, lease] : v.others) hops.emplace(lease.public_ip, NextHop{lease.public_ip, 2, mtu});
+    return hops;
+}
+
+TEST(Desired, HostStateOfANode) {
+    const auto host = desired_host(view());
+    EXPECT_EQ(host.vtep->name, "weft.1");
+    EXPECT_EQ(host.vtep->port, 8472);
+    EXPECT_EQ(host.vtep->mtu, 1450U);
+    EXPECT_TRUE(host.vtep->external);
+    EXPECT_EQ(host.vtep->mac.to_string(), "02:77:c0:a8:01:05");
+    EXPECT_EQ(host.addresses, (Net4Set{net4("10.244.3.0/32"), net4("10.244.3.1/32")}));
+    EXPECT_EQ(host.neighbours.size(), 1U);
+    ASSERT_EQ(host.routes.size(), 2U);
+    const auto &overlay = host.routes.at("10.244.0.0/16 metric 0");
+    EXPECT_EQ(overlay.gateway, ip("169.254.1.1"));
+    EXPECT_EQ(overlay.source, ip("10.244.3.0"));
+    EXPECT_TRUE(overlay.onlink);
+    EXPECT_EQ(host.routes.at("10.244.3.0/24 metric 16777216").type, net::RouteType::unreachable);
+    EXPECT_EQ(host.sysctls.at("net/ipv4/ip_forward"), "1");
+}
+
+TEST(Desired, MtuComesFromTheConfigurationFirst) {
+    auto v = view();
+    EXPECT_EQ(v.overlay_mtu(), 1450U);
+    v.vxlan.mtu = 1400;
+    EXPECT_EQ(v.overlay_mtu(), 1350U);
+}
+
+TEST(Desired, HostStateDoesNotGrowWithTheCluster) {
+    auto v = view();
+    const auto alone = desired_host(v);
+    for (int i = 10; i < 110; ++i)
+        v.others[subnet(("10.244." + std::to_string(i) + ".0/24").c_str())] = attrs("192.168.1.9");
+    const auto crowded = desired_host(v);
+    EXPECT_EQ(alone.routes, crowded.routes);
+    EXPECT_EQ(alone.neighbours, crowded.neighbours);
+}
+
+TEST(Desired, ALeaseSaysHowItsNodeIsReached) {
+    auto v = view();
+    v.others[subnet("10.244.7.0/24")] = attrs("192.168.1.9");
+    v.others[subnet("10.244.8.0/24")] = attrs("172.16.0.9");
+    NextHops hops;
+    hops.emplace(ip("192.168.1.9"), NextHop{ip("192.168.1.9"), 2, 1500});
+    hops.emplace(ip("172.16.0.9"), NextHop{ip("192.168.1.1"), 2, 1400});
+    const auto got = desired_maps(v, hops, {}, 256);
+    ASSERT_EQ(got.maps.leases.size(), 2U);
+    const auto &near = got.maps.leases.at(net4("10.244.7.0/24")), &far = got.maps.leases.at(net4("10.244.8.0/24"));
+    EXPECT_EQ(abi::ip4(near.node), ip("192.168.1.9"));
+    EXPECT_EQ(abi::ip4(near.next_hop), ip("192.168.1.9"));
+    EXPECT_EQ(near.ifindex, 2U);
+    EXPECT_EQ(near.mtu, 1450);
+    EXPECT_EQ(near.encap, WEFT_ENCAP_VXLAN);
+    EXPECT_EQ(abi::mac(near.vtep_mac).to_string(), "1e:3a:76:11:44:7f");
+    EXPECT_EQ(abi::ip4(far.next_hop), ip("192.168.1.1")) << "through the router";
+    EXPECT_EQ(far.mtu, 1350) << "the path is narrower than the uplink";
+    EXPECT_THAT(got.maps.prefix_lens, ElementsAre(24));
+    EXPECT_TRUE(got.unusable.empty());
+}
+
+TEST(Desired, AWiderPathDoesNotRaiseTheMtu) {
+    auto v = view();
+    v.others[subnet("10.244.7.0/24")] = attrs("192.168.1.9");
+    EXPECT_EQ(desired_maps(v, direct(v, 9000), {}, 256).maps.leases.begin()->second.mtu, 1450);
+    EXPECT_EQ(desired_maps(v, direct(v, 60), {}, 256).maps.leases.begin()->second.mtu, 68) << "never less than IPv4 allows";
+}
+
+TEST(Desired, ANodeWithoutARouteKeepsItsEntryAndItsRightToSend) {
+    auto v = view();
+    v.others[subnet("10.244.7.0/24")] = attrs("192.168.1.9");
+    NextHops hops;
+    hops.emplace(ip("192.168.1.9"), fail_errno(ENETUNREACH, "route"));
+    const auto got = desired_maps(v, hops, {}, 256);
+    EXPECT_EQ(got.maps.leases.at(net4("10.244.7.0/24")).encap, WEFT_ENCAP_NONE);
+    EXPECT_TRUE(got.maps.nodes.contains(ip("192.168.1.9")));
+}
+
+TEST(Desired, LeasesThatCannotBeUsedAreNamedWithTheReason) {
+    auto v = view();
+    v.others[subnet("10.244.7.0/24")] = attrs("192.168.1.9");
+    v.others[subnet("10.244.8.0/24")] = attrs("192.168.1.10");
+    v.others[subnet("10.244.8.0/24")].backend_type = "host-gw";
+    v.others[subnet("10.244.9.0/24")] = attrs("192.168.1.11");
+    v.others[subnet("10.244.9.0/24")].backend_data = nullptr;
+    v.others[subnet("10.244.10.0/24")] = attrs("192.168.1.12", "not a mac");
+    v.others[subnet("10.9.0.0/24")] = attrs("192.168.1.13");
+    v.others[subnet("10.244.3.128/25")] = attrs("192.168.1.14");
+    v.others[subnet("10.244.11.0/24")] = attrs("192.168.1.5");
+    v.others[subnet("10.244.12.0/24")] = attrs("0.0.0.0");
+    v.others[{net4("10.244.7.0/24"), *parse_net6("fd00:7::/64")}] = attrs("192.168.1.15");
+    const auto got = desired_maps(v, direct(v), {}, 256);
+    EXPECT_EQ(got.maps.leases.size(), 1U);
+    EXPECT_EQ(got.maps.nodes.size(), 1U);
+    std::string all;
+    for (const auto &[net, why] : got.unusable) all += net.to_string() + " " + why + "\n";
+    for (const char *part :
+         {"10.244.8.0/24 its BackendType is \"host-gw\"", "10.244.9.0/24 its BackendData null has no VtepMAC",
+          "10.244.10.0/24 its VtepMAC: \"not a mac\"", "10.9.0.0/24 it is not in the Network 10.244.0.0/16",
+          "10.244.3.128/25 it overlaps this node's own", "10.244.11.0/24 its PublicIP is this node's own",
+          "10.244.12.0/24 it has no PublicIP", "10.244.7.0/24 another key leases the same IPv4 subnet"})
+        EXPECT_THAT(all, HasSubstr(part));
+    EXPECT_EQ(got.unusable.size(), 8U);
+}
+
+TEST(Desired, StatsSlotsStayWithTheirLeases) {
+    auto v = view();
+    for (const char *net : {"10.244.7.0/24", "10.244.8.0/24", "10.244.9.0/24"}) v.others[subnet(net)] = attrs("192.168.1.9");
+    MapState actual;
+    actual.leases[net4("10.244.9.0/24")].stats_index = 0;
+    actual.leases[net4("10.244.200.0/24")].stats_index = 1; // about to go: its slot is not free yet
+    const auto got = desired_maps(v, direct(v), actual, 256).maps;
+    EXPECT_EQ(got.leases.at(net4("10.244.9.0/24")).stats_index, 0U);
+    EXPECT_EQ(got.leases.at(net4("10.244.7.0/24")).stats_index, 2U);
+    EXPECT_EQ(got.leases.at(net4("10.244.8.0/24")).stats_index, 3U);
+    EXPECT_TRUE(diff(got, got).empty());
+    const auto again = desired_maps(v, direct(v), got, 256).maps;
+    EXPECT_TRUE(diff(again, got).empty()) << "a restart reads its own entries back and changes nothing";
+}
+
+TEST(Desired, TooManyLeasesForTheSlotsAreNamed) {
+    auto v = view();
+    for (const char *net : {"10.244.7.0/24", "10.244.8.0/24", "10.244.9.0/24"}) v.others[subnet(net)] = attrs("192.168.1.9");
+    const auto got = desired_maps(v, direct(v), {}, 2);
+    EXPECT_EQ(got.maps.leases.size(), 2U);
+    ASSERT_EQ(got.unusable.size(), 1U);
+    EXPECT_THAT(got.unusable[0].why, HasSubstr("2"));
+}
+
+TEST(Desired, NodesCountTheirLeasesAndPrefixLengthsAreLongestFirst) {
+    auto v = view();
+    v.others[subnet("10.244.7.0/24")] = attrs("192.168.1.9");
+    v.others[subnet("10.244.8.0/26")] = attrs("192.168.1.9");
+    v.others[subnet("10.244.9.0/24")] = attrs("192.168.1.10");
+    const auto got = desired_maps(v, direct(v), {}, 256).maps;
+    EXPECT_EQ(got.nodes.at(ip("192.168.1.9")).leases, 2U);
+    EXPECT_EQ(got.nodes.at(ip("192.168.1.10")).leases, 1U);
+    EXPECT_THAT(got.prefix_lens, ElementsAre(26, 24));
+}
+
+TEST(Desired, MapsHoldEverySubnetOfTheNetwork) {
+    EXPECT_EQ(subnet_capacity(net4("10.244.0.0/16"), 24), 256U);
+    EXPECT_EQ(subnet_capacity(net4("10.0.0.0/8"), 24), 65536U);
+    EXPECT_EQ(subnet_capacity(net4("10.0.0.0/8"), 30), 65536U);
+    EXPECT_EQ(subnet_capacity(net4("10.0.0.0/28"), 30), 16U);
+}
+
+std::vector<std::string> items(const std::vector<Action> &plan) {
+    std::vector<std::string> names;
+    for (const auto &action : plan) names.push_back((is_removal(action) ? "- " : "+ ") + item_of(action));
+    return names;
+}
+
+TEST(Diff, MapsAreWrittenSoThatNoPacketMeetsHalfALease) {
+    auto v = view();
+    v.others[subnet("10.244.7.0/24")] = attrs("192.168.1.9");
+    const auto before = desired_maps(v, direct(v), {}, 256).maps;
+    EXPECT_THAT(items(diff(before, MapState{})),
+                ElementsAre("+ prefix lengths", "+ node 192.168.1.9", "+ lease 10.244.7.0/24"));
+    v.others.clear();
+    v.others[subnet("10.244.8.0/26")] = attrs("192.168.1.10");
+    const auto after = desired_maps(v, direct(v), before, 256).maps;
+    const auto plan = diff(after, before);
+    EXPECT_THAT(items(plan), ElementsAre("+ prefix lengths", "+ node 192.168.1.10", "+ lease 10.244.8.0/26",
+                                         "- lease 10.244.7.0/24", "- node 192.168.1.9", "+ prefix lengths"));
+    EXPECT_THAT(std::get<SetPrefixLens>(plan.front()).lens, ElementsAre(26, 24)) << "both are in use in between";
+    EXPECT_THAT(std::get<SetPrefixLens>(plan.back()).lens, ElementsAre(26));
+}
+
+TEST(Diff, HostIsWrittenFromTheBottomUp) {
+    const auto wanted = desired_host(view());
+    HostState bare;
+    bare.sysctls["net/ipv4/ip_forward"] = "0";
+    bare.sysctls["net/ipv6/conf/weft.1/accept_ra"] = std::nullopt; // the device is not there yet
+    EXPECT_THAT(items(diff(wanted, bare)),
+                ElementsAre("+ sysctl net/ipv4/ip_forward", "+ device weft.1", "+ address 10.244.3.0/32",
+                            "+ address 10.244.3.1/32", "+ neighbour 169.254.1.1",
+                            "+ route 10.244.0.0/16 via 169.254.1.1 src 10.244.3.0",
+                            HasSubstr("+ route unreachable 10.244.3.0/24")));
+    EXPECT_TRUE(diff(wanted, wanted).empty());
+}
+
+TEST(Diff, ADeviceIsMadeAnewOnlyForWhatCannotBeChanged) {
+    const auto wanted = desired_host(view());
+    auto actual = wanted;
+    actual.vtep->mtu = 1400;
+    actual.vtep->up = false;
+    EXPECT_TRUE(std::holds_alternative<ChangeVtep>(diff(wanted, actual).at(0)));
+    actual = wanted;
+    actual.vtep->port = 4789;
+    EXPECT_TRUE(std::holds_alternative<ReplaceVtep>(diff(wanted, actual).at(0)));
+}
+
+TEST(Diff, AnOldSubnetLeavesAndForeignAddressesStay) {
+    const auto wanted = desired_host(view());
+    auto actual = wanted;
+    actual.addresses.insert(net4("10.244.9.0/32"));
+    actual.addresses.insert(net4("192.0.2.7/32")); // not of the pod network: somebody else's
+    auto old = wanted.routes.at("10.244.3.0/24 metric 16777216");
+    old.destination = net4("10.244.9.0/24");
+    actual.routes.emplace(route_key(old), old);
+    EXPECT_THAT(items(diff(wanted, actual)),
+                ElementsAre(HasSubstr("- route unreachable 10.244.9.0/24"), "- address 10.244.9.0/32"));
+}
+
+} // namespace
+} // namespace weft

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/reconcile.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+
+#include <set>
+#include <sstream>
+
+namespace weft {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+Ip4 ip(const char *text) { return *parse_ip4(text); }
+Net4 net4(const char *text) { return *parse_net4(text); }
+Subnet subnet(const char *text) { return {net4(text), std::nullopt}; }
+
+Lease lease(const char *net, const char *public_ip) {
+    return {subnet(net),
+            {.public_ip = ip(public_ip), .backend_type = "vxlan", .backend_data = {{"VtepMAC", "1e:3a:76:11:44:7f"}}}};
+}
+
+/// A host as memory: what is performed is what is read, unless told to refuse or to forget.
+class FakeKernel : public Kernel {
+public:
+    HostState host;
+    MapState maps;
+    std::vector<std::string> log; ///< "+ lease 10.5.3.0/24", "load", "attach"
+    std::set<std::string> refuses, forgets, unreachable;
+    int loads = 0, resolved = 0;
+    bool attached = false;
+    std::optional<DatapathConfig> config;
+
+    Result<HostNetwork> read_network() override { return HostNetwork{}; }
+    Result<net::RouteAnswer> route_to(const Ip4 &) override { return net::RouteAnswer{}; }
+    Result<HostState> read_host(const HostState &desired) override {
+        auto now = host;
+        for (const auto &[path, value] : desired.sysctls)
+            if (!now.sysctls.contains(path)) now.sysctls[path] = path.contains("weft.1") && !host.vtep ? std::nullopt
+                                                                                                     : std::optional("0");
+        return now;
+    }
+    Status perform(const Action &action) override {
+        const auto item = item_of(action);
+        if (refuses.contains(item)) return fail(item + " refused", EPERM);
+        log.push_back((is_removal(action) ? "- " : "+ ") + item);
+        if (!forgets.contains(item)) std::visit([this](const auto &a) { write(a); }, action);
+        return {};
+    }
+    std::vector<Result<NextHop>> resolve(const std::vector<Ip4> &nodes, const Ip4 &) override {
+        std::vector<Result<NextHop>> hops;
+        for (const auto &node : nodes) {
+            ++resolved;
+            if (unreachable.contains(node.to_string())) hops.push_back(fail_errno(ENETUNREACH, "route"));
+            else hops.push_back(NextHop{node, 2, 1500});
+        }
+        return hops;
+    }
+    Status load(const DatapathConfig &wanted) override {
+        if (refuses.contains("load")) return fail("load refused");
+        if (config && config->vtep_ifindex == wanted.vtep_ifindex && config->subnet == wanted.subnet) return {};
+        config = wanted;
+        ++loads;
+        log.push_back("load");
+        return {};
+    }
+    Result<std::vector<std::string>> attach() override {
+        if (refuses.contains("attach")) return fail("attach refused");
+        log.push_back("attach");
+        attached = true;
+        return std::vector<std::string>{};
+    }
+    std::string_view datapath_mode() const override { return attached ? "tc" : "none"; }
+    Result<MapState> read_maps() override { return maps; }
+
+private:
+    void write(const SetSysctl &a) { host.sysctls[a.path] = a.value; }
+    void write(const ReplaceVtep &a) {
+        host = HostState{.sysctls = host.sysctls, .vtep = a.device, .vtep_ifindex = host.vtep_ifindex + 7};
+    }
+    void write(const ChangeVtep &a) { host.vtep = a.device; }
+    void write(const AddAddress &a) { host.addresses.insert(a.address); }
+    void write(const RemoveAddress &a) { host.addresses.erase(a.address); }
+    void write(const SetNeighbour &a) { host.neighbours[a.address] = a.mac; }
+    void write(const AddRoute &a) { host.routes[route_key(a.route)] = a.route; }
+    void write(const RemoveRoute &a) { host.routes.erase(route_key(a.route)); }
+    void write(const SetPrefixLens &a) { maps.prefix_lens = a.lens; }
+    void write(const PutNode &a) { maps.nodes[a.address] = a.node; }
+    void write(const RemoveNode &a) { maps.nodes.erase(a.address); }
+    void write(const PutLease &a) { maps.leases[a.subnet] = a.lease; }
+    void write(const RemoveLease &a) { maps.leases.erase(a.subnet); }
+};
+
+class ReconcileTest : public ::testing::Test {
+protected:
+    ReconcileTest() {
+        r.set_uplink({.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")});
+    }
+    void configure() {
+        NetConf conf;
+        conf.network = net4("10.244.0.0/16");
+        conf.subnet_len = 24;
+        r.set_config(conf, {});
+    }
+    void acquire(const char *net = "10.244.3.0/24") { r.set_own(subnet(net)); }
+    /// What was written by one more apply.
+    std::vector<std::string> apply(std::chrono::seconds at = 0s) {
+        kernel.log.clear();
+        next = r.apply(start + at);
+        return kernel.log;
+    }
+    void bring_up() {
+        configure();
+        acquire();
+        r.set_leases({lease("10.244.7.0/24", "192.168.1.9")});
+        apply();
+        ASSERT_EQ(r.state(), NodeState::synced) << said.str();
+    }
+
+    const Backoff::TimePoint start{std::chrono::hours(1)};
+    std::ostringstream said;
+    spdlog::logger log{"test", std::make_shared<spdlog::sinks::ostream_sink_mt>(said)};
+    FakeKernel kernel;
+    Reconciler r{kernel, log, {}};
+    std::optional<Backoff::TimePoint> next;
+};
+
+TEST_F(ReconcileTest, WalksThroughItsStates) {
+    EXPECT_EQ(r.state(), NodeState::waiting_config);
+    EXPECT_THAT(apply(), IsEmpty()) << "without configuration nothing is touched";
+    configure();
+    EXPECT_EQ(r.state(), NodeState::acquiring);
+    EXPECT_THAT(apply(), IsEmpty());
+    acquire();
+    EXPECT_EQ(r.state(), NodeState::syncing);
+    apply();
+    EXPECT_EQ(r.state(), NodeState::syncing) << "the others' leases are not known yet";
+    EXPECT_FALSE(r.ready());
+    r.set_leases({});
+    apply();
+    EXPECT_EQ(r.state(), NodeState::synced);
+    EXPECT_TRUE(r.ready());
+}
+
+TEST_F(ReconcileTest, WritesInTheOrderOfDependence) {
+    configure();
+    acquire();
+    r.set_leases({lease("10.244.7.0/24", "192.168.1.9")});
+    EXPECT_THAT(apply(), ElementsAre("+ sysctl net/ipv4/ip_forward", "+ device weft.1", "+ address 10.244.3.0/32",
+                                     "+ address 10.244.3.1/32", "+ neighbour 169.254.1.1", HasSubstr("+ route 10.244.0.0/16"),
+                                     HasSubstr("+ route unreachable"), "load", "+ prefix lengths", "+ node 192.168.1.9",
+                                     "+ lease 10.244.7.0/24", "attach"));
+}
+
+TEST_F(ReconcileTest, ASecondApplyWritesNothing) {
+    bring_up();
+    EXPECT_THAT(apply(1s), IsEmpty());
+    r.check_attachments();
+    EXPECT_THAT(apply(2s), ElementsAre("attach"));
+    EXPECT_EQ(kernel.loads, 1);
+}
+
+TEST_F(ReconcileTest, NothingIsRemovedOrAttachedBeforeTheFirstSnapshot) {
+    bring_up();
+    const auto before = kernel.maps.leases.size();
+    Reconciler restarted(kernel, log, {});
+    restarted.set_uplink({.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")});
+    NetConf conf;
+    conf.network = net4("10.244.0.0/16");
+    conf.subnet_len = 24;
+    restarted.set_config(conf, {});
+    restarted.set_own(subnet("10.244.4.0/24")); // another subnet: old address and route are to go
+    kernel.log.clear();
+    restarted.apply(start);
+    EXPECT_EQ(kernel.maps.leases.size(), before);
+    for (const auto &line : kernel.log) EXPECT_NE(line.front(), '-') << line;
+    EXPECT_THAT(kernel.log, Not(Contains("attach")));
+    EXPECT_TRUE(kernel.host.addresses.contains(net4("10.244.3.0/32")));
+
+    restarted.set_leases({});
+    restarted.apply(start + 1s);
+    EXPECT_TRUE(kernel.maps.leases.empty());
+    EXPECT_FALSE(kernel.host.addresses.contains(net4("10.244.3.0/32")));
+    EXPECT_EQ(restarted.state(), NodeState::synced);
+}
+
+TEST_F(ReconcileTest, ARestartThatFindsEverythingChangesNothing) {
+    bring_up();
+    Reconciler restarted(kernel, log, {});
+    restarted.set_uplink({.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")});
+    NetConf conf;
+    conf.network = net4("10.244.0.0/16");
+    conf.subnet_len = 24;
+    restarted.set_config(conf, {});
+    restarted.set_own(subnet("10.244.3.0/24"));
+    restarted.set_leases({lease("10.244.7.0/24", "192.168.1.9")});
+    kernel.log.clear();
+    restarted.apply(start);
+    EXPECT_THAT(kernel.log, ElementsAre("attach"));
+}
+
+TEST_F(ReconcileTest, LeasesComeChangeAndGo) {
+    bring_up();
+    r.put_lease(lease("10.244.8.0/24", "192.168.1.10"));
+    EXPECT_THAT(apply(1s), ElementsAre("+ node 192.168.1.10", "+ lease 10.244.8.0/24"));
+    r.put_lease(lease("10.244.8.0/24", "192.168.1.11"));
+    EXPECT_THAT(apply(2s), ElementsAre("+ node 192.168.1.11", "+ lease 10.244.8.0/24", "- node 192.168.1.10"));
+    r.remove_lease(subnet("10.244.8.0/24"));
+    EXPECT_THAT(apply(3s), ElementsAre("- lease 10.244.8.0/24", "- node 192.168.1.11"));
+    r.set_leases({lease("10.244.9.0/24", "192.168.1.9")});
+    EXPECT_THAT(apply(4s), ElementsAre("+ node 192.168.1.9", "+ lease 10.244.9.0/24", "- lease 10.244.7.0/24"))
+        << "one snapshot replaces all";
+}
+
+TEST_F(ReconcileTest, OneThatFailsHoldsNobodyUpAndIsTriedAgainLater) {
+    bring_up();
+    kernel.refuses = {"lease 10.244.8.0/24"};
+    r.put_lease(lease("10.244.8.0/24", "192.168.1.10"));
+    r.put_lease(lease("10.244.9.0/24", "192.168.1.11"));
+    EXPECT_THAT(apply(10s), Contains("+ lease 10.244.9.0/24"));
+    EXPECT_EQ(r.state(), NodeState::syncing);
+    EXPECT_TRUE(r.ready()) << "pods can still be wired";
+    EXPECT_EQ(next, start + 11s);
+    ASSERT_EQ(r.failures().size(), 1U);
+    EXPECT_EQ(r.failures().begin()->first, "lease 10.244.8.0/24");
+
+    EXPECT_THAT(apply(10s), IsEmpty()) << "not due yet";
+    apply(11s);
+    EXPECT_EQ(next, start + 13s) << "the pause doubles";
+    kernel.refuses.clear();
+    EXPECT_THAT(apply(13s), ElementsAre("+ lease 10.244.8.0/24"));
+    EXPECT_EQ(r.state(), NodeState::synced);
+    EXPECT_EQ(next, std::nullopt);
+}
+
+TEST_F(ReconcileTest, AFailureIsSaidOnceAMinute) {
+    bring_up();
+    kernel.refuses = {"lease 10.244.8.0/24"};
+    r.put_lease(lease("10.244.8.0/24", "192.168.1.10"));
+    const auto times_said = [&] {
+        std::size_t count = 0;
+        const auto text = said.str();
+        for (std::size_t at = 0; (at = text.find("refused", at)) != std::string::npos; ++at) ++count;
+        return count;
+    };
+    for (int second = 0; second < 59; ++second) apply(std::chrono::seconds(second));
+    EXPECT_EQ(times_said(), 1U);
+    for (int second = 59; second < 120; ++second) apply(std::chrono::seconds(second));
+    EXPECT_EQ(times_said(), 2U);
+}
+
+TEST_F(ReconcileTest, AFailureOfSomethingNoLongerWantedIsForgotten) {
+    bring_up();
+    kernel.refuses = {"lease 10.244.8.0/24"};
+    r.put_lease(lease("10.244.8.0/24", "192.168.1.10"));
+    apply(1s);
+    r.remove_lease(subnet("10.244.8.0/24"));
+    apply(1s);
+    EXPECT_EQ(r.state(), NodeState::synced);
+}
+
+TEST_F(ReconcileTest, WhatTheKernelTakesButDoesNotKeepIsAFailure) {
+    configure();
+    acquire();
+    r.set_leases({});
+    kernel.forgets = {"neighbour 169.254.1.1"};
+    const auto log_of_first = apply();
+    EXPECT_EQ(std::ranges::count(log_of_first, "+ neighbour 169.254.1.1"), 1);
+    EXPECT_THAT(r.failures().at("neighbour 169.254.1.1").sentence, HasSubstr("does not have it"));
+}
+
+TEST_F(ReconcileTest, WithoutADeviceThereIsOneComplaint) {
+    configure();
+    acquire();
+    r.set_leases({});
+    kernel.refuses = {"device weft.1"};
+    EXPECT_THAT(apply(), ElementsAre("+ sysctl net/ipv4/ip_forward"));
+    EXPECT_EQ(r.failures().size(), 1U);
+    EXPECT_FALSE(r.ready());
+    kernel.refuses.clear();
+    apply(1s);
+    EXPECT_EQ(r.state(), NodeState::synced);
+}
+
+TEST_F(ReconcileTest, ADeviceMadeAnewGetsEverythingAndALoad) {
+    bring_up();
+    const int first = kernel.config->vtep_ifindex;
+    kernel.host = HostState{.sysctls = kernel.host.sysctls, .vtep_ifindex = kernel.host.vtep_ifindex};
+    const auto log_of_repair = apply(1s);
+    EXPECT_THAT(log_of_repair, Contains("+ device weft.1"));
+    EXPECT_THAT(log_of_repair, Contains(HasSubstr("+ route 10.244.0.0/16")));
+    EXPECT_THAT(log_of_repair, Contains("load"));
+    EXPECT_EQ(log_of_repair.back(), "attach");
+    EXPECT_NE(kernel.config->vtep_ifindex, first);
+    EXPECT_EQ(r.state(), NodeState::synced);
+}
+
+TEST_F(ReconcileTest, AFailedLoadOrAttachIsTriedAgain) {
+    configure();
+    acquire();
+    r.set_leases({lease("10.244.7.0/24", "192.168.1.9")});
+    kernel.refuses = {"load"};
+    apply();
+    EXPECT_FALSE(r.ready());
+    EXPECT_TRUE(kernel.maps.leases.empty());
+    kernel.refuses = {"attach"};
+    apply(1s);
+    EXPECT_FALSE(r.ready());
+    EXPECT_EQ(kernel.maps.leases.size(), 1U);
+    kernel.refuses.clear();
+    apply(2s);
+    EXPECT_EQ(r.state(), NodeState::synced);
+}
+
+TEST_F(ReconcileTest, NextHopsAreLookedUpOnceUntilRoutesChange) {
+    bring_up();
+    EXPECT_EQ(kernel.resolved, 1);
+    apply(1s);
+    EXPECT_EQ(kernel.resolved, 1);
+    r.forget_next_hops();
+    EXPECT_THAT(apply(2s), IsEmpty()) << "the same answer changes nothing";
+    EXPECT_EQ(kernel.resolved, 2);
+}
+
+TEST_F(ReconcileTest, AnUnreachableNodeIsTriedAgain) {
+    bring_up();
+    kernel.unreachable = {"192.168.1.10"};
+    r.put_lease(lease("10.244.8.0/24", "192.168.1.10"));
+    apply(1s);
+    EXPECT_EQ(kernel.maps.leases.at(net4("10.244.8.0/24")).encap, WEFT_ENCAP_NONE);
+    EXPECT_TRUE(r.failures().contains("next hop 192.168.1.10"));
+    kernel.unreachable.clear();
+    EXPECT_THAT(apply(2s), ElementsAre("+ lease 10.244.8.0/24"));
+    EXPECT_EQ(kernel.maps.leases.at(net4("10.244.8.0/24")).encap, WEFT_ENCAP_VXLAN);
+    EXPECT_EQ(r.state(), NodeState::synced);
+}
+
+TEST_F(ReconcileTest, AForeignBackendIsReportedOnce) {
+    bring_up();
+    auto foreign = lease("10.244.8.0/24", "192.168.1.10");
+    foreign.attrs.backend_type = "host-gw";
+    r.put_lease(foreign);
+    apply(1s);
+    apply(2s);
+    const auto text = said.str();
+    EXPECT_EQ(text.find("host-gw"), text.rfind("host-gw"));
+    EXPECT_NE(text.find("host-gw"), std::string::npos);
+    EXPECT_EQ(r.unusable().size(), 1U);
+    EXPECT_EQ(r.state(), NodeState::synced) << "a lease of another kind is nobody's failure";
+}
+
+} // namespace
+} // namespace weft
