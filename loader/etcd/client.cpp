@@ -73,11 +73,13 @@ pb::Compare unchanged(const std::string &key, std::int64_t expected) {
 
 class Client::Impl {
 public:
-    Impl(EtcdOptions options, Timing timing, std::vector<Endpoint> endpoints)
+    using Endpoints = std::vector<std::unique_ptr<Endpoint>>;
+    using OnEvents = std::function<void(std::int64_t, std::vector<Event>)>;
+    Impl(EtcdOptions options, Timing timing, Endpoints endpoints)
         : options_(std::move(options)), timing_(timing), endpoints_(std::move(endpoints)) {}
 
     /// One unary call, on each endpoint in turn until one answers.
-    /// @param invoke (Endpoint &, grpc::ClientContext *, Response *) -> grpc::Status
+    /// @param invoke (Connection &, grpc::ClientContext *, Response *) -> grpc::Status
     template <class Response, class Invoke> Result<Response> call(const std::stop_token &stop, const char *name, Invoke invoke) {
         std::string tried;
         int code = EIO;
@@ -85,43 +87,53 @@ public:
         for (std::size_t i = 0; i < endpoints_.size(); ++i) {
             const auto index = (first + i) % endpoints_.size();
             Response response;
-            auto [error, next] = attempt(stop, endpoints_[index], name, invoke, response);
-            if (!error) {
+            const auto failure = attempt(stop, *endpoints_[index], name, invoke, response);
+            if (!failure) {
                 current_ = index;
                 return response;
             }
-            code = error->code();
-            tried += (tried.empty() ? "" : "; ") + error->sentence();
-            if (!next || stop.stop_requested()) break;
+            code = failure->code();
+            tried += (tried.empty() ? "" : "; ") + failure->sentence();
+            const bool next_may_do_better = code == ECONNREFUSED || code == ETIMEDOUT;
+            if (!next_may_do_better || stop.stop_requested()) break;
         }
         return fail(std::move(tried), code);
     }
 
     Result<WatchEnd> watch(const std::stop_token &stop, const std::string &prefix, std::int64_t from,
-                           const std::function<void()> &on_open,
-                           const std::function<void(std::int64_t, std::vector<Event>)> &on_events);
+                           const std::function<void()> &on_open, const OnEvents &on_events);
 
 private:
-    struct Failure {
-        std::optional<Error> error;
-        bool try_next = false;
-    };
-
+    /// One endpoint's answer to a call: tried again with a fresh token where ours is refused, and on a new connection
+    /// where the old one turns out to be dead. @return nothing when it succeeded
     template <class Invoke, class Response>
-    Failure attempt(const std::stop_token &stop, Endpoint &endpoint, const char *name, Invoke &invoke, Response &response) {
-        for (bool fresh_token = false;; fresh_token = true) {
-            const auto token = get_token(stop, endpoint);
-            if (!token) return {token.error(), token.error().code() == ECONNREFUSED || token.error().code() == ETIMEDOUT};
-            grpc::ClientContext context;
-            prepare(context, *token);
-            const std::stop_callback abort(stop, [&] { context.TryCancel(); });
-            const grpc::Status status = invoke(endpoint, &context, &response);
-            if (status.ok()) return {};
-            if (is_tokens_fault(status) && !options_.username.empty() && !fresh_token) {
-                forget_token(*token);
+    std::optional<Error> attempt(const std::stop_token &stop, Endpoint &endpoint, const char *name, Invoke &invoke,
+                                 Response &response) {
+        for (bool token_renewed = false, reconnected = false;;) {
+            const auto connection = endpoint.connection();
+            if (!connection) return connection.error();
+            std::string token, failed_call = fmt::format("Authenticate as \"{}\"", options_.username);
+            auto status = get_token(stop, **connection, token);
+            if (status.ok()) {
+                grpc::ClientContext context;
+                prepare(context, token);
+                const std::stop_callback abort(stop, [&] { context.TryCancel(); });
+                status = invoke(**connection, &context, &response);
+                failed_call = name;
+            }
+            if (status.ok()) {
+                (*connection)->proven = true;
+                return std::nullopt;
+            }
+            if (is_endpoints_fault(status)) {
+                endpoint.drop(*connection);
+                const bool was_alive = (*connection)->proven && status.error_code() == grpc::StatusCode::UNAVAILABLE;
+                if (was_alive && !std::exchange(reconnected, true)) continue;
+            } else if (is_tokens_fault(status) && !token.empty() && !std::exchange(token_renewed, true)) {
+                forget_token(token);
                 continue;
             }
-            return {to_error(endpoint.url, name, status), is_endpoints_fault(status)};
+            return to_error(endpoint.url(), failed_call, status);
         }
     }
 
@@ -133,11 +145,14 @@ private:
     }
 
     /// The token to call with; "" without a user name or where etcd has authentication switched off.
-    Result<std::string> get_token(const std::stop_token &stop, Endpoint &endpoint) {
-        if (options_.username.empty()) return std::string();
+    grpc::Status get_token(const std::stop_token &stop, Connection &connection, std::string &token) {
+        if (options_.username.empty()) return grpc::Status::OK;
         {
             const std::lock_guard lock(token_mutex_);
-            if (token_) return *token_;
+            if (!token_.empty()) {
+                token = token_;
+                return grpc::Status::OK;
+            }
         }
         pb::AuthenticateRequest request;
         request.set_name(options_.username);
@@ -146,68 +161,56 @@ private:
         grpc::ClientContext context;
         prepare(context, "");
         const std::stop_callback abort(stop, [&] { context.TryCancel(); });
-        const auto status = endpoint.auth->Authenticate(&context, request, &response);
-        const bool not_enabled = status.error_code() == grpc::StatusCode::FAILED_PRECONDITION;
-        if (!status.ok() && !not_enabled)
-            return std::unexpected(to_error(endpoint.url, fmt::format("Authenticate as \"{}\"", options_.username), status));
+        const auto status = connection.auth->Authenticate(&context, request, &response);
+        if (status.error_code() == grpc::StatusCode::FAILED_PRECONDITION) return grpc::Status::OK; // switched off
         const std::lock_guard lock(token_mutex_);
         token_ = response.token();
-        return *token_;
+        token = token_;
+        return status;
     }
 
     void forget_token(const std::string &refused) {
         const std::lock_guard lock(token_mutex_);
-        if (token_ == refused) token_.reset();
+        if (token_ == refused) token_.clear();
     }
 
     const EtcdOptions options_;
     const Timing timing_;
-    std::vector<Endpoint> endpoints_;
+    const Endpoints endpoints_;
     std::atomic<std::size_t> current_ = 0; ///< the endpoint that answered last
     std::mutex token_mutex_;
-    std::optional<std::string> token_;
+    std::string token_;
 };
 
-Result<WatchEnd> Client::Impl::watch(const std::stop_token &stop, const std::string &prefix, std::int64_t from,
-                                     const std::function<void()> &on_open,
-                                     const std::function<void(std::int64_t, std::vector<Event>)> &on_events) {
-    const auto index = current_.load();
-    auto &endpoint = endpoints_[index];
-    const auto leave_endpoint = [&] {
-        auto expected = index;
-        current_.compare_exchange_strong(expected, (index + 1) % endpoints_.size());
-    };
-    const auto token = get_token(stop, endpoint);
-    if (!token) {
-        leave_endpoint();
-        return std::unexpected(token.error());
-    }
-    grpc::ClientContext context;
-    prepare(context, *token, false);
-    const std::stop_callback abort(stop, [&] { context.TryCancel(); });
-    const auto stream = endpoint.watch->Watch(&context);
+namespace {
+
+pb::WatchRequest watch_request(const std::string &prefix, std::int64_t from) {
     pb::WatchRequest request;
     auto &create = *request.mutable_create_request();
     create.set_key(prefix);
     create.set_range_end(prefix_end(prefix));
     create.set_start_revision(from);
     create.set_progress_notify(true);
-    (void)stream->Write(request); // a failure shows in Read()
+    return request;
+}
 
+/// What ended the reading of a watch before its stream did.
+enum class Refusal { none, must_list, other };
+
+template <class OnEvents>
+Refusal read_watch(grpc::ClientReaderWriter<pb::WatchRequest, pb::WatchResponse> &stream, std::int64_t from,
+                   const std::function<void()> &on_open, const OnEvents &on_events, std::string &reason) {
     pb::WatchResponse response;
-    while (stream->Read(&response)) {
+    while (stream.Read(&response)) {
         const auto revision = response.header().revision();
-        // A store behind what we have seen is another history (restored from a backup, wiped): it would stay silent
-        // until it reached our revision.
-        const bool other_history = response.created() && revision + 1 < from;
-        if (response.canceled() || other_history) {
-            context.TryCancel();
-            (void)stream->Finish();
-            if (other_history || response.compact_revision() != 0) return WatchEnd::must_list;
-            forget_token(*token); // the most likely reason, and the reason's text differs between etcd's versions
-            return fail(fmt::format("etcd {} Watch: refused: {}", endpoint.url, response.cancel_reason()), EACCES);
+        if (response.canceled()) {
+            reason = response.cancel_reason();
+            return response.compact_revision() != 0 ? Refusal::must_list : Refusal::other;
         }
         if (response.created()) {
+            // A store behind what we have seen is another history (restored from a backup, wiped): it would stay silent
+            // until it reached our revision.
+            if (revision + 1 < from) return Refusal::must_list;
             on_open();
             continue;
         }
@@ -218,11 +221,40 @@ Result<WatchEnd> Client::Impl::watch(const std::stop_token &stop, const std::str
         const auto reached = events.empty() ? revision : events.back().entry.mod_revision;
         on_events(reached, std::move(events));
     }
+    return Refusal::none;
+}
+
+} // namespace
+
+Result<WatchEnd> Client::Impl::watch(const std::stop_token &stop, const std::string &prefix, std::int64_t from,
+                                     const std::function<void()> &on_open, const OnEvents &on_events) {
+    const auto index = current_.load();
+    auto &endpoint = *endpoints_[index];
+    const auto connection = endpoint.connection();
+    if (!connection) return std::unexpected(connection.error());
+    const auto broken = [&](const grpc::Status &status) -> Result<WatchEnd> {
+        if (stop.stop_requested()) return WatchEnd::stopped;
+        endpoint.drop(*connection);
+        auto expected = index;
+        current_.compare_exchange_strong(expected, (index + 1) % endpoints_.size());
+        return std::unexpected(to_error(endpoint.url(), "Watch", status));
+    };
+    std::string token, reason;
+    if (const auto status = get_token(stop, **connection, token); !status.ok()) return broken(status);
+    grpc::ClientContext context;
+    prepare(context, token, false);
+    const std::stop_callback abort(stop, [&] { context.TryCancel(); });
+    const auto stream = (*connection)->watch->Watch(&context);
+    (void)stream->Write(watch_request(prefix, from)); // a failure shows in Read()
+    const auto refusal = read_watch(*stream, from, on_open, on_events, reason);
+    if (refusal != Refusal::none) context.TryCancel();
     const auto status = stream->Finish();
-    if (stop.stop_requested()) return WatchEnd::stopped;
-    leave_endpoint();
-    if (is_tokens_fault(status)) forget_token(*token);
-    return std::unexpected(to_error(endpoint.url, "Watch", status));
+    if (refusal == Refusal::must_list) return WatchEnd::must_list;
+    // A token that ran out shows as a refusal without a code, in words that differ between etcd's versions.
+    if (refusal == Refusal::other || is_tokens_fault(status)) forget_token(token);
+    if (refusal == Refusal::other)
+        return fail(fmt::format("etcd {} Watch: refused: {}", endpoint.url(), reason), EACCES);
+    return broken(status);
 }
 
 Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -231,16 +263,21 @@ Client &Client::operator=(Client &&) noexcept = default;
 Client::~Client() = default;
 
 Result<Client> Client::create(const EtcdOptions &options, const Timing &timing) {
-    auto endpoints = open_endpoints(options, timing);
-    if (!endpoints) return fail_as_is(std::move(endpoints));
-    return Client(std::make_unique<Impl>(options, timing, *std::move(endpoints)));
+    if (options.endpoints.empty()) return fail("etcd: no endpoint is given");
+    Impl::Endpoints endpoints;
+    for (const auto &url : options.endpoints) {
+        auto endpoint = Endpoint::create(options, timing, url);
+        if (!endpoint) return fail_as_is(std::move(endpoint));
+        endpoints.push_back(*std::move(endpoint));
+    }
+    return Client(std::make_unique<Impl>(options, timing, std::move(endpoints)));
 }
 
 Result<std::optional<KeyValue>> Client::get(const std::stop_token &stop, const std::string &key) {
     pb::RangeRequest request;
     request.set_key(key);
     auto response = impl_->call<pb::RangeResponse>(
-        stop, "Range", [&](Endpoint &e, auto *context, auto *out) { return e.kv->Range(context, request, out); });
+        stop, "Range", [&](Connection &c, auto *context, auto *out) { return c.kv->Range(context, request, out); });
     if (!response) return fail_in(std::move(response), key);
     if (response->kvs().empty()) return std::nullopt;
     return from_pb(std::move(*response->mutable_kvs(0)));
@@ -251,7 +288,7 @@ Result<Listing> Client::list(const std::stop_token &stop, const std::string &pre
     request.set_key(prefix);
     request.set_range_end(prefix_end(prefix));
     auto response = impl_->call<pb::RangeResponse>(
-        stop, "Range", [&](Endpoint &e, auto *context, auto *out) { return e.kv->Range(context, request, out); });
+        stop, "Range", [&](Connection &c, auto *context, auto *out) { return c.kv->Range(context, request, out); });
     if (!response) return fail_in(std::move(response), prefix);
     Listing listing{.entries = {}, .revision = response->header().revision()};
     for (auto &kv : *response->mutable_kvs()) listing.entries.push_back(from_pb(std::move(kv)));
@@ -267,7 +304,7 @@ Result<std::optional<std::int64_t>> Client::put_if(const std::stop_token &stop, 
     put.set_value(value);
     put.set_lease(lease);
     auto response = impl_->call<pb::TxnResponse>(
-        stop, "Txn", [&](Endpoint &e, auto *context, auto *out) { return e.kv->Txn(context, request, out); });
+        stop, "Txn", [&](Connection &c, auto *context, auto *out) { return c.kv->Txn(context, request, out); });
     if (!response) return fail_in(std::move(response), key);
     if (!response->succeeded()) return std::nullopt;
     return response->header().revision();
@@ -278,7 +315,7 @@ Result<bool> Client::delete_if(const std::stop_token &stop, const std::string &k
     *request.add_compare() = unchanged(key, expected);
     request.add_success()->mutable_request_delete_range()->set_key(key);
     auto response = impl_->call<pb::TxnResponse>(
-        stop, "Txn", [&](Endpoint &e, auto *context, auto *out) { return e.kv->Txn(context, request, out); });
+        stop, "Txn", [&](Connection &c, auto *context, auto *out) { return c.kv->Txn(context, request, out); });
     if (!response) return fail_in(std::move(response), key);
     return response->succeeded();
 }
@@ -287,7 +324,7 @@ Result<std::int64_t> Client::grant(const std::stop_token &stop, std::chrono::sec
     pb::LeaseGrantRequest request;
     request.set_ttl(ttl.count());
     auto response = impl_->call<pb::LeaseGrantResponse>(
-        stop, "LeaseGrant", [&](Endpoint &e, auto *context, auto *out) { return e.lease->LeaseGrant(context, request, out); });
+        stop, "LeaseGrant", [&](Connection &c, auto *context, auto *out) { return c.lease->LeaseGrant(context, request, out); });
     if (!response) return fail_as_is(std::move(response));
     if (!response->error().empty()) return fail("etcd LeaseGrant: " + response->error(), EIO);
     return response->id();
@@ -297,7 +334,7 @@ Status Client::revoke(const std::stop_token &stop, std::int64_t lease) {
     pb::LeaseRevokeRequest request;
     request.set_id(lease);
     auto response = impl_->call<pb::LeaseRevokeResponse>(
-        stop, "LeaseRevoke", [&](Endpoint &e, auto *context, auto *out) { return e.lease->LeaseRevoke(context, request, out); });
+        stop, "LeaseRevoke", [&](Connection &c, auto *context, auto *out) { return c.lease->LeaseRevoke(context, request, out); });
     if (!response) return fail_as_is(std::move(response));
     return {};
 }

@@ -40,10 +40,8 @@ grpc::ChannelArguments channel_arguments(const Timing &timing) {
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, static_cast<int>(timing.keepalive_interval.count()));
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, static_cast<int>(timing.keepalive_timeout.count()));
     arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-    // We pace our attempts ourselves; gRPC's own 120 s would keep us away from an etcd that is back.
-    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
-    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+    // Else a new channel to the same address would inherit the old one's connection and its pauses.
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     // Thousands of leases in one list are more than the default 4 MiB.
     arguments.SetMaxReceiveMessageSize(-1);
     // A pod network must not depend on an HTTP proxy from the environment, nor on DNS TXT records.
@@ -84,30 +82,35 @@ Result<Address> parse_endpoint(const std::string &url, bool tls_by_default) {
 
 } // namespace
 
-Result<std::vector<Endpoint>> open_endpoints(const EtcdOptions &options, const Timing &timing) {
-    if (options.endpoints.empty()) return fail("etcd: no endpoint is given");
+Connection::Connection(const std::shared_ptr<grpc::Channel> &channel)
+    : kv(etcdserverpb::KV::NewStub(channel)), lease(etcdserverpb::Lease::NewStub(channel)),
+      watch(etcdserverpb::Watch::NewStub(channel)), auth(etcdserverpb::Auth::NewStub(channel)) {}
+
+Result<std::unique_ptr<Endpoint>> Endpoint::create(const EtcdOptions &options, const Timing &timing, const std::string &url) {
     silence_grpc();
-    std::shared_ptr<grpc::ChannelCredentials> tls;
-    std::vector<Endpoint> endpoints;
-    for (const auto &url : options.endpoints) {
-        const auto address = parse_endpoint(url, !options.cafile.empty() || !options.certfile.empty());
-        if (!address) return std::unexpected(address.error());
-        if (address->tls && !tls) {
-            auto made = tls_credentials(options);
-            if (!made) return fail_as_is(std::move(made));
-            tls = *std::move(made);
-        }
-        Endpoint endpoint;
-        endpoint.url = url;
-        endpoint.channel = grpc::CreateCustomChannel(
-            address->host_port, address->tls ? tls : grpc::InsecureChannelCredentials(), channel_arguments(timing));
-        endpoint.kv = etcdserverpb::KV::NewStub(endpoint.channel);
-        endpoint.lease = etcdserverpb::Lease::NewStub(endpoint.channel);
-        endpoint.watch = etcdserverpb::Watch::NewStub(endpoint.channel);
-        endpoint.auth = etcdserverpb::Auth::NewStub(endpoint.channel);
-        endpoints.push_back(std::move(endpoint));
+    auto address = parse_endpoint(url, !options.cafile.empty() || !options.certfile.empty());
+    if (!address) return fail_as_is(std::move(address));
+    std::unique_ptr<Endpoint> endpoint(new Endpoint(options, timing, url, address->host_port, address->tls));
+    if (auto connection = endpoint->connection(); !connection) return fail_as_is(std::move(connection));
+    return endpoint;
+}
+
+Result<std::shared_ptr<Connection>> Endpoint::connection() {
+    const std::lock_guard lock(mutex_);
+    if (connection_) return connection_;
+    auto credentials = grpc::InsecureChannelCredentials();
+    if (tls_) {
+        auto made = tls_credentials(options_);
+        if (!made) return fail_as_is(std::move(made));
+        credentials = *std::move(made);
     }
-    return endpoints;
+    connection_ = std::make_shared<Connection>(grpc::CreateCustomChannel(host_port_, credentials, channel_arguments(timing_)));
+    return connection_;
+}
+
+void Endpoint::drop(const std::shared_ptr<Connection> &failed) {
+    const std::lock_guard lock(mutex_);
+    if (connection_ == failed) connection_.reset();
 }
 
 } // namespace weft::etcd

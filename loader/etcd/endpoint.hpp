@@ -3,9 +3,10 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
-#include <vector>
 
 #include "base/error.hpp"
 #include "etcd/client.hpp"
@@ -14,16 +15,41 @@
 // Private to this folder: everything that includes gRPC compiles slowly.
 namespace weft::etcd {
 
-/// One member of the cluster, with a channel that connects on its first call and reconnects by itself.
-struct Endpoint {
-    std::string url; ///< as the user wrote it, for messages
-    std::shared_ptr<grpc::Channel> channel;
+/// A channel and the services on it. It connects on its first call.
+struct Connection {
+    explicit Connection(const std::shared_ptr<grpc::Channel> &channel);
+
     std::unique_ptr<etcdserverpb::KV::Stub> kv;
     std::unique_ptr<etcdserverpb::Lease::Stub> lease;
     std::unique_ptr<etcdserverpb::Watch::Stub> watch;
     std::unique_ptr<etcdserverpb::Auth::Stub> auth;
+    std::atomic<bool> proven = false; ///< a call has succeeded on it
 };
 
-[[nodiscard]] Result<std::vector<Endpoint>> open_endpoints(const EtcdOptions &options, const Timing &timing);
+/// One member of the cluster, and the connection to it that is in use.
+///
+/// Contract: a connection that failed is dropped and the next call makes a new one, at once. gRPC would reconnect by
+/// itself, but makes progress only while a call waits, and fails calls without waiting until it has reconnected: an etcd
+/// that is back would go unnoticed for many seconds. A new connection also reads the TLS files anew (rotation).
+/// Threads: any.
+class Endpoint {
+public:
+    [[nodiscard]] static Result<std::unique_ptr<Endpoint>> create(const EtcdOptions &options, const Timing &timing,
+                                                                  const std::string &url);
+    [[nodiscard]] const std::string &url() const { return url_; } ///< as the user wrote it, for messages
+    [[nodiscard]] Result<std::shared_ptr<Connection>> connection();
+    void drop(const std::shared_ptr<Connection> &failed);
+
+private:
+    Endpoint(const EtcdOptions &options, const Timing &timing, std::string url, std::string host_port, bool tls)
+        : options_(options), timing_(timing), url_(std::move(url)), host_port_(std::move(host_port)), tls_(tls) {}
+
+    const EtcdOptions options_;
+    const Timing timing_;
+    const std::string url_, host_port_;
+    const bool tls_;
+    std::mutex mutex_;
+    std::shared_ptr<Connection> connection_;
+};
 
 } // namespace weft::etcd

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <random>
 #include <utility>
 #include <vector>
 
@@ -86,6 +87,12 @@ template <class Net, class Addr> bool in_range(const Net &net, unsigned len, con
 }
 
 } // namespace
+
+Pick uniform_pick() {
+    return [random = std::mt19937(std::random_device{}())](std::size_t n) mutable {
+        return std::uniform_int_distribution<std::size_t>(0, n - 1)(random);
+    };
+}
 
 bool compatible(const Subnet &subnet, const NetConf &conf) {
     if (conf.enable_ipv4 && !in_range(subnet.v4, conf.subnet_len, conf.subnet_min, conf.subnet_max)) return false;

@@ -24,6 +24,7 @@ struct ListedLease {
 
 /// A number in [0, n), n > 0. Injected so that tests choose.
 using Pick = std::function<std::size_t(std::size_t n)>;
+[[nodiscard]] Pick uniform_pick();
 
 /// What to do next to get a lease.
 struct Take { Subnet subnet; };   ///< the key is there and ours: update its value

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <random>
 #include <utility>
 #include <vector>
 
@@ -18,12 +17,6 @@ constexpr int kRaces = 10; ///< lost ones before the attempt is given up, as fla
 LeaseRequest with_public_ip(LeaseRequest request) {
     request.attrs.public_ip = request.public_ip;
     return request;
-}
-
-Pick uniform() {
-    return [random = std::mt19937(std::random_device{}())](std::size_t n) mutable {
-        return std::uniform_int_distribution<std::size_t>(0, n - 1)(random);
-    };
 }
 
 } // namespace
@@ -56,9 +49,9 @@ private:
 };
 
 LeaseKeeper::LeaseKeeper(std::shared_ptr<etcd::Client> client, std::string subnets_prefix, LeaseRequest request,
-                         NetConf conf, std::chrono::seconds ttl)
+                         NetConf conf, std::chrono::seconds ttl, Pick pick)
     : client_(std::move(client)), prefix_(std::move(subnets_prefix)), request_(with_public_ip(std::move(request))),
-      conf_(std::move(conf)), ttl_(ttl), value_(format_lease_value(request_.attrs)), pick_(uniform()) {}
+      conf_(std::move(conf)), ttl_(ttl), value_(format_lease_value(request_.attrs)), pick_(std::move(pick)) {}
 
 /// Writes our value over `current` (null: creates the key). @return false when the key was no longer as looked at
 Result<bool> LeaseKeeper::write(const std::stop_token &stop, const Subnet &subnet, const etcd::KeyValue *current, Grant &grant) {

@@ -23,8 +23,9 @@ namespace weft {
 /// Errors: etcd's; ENOSPC out of subnets; EADDRINUSE another node has the subnet; EAGAIN the race was lost ten times.
 class LeaseKeeper {
 public:
+    /// @param pick chooses among free subnets; between the list and the write, so a test can act there
     LeaseKeeper(std::shared_ptr<etcd::Client> client, std::string subnets_prefix, LeaseRequest request, NetConf conf,
-                std::chrono::seconds ttl);
+                std::chrono::seconds ttl, Pick pick = uniform_pick());
 
     /// Finds or makes our key by flannel's rules. @param back_to only this subnet will do
     [[nodiscard]] Result<Subnet> acquire(const std::stop_token &stop, const std::optional<Subnet> &back_to = {});
