@@ -35,7 +35,8 @@ struct Ground {
 
 Outcome<UniqueFd> open_program(const PluginConf &conf) {
     auto program = maps::open_pin(conf.bpf_dir, WEFT_PIN_FROM_POD);
-    if (!program) return refuse(kTryAgainLater, "weftd has not set up this node since boot: " + program.error().sentence());
+    if (!program)
+        return refuse(kTryAgainLater, "weftd has not set up this node since boot: " + program.error().sentence());
     return std::move(*program);
 }
 
@@ -44,7 +45,9 @@ Outcome<net::Netns> open_pod_netns(const Context &context) {
     if (!netns) return refuse(kInvalidEnvironment, "CNI_NETNS: " + netns.error().sentence());
     auto own = net::Netns::current();
     if (!own) return refuse(kKernelRefused, std::move(own));
-    if (*netns == *own) return refuse(kInvalidNetns, fmt::format("CNI_NETNS: {} is the host's own network namespace", context.call.netns));
+    if (*netns == *own)
+        return refuse(kInvalidNetns,
+                      fmt::format("CNI_NETNS: {} is the host's own network namespace", context.call.netns));
     return std::move(*netns);
 }
 
@@ -52,7 +55,8 @@ Outcome<Ground> prepare(const Context &context) {
     auto env = load_subnet(context.conf, kTryAgainLater);
     if (!env) return pass_on(std::move(env));
     auto endpoints = Endpoints::open(context.conf.bpf_dir);
-    if (!endpoints) return refuse(kTryAgainLater, "weftd has not set up this node since boot: " + endpoints.error().sentence());
+    if (!endpoints)
+        return refuse(kTryAgainLater, "weftd has not set up this node since boot: " + endpoints.error().sentence());
     auto program = open_program(context.conf);
     if (!program) return pass_on(std::move(program));
     auto netns = open_pod_netns(context);
@@ -61,7 +65,8 @@ Outcome<Ground> prepare(const Context &context) {
     if (!host) return refuse(kKernelRefused, std::move(host));
     auto pod = netns->open_socket();
     if (!pod) return refuse(kKernelRefused, std::move(pod));
-    return Ground{std::move(*env), std::move(*endpoints), std::move(*program), std::move(*netns), std::move(*host), std::move(*pod)};
+    return Ground{std::move(*env),   std::move(*endpoints), std::move(*program),
+                  std::move(*netns), std::move(*host),      std::move(*pod)};
 }
 
 /// IPv6 is off on the host end: weft carries none, and a pod's router advertisement must not configure the host.
@@ -121,10 +126,17 @@ private:
 // The host end opens before the pod's, so that the pod's has its carrier, and with it a working queue, from its first
 // moment; the pod's comes up once everything of the host's is in place; traffic from elsewhere is let in last.
 const Adding::Step Adding::kSteps[] = {
-    {"ipam", &Adding::allocate},          {"veth", &Adding::make_veth},       {"alias", &Adding::name_veth},
-    {"program", &Adding::attach},         {"host-up", &Adding::open_host_end}, {"host-route", &Adding::route_from_host},
-    {"pod-address", &Adding::address_pod}, {"pod-up", &Adding::open_pod_end},  {"pod-route", &Adding::route_from_pod},
-    {"endpoint", &Adding::publish},       {"settle", &Adding::settle},
+    {"ipam", &Adding::allocate},
+    {"veth", &Adding::make_veth},
+    {"alias", &Adding::name_veth},
+    {"program", &Adding::attach},
+    {"host-up", &Adding::open_host_end},
+    {"host-route", &Adding::route_from_host},
+    {"pod-address", &Adding::address_pod},
+    {"pod-up", &Adding::open_pod_end},
+    {"pod-route", &Adding::route_from_pod},
+    {"endpoint", &Adding::publish},
+    {"settle", &Adding::settle},
 };
 
 Done Adding::run(const Emit &emit) {
@@ -136,7 +148,8 @@ Done Adding::run(const Emit &emit) {
         if (!done) break;
     }
     if (done) {
-        const auto text = to_json(result(), context_.conf.version).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+        const auto text =
+            to_json(result(), context_.conf.version).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
         done = kernel(emit(text), kIoFailure);
     }
     if (!done) undo(done.error());
@@ -147,15 +160,19 @@ Done Adding::refuse_if_taken() {
     auto inside = net::find_link(ground_.pod, wiring_.ifname);
     if (!inside) return refuse(kKernelRefused, std::move(inside));
     if (*inside)
-        return refuse(kInvalidEnvironment, fmt::format("CNI_IFNAME: {} already exists in {}", wiring_.ifname, context_.call.netns));
+        return refuse(kInvalidEnvironment,
+                      fmt::format("CNI_IFNAME: {} already exists in {}", wiring_.ifname, context_.call.netns));
     auto outside = net::find_link(ground_.host, wiring_.host_ifname);
     if (!outside) return refuse(kKernelRefused, std::move(outside));
     if (*outside)
-        return refuse(kInvalidEnvironment, fmt::format("CNI_CONTAINERID, CNI_IFNAME: {} exists on the host, left by an ADD without DEL: \"{}\"",
-                                                       wiring_.host_ifname, (*outside)->alias));
+        return refuse(
+            kInvalidEnvironment,
+            fmt::format("CNI_CONTAINERID, CNI_IFNAME: {} exists on the host, left by an ADD without DEL: \"{}\"",
+                        wiring_.host_ifname, (*outside)->alias));
     if (wiring_.alias.size() > net::kMaxAliasLen)
-        return refuse(kInvalidEnvironment, fmt::format("CNI_CONTAINERID: with the network's and the interface's name longer than {} octets",
-                                                       net::kMaxAliasLen));
+        return refuse(kInvalidEnvironment,
+                      fmt::format("CNI_CONTAINERID: with the network's and the interface's name longer than {} octets",
+                                  net::kMaxAliasLen));
     return {};
 }
 
@@ -202,7 +219,8 @@ Done Adding::find_ends() {
     if (!outside) return refuse(kKernelRefused, std::move(outside));
     auto inside = net::find_link(ground_.pod, wiring_.ifname);
     if (!inside) return refuse(kKernelRefused, std::move(inside));
-    if (!*outside || !*inside) return refuse(kKernelRefused, fmt::format("{}: vanished right after it was made", wiring_.host_ifname));
+    if (!*outside || !*inside)
+        return refuse(kKernelRefused, fmt::format("{}: vanished right after it was made", wiring_.host_ifname));
     host_index_ = (*outside)->index;
     pod_index_ = (*inside)->index;
     return {};
@@ -254,7 +272,8 @@ Done Adding::route_from_pod() {
     }
     // Another interface of the pod may have the same gateway: both routes stand, the first one serves.
     for (const net::Route &route : gateway_routes(wiring_, pod_index_))
-        if (auto added = net::add_route(ground_.pod, route, net::IfExists::append); !added) return kernel(std::move(added));
+        if (auto added = net::add_route(ground_.pod, route, net::IfExists::append); !added)
+            return kernel(std::move(added));
     for (const RouteConfig &route : wiring_.routes)
         if (auto added = net::add_route(ground_.pod, pod_route(route, pod_index_), net::IfExists::fail); !added)
             return kernel(std::move(added));
@@ -268,7 +287,8 @@ Done Adding::publish() {
                                  .flags = 0};
     for (const PodAddress &pod : wiring_.addresses) {
         auto written = ground_.endpoints.publish(ground_.host, pod.address, endpoint);
-        if (!written) return kernel(std::move(written), written.error().code() == EADDRINUSE ? kAddressInUse : kKernelRefused);
+        if (!written)
+            return kernel(std::move(written), written.error().code() == EADDRINUSE ? kAddressInUse : kKernelRefused);
         published_.push_back(pod.address);
     }
     return {};
@@ -279,7 +299,8 @@ Done Adding::publish() {
 Done Adding::settle() {
     auto link = net::find_link(ground_.host, host_index_);
     if (!link) return refuse(kKernelRefused, std::move(link));
-    if (!*link) return refuse(kKernelRefused, fmt::format("{}: the pod's namespace went away meanwhile", wiring_.host_ifname));
+    if (!*link)
+        return refuse(kKernelRefused, fmt::format("{}: the pod's namespace went away meanwhile", wiring_.host_ifname));
     return {};
 }
 
@@ -287,9 +308,14 @@ CniResult Adding::result() const {
     // Plugins before us in the list are echoed; ours comes behind theirs.
     CniResult out = context_.conf.prev_result.value_or(CniResult{});
     out.interfaces.push_back({.name = wiring_.host_ifname, .mac = wiring_.host_mac.to_string(), .mtu = wiring_.mtu});
-    out.interfaces.push_back({.name = wiring_.ifname, .mac = wiring_.pod_mac.to_string(), .mtu = wiring_.mtu, .sandbox = context_.call.netns});
+    out.interfaces.push_back({.name = wiring_.ifname,
+                              .mac = wiring_.pod_mac.to_string(),
+                              .mtu = wiring_.mtu,
+                              .sandbox = context_.call.netns});
     for (const PodAddress &pod : wiring_.addresses)
-        out.ips.push_back({.address = prefix_of(Net4(pod.address, 32)), .gateway = IpAddress(pod.gateway), .interface = out.interfaces.size() - 1});
+        out.ips.push_back({.address = prefix_of(Net4(pod.address, 32)),
+                           .gateway = IpAddress(pod.gateway),
+                           .interface = out.interfaces.size() - 1});
     out.routes.insert(out.routes.end(), wiring_.routes.begin(), wiring_.routes.end());
     if (!from_ipam_.dns.empty()) out.dns = from_ipam_.dns;
     if (!context_.conf.dns.empty()) out.dns = context_.conf.dns;

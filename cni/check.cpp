@@ -18,7 +18,9 @@ namespace weft::cni {
 namespace {
 
 std::unexpected<Failure> wrong(std::string what) { return refuse(kCheckFailed, std::move(what)); }
-template <class T> std::unexpected<Failure> unreadable(Result<T> &&failed) { return refuse(kCheckFailed, std::move(failed)); }
+template <class T> std::unexpected<Failure> unreadable(Result<T> &&failed) {
+    return refuse(kCheckFailed, std::move(failed));
+}
 
 /// What prevResult says of this attachment; what other plugins of the list added to it is theirs to check.
 struct Recorded {
@@ -49,7 +51,8 @@ Outcome<Recorded> recorded(const Context &context) {
     }
     if (out.addresses.empty()) return wrong(fmt::format("prevResult: has no address of {}", context.call.ifname));
     for (const RouteConfig &route : prev.routes) {
-        const bool through_us = std::ranges::any_of(out.addresses, [&](const PodAddress &pod) { return route.gateway == IpAddress(pod.gateway); });
+        const bool through_us = std::ranges::any_of(
+            out.addresses, [&](const PodAddress &pod) { return route.gateway == IpAddress(pod.gateway); });
         if (route.destination.address.is_v4() && through_us) out.routes.push_back(route);
     }
     return out;
@@ -62,7 +65,8 @@ Outcome<net::Link> check_link(net::NlSocket &sock, const Interface &expected) {
     if ((*link)->kind != "veth") return wrong(fmt::format("interface {} is no veth", expected.name));
     if (!(*link)->up()) return wrong(fmt::format("interface {} is down", expected.name));
     if (!expected.mac.empty() && (*link)->mac.to_string() != expected.mac)
-        return wrong(fmt::format("interface {} has MAC {} instead of {}", expected.name, (*link)->mac.to_string(), expected.mac));
+        return wrong(fmt::format("interface {} has MAC {} instead of {}", expected.name, (*link)->mac.to_string(),
+                                 expected.mac));
     return std::move(**link);
 }
 
@@ -84,7 +88,8 @@ Done check_neighbour(net::NlSocket &sock, int ifindex, const Ip4 &address, const
     if (!neighbours) return unreadable(std::move(neighbours));
     const net::Neighbour want{ifindex, address, mac, NUD_PERMANENT};
     if (std::ranges::find(*neighbours, want) != neighbours->end()) return {};
-    return wrong(fmt::format("permanent neighbour {} {} on link {} is gone", address.to_string(), mac.to_string(), ifindex));
+    return wrong(
+        fmt::format("permanent neighbour {} {} on link {} is gone", address.to_string(), mac.to_string(), ifindex));
 }
 
 Done check_pod(const Recorded &have, net::NlSocket &pod, const net::Link &inside, const net::Link &outside) {
@@ -92,7 +97,8 @@ Done check_pod(const Recorded &have, net::NlSocket &pod, const net::Link &inside
     if (!addresses) return unreadable(std::move(addresses));
     std::vector<net::Route> routes;
     for (const PodAddress &want : have.addresses) {
-        const bool found = std::ranges::any_of(*addresses, [&](const net::LinkAddress &a) { return a.address == Net4(want.address, 32); });
+        const bool found = std::ranges::any_of(
+            *addresses, [&](const net::LinkAddress &a) { return a.address == Net4(want.address, 32); });
         if (!found) return wrong(fmt::format("address {}/32 is gone from {}", want.address.to_string(), inside.name));
         if (auto known = check_neighbour(pod, inside.index, want.gateway, outside.mac); !known) return known;
     }
@@ -102,7 +108,8 @@ Done check_pod(const Recorded &have, net::NlSocket &pod, const net::Link &inside
     return check_routes(pod, routes);
 }
 
-Done check_host(const Context &context, const Recorded &have, net::NlSocket &host, const net::Link &outside, const net::Link &inside) {
+Done check_host(const Context &context, const Recorded &have, net::NlSocket &host, const net::Link &outside,
+                const net::Link &inside) {
     std::vector<net::Route> routes;
     for (const PodAddress &pod : have.addresses) {
         routes.push_back(host_route(pod.address, outside.index));
@@ -119,8 +126,8 @@ Done check_host(const Context &context, const Recorded &have, net::NlSocket &hos
     for (const PodAddress &pod : have.addresses) {
         auto entry = endpoints->find(pod.address);
         if (!entry) return unreadable(std::move(entry));
-        const bool same = *entry && static_cast<int>((*entry)->ifindex) == outside.index && abi::mac((*entry)->pod_mac) == inside.mac &&
-                          abi::mac((*entry)->host_mac) == outside.mac;
+        const bool same = *entry && static_cast<int>((*entry)->ifindex) == outside.index &&
+                          abi::mac((*entry)->pod_mac) == inside.mac && abi::mac((*entry)->host_mac) == outside.mac;
         if (!same) return wrong(fmt::format("endpoint {} does not lead to {}", pod.address.to_string(), outside.name));
     }
     return {};

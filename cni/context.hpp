@@ -24,7 +24,8 @@ struct Context {
 [[nodiscard]] inline Outcome<SubnetEnv> load_subnet(const PluginConf &conf, int code) {
     auto env = read_subnet_env(conf.subnet_file);
     if (!env)
-        return refuse(code, "this node has no subnet: " + env.error().sentence(), "weftd writes the file once it holds a lease");
+        return refuse(code, "this node has no subnet: " + env.error().sentence(),
+                      "weftd writes the file once it holds a lease");
     return std::move(*env);
 }
 

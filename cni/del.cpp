@@ -24,12 +24,13 @@ std::vector<Ip4> candidate_addresses(const Context &context, Ipam &ipam) {
     return addresses;
 }
 
-void withdraw(const Context &context, net::NlSocket &host, const std::optional<net::Link> &link, const std::vector<Ip4> &addresses,
-              Problems &problems) {
+void withdraw(const Context &context, net::NlSocket &host, const std::optional<net::Link> &link,
+              const std::vector<Ip4> &addresses, Problems &problems) {
     auto endpoints = Endpoints::open(context.conf.bpf_dir);
     if (!endpoints) {
         // No pins: no entries. A map that cannot be read holds nothing that this build wrote.
-        if (endpoints.error().code() != ENOENT) context.remark("endpoints left as they are: " + endpoints.error().sentence());
+        if (endpoints.error().code() != ENOENT)
+            context.remark("endpoints left as they are: " + endpoints.error().sentence());
         return;
     }
     if (link) problems.note(endpoints->withdraw_link(link->index));

@@ -36,7 +36,9 @@ Status Endpoints::publish(net::NlSocket &host, const Ip4 &address, const weft_en
         auto other = holder(host, **entry);
         if (!other) return fail_as_is(std::move(other));
         if (*other)
-            return fail(fmt::format("{} is already wired to {} ({})", address.to_string(), (*other)->name, (*other)->alias), EADDRINUSE);
+            return fail(
+                fmt::format("{} is already wired to {} ({})", address.to_string(), (*other)->name, (*other)->alias),
+                EADDRINUSE);
     }
     return map_->put(key, endpoint);
 }

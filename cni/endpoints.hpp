@@ -31,7 +31,9 @@ public:
     /// Removes every entry whose link is not there any more.
     [[nodiscard]] Status sweep(net::NlSocket &host) const;
 
-    [[nodiscard]] Result<std::optional<weft_endpoint>> find(const Ip4 &address) const { return map_->get(abi::ip4(address)); }
+    [[nodiscard]] Result<std::optional<weft_endpoint>> find(const Ip4 &address) const {
+        return map_->get(abi::ip4(address));
+    }
 
 private:
     explicit Endpoints(maps::EndpointMap map) : map_(std::move(map)) {}

@@ -17,7 +17,7 @@ enum Code : int {
     kIoFailure = 5,
     kDecodeFailure = 6,
     kInvalidConfig = 7,
-    kInvalidNetns = 8,  ///< the container's namespace is the host's own
+    kInvalidNetns = 8, ///< the container's namespace is the host's own
     kTryAgainLater = 11,
     kNotAvailable = 50, ///< STATUS: no ADD can be served
     kLimited = 51,      ///< STATUS: as 50, and running containers may be cut off
@@ -26,7 +26,7 @@ enum Code : int {
     kAddressInUse = 102, ///< another live pod of this node is wired to it
     kCheckFailed = 103,  ///< CHECK found the attachment not as ADD left it
     kDelegateFailed = 104,
-    kIncomplete = 105,   ///< DEL or GC did what it could; the message says what is left
+    kIncomplete = 105, ///< DEL or GC did what it could; the message says what is left
 };
 
 /// What the runtime is told: `{cniVersion, code, msg, details}` on stdout.

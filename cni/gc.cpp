@@ -19,13 +19,15 @@ bool is_valid(const Context &context, const Attachment &attachment) {
 
 /// Host ends that nobody claims: by alias, or by name for one that ADD had no time to give an alias, where IPAM knew
 /// whose it was.
-std::vector<net::Link> stale_links(const Context &context, const std::vector<net::Link> &links, const std::vector<Attachment> &forgotten) {
+std::vector<net::Link> stale_links(const Context &context, const std::vector<net::Link> &links,
+                                   const std::vector<Attachment> &forgotten) {
     std::vector<net::Link> stale;
     for (const net::Link &link : links) {
         if (!is_host_end(link)) continue;
         const auto identity = parse_alias(link.alias);
-        const bool ours = identity ? identity->network == context.conf.name && !is_valid(context, identity->attachment)
-                                   : std::ranges::any_of(forgotten, [&](const Attachment &a) { return host_ifname(a) == link.name; });
+        const bool ours =
+            identity ? identity->network == context.conf.name && !is_valid(context, identity->attachment)
+                     : std::ranges::any_of(forgotten, [&](const Attachment &a) { return host_ifname(a) == link.name; });
         if (ours) stale.push_back(link);
     }
     return stale;

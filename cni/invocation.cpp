@@ -56,7 +56,8 @@ bool is_valid_name(std::string_view name) {
 
 bool is_valid_ifname(std::string_view name) {
     if (name.empty() || name.size() >= IFNAMSIZ || name == "." || name == "..") return false;
-    return std::ranges::none_of(name, [](char c) { return c == '/' || c == ':' || c == ' ' || (c >= '\t' && c <= '\r'); });
+    return std::ranges::none_of(name,
+                                [](char c) { return c == '/' || c == ':' || c == ' ' || (c >= '\t' && c <= '\r'); });
 }
 
 Outcome<Invocation> parse_invocation(const Environment &env) {
@@ -99,7 +100,8 @@ Outcome<Args> parse_args(std::string_view text) {
         const std::string key = pair.substr(0, equals), value = pair.substr(equals + 1);
         if (key == "IgnoreUnknown") {
             const auto flag = parse_bool(value);
-            if (!flag) return refuse(kInvalidEnvironment, fmt::format("CNI_ARGS: IgnoreUnknown is no boolean: \"{}\"", value));
+            if (!flag)
+                return refuse(kInvalidEnvironment, fmt::format("CNI_ARGS: IgnoreUnknown is no boolean: \"{}\"", value));
             ignore_unknown = *flag;
         } else if (key == "IP") {
             // "10.1.2.3/24" is accepted as host-local does: the prefix length is the subnet's anyway.

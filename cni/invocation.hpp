@@ -22,7 +22,7 @@ struct Invocation {
     std::string container_id;
     std::string netns; ///< empty is allowed for DEL
     std::string ifname;
-    std::string args;  ///< CNI_ARGS as given; parse_args() reads it
+    std::string args;                     ///< CNI_ARGS as given; parse_args() reads it
     std::vector<std::string> plugin_path; ///< CNI_PATH, split
 };
 

@@ -44,7 +44,8 @@ Outcome<CniResult> BuiltinIpam::add() {
     auto given = store_.allocate(range_of(env->subnet), context_.attachment(), *wanted);
     if (!given) return refuse(kNoAddress, std::move(given));
     CniResult result;
-    result.ips.push_back({.address = prefix_of(Net4(*given, env->subnet.prefix_length())), .gateway = IpAddress(env->subnet.address())});
+    result.ips.push_back(
+        {.address = prefix_of(Net4(*given, env->subnet.prefix_length())), .gateway = IpAddress(env->subnet.address())});
     result.routes = context_.conf.ipam.routes;
     return result;
 }
@@ -62,8 +63,8 @@ Done BuiltinIpam::check() {
         // Other plugins' addresses are none of this store's: only if nothing is held at all is something wrong.
         if (std::ranges::find(*held, text, &StoredAddress::file) != held->end()) return {};
     }
-    return refuse(kCheckFailed, fmt::format("IPAM: no address of prevResult is allocated to {} {}", context_.call.container_id,
-                                            context_.call.ifname));
+    return refuse(kCheckFailed, fmt::format("IPAM: no address of prevResult is allocated to {} {}",
+                                            context_.call.container_id, context_.call.ifname));
 }
 
 Done BuiltinIpam::status() {

@@ -14,7 +14,8 @@ namespace {
 using nlohmann::json;
 
 Outcome<std::filesystem::path> find_plugin(const Invocation &call, const std::string &type) {
-    if (call.plugin_path.empty()) return refuse(kInvalidEnvironment, "required env variables [CNI_PATH] missing", "ipam.type: " + type);
+    if (call.plugin_path.empty())
+        return refuse(kInvalidEnvironment, "required env variables [CNI_PATH] missing", "ipam.type: " + type);
     for (const std::string &dir : call.plugin_path) {
         auto path = std::filesystem::path(dir) / type;
         std::error_code err;
@@ -30,9 +31,11 @@ std::unexpected<Failure> delegate_failure(const std::string &type, Command comma
     const auto what = fmt::format("IPAM plugin {} {}", type, to_string(command));
     if (error.is_object()) {
         const auto code = read_unsigned(error, "code", "", kDecodeFailure);
-        const auto msg = read_string(error, "msg", "", kDecodeFailure), details = read_string(error, "details", "", kDecodeFailure);
+        const auto msg = read_string(error, "msg", "", kDecodeFailure),
+                   details = read_string(error, "details", "", kDecodeFailure);
         if (code && *code && msg && details && (**code != 0 || !msg->empty()))
-            return refuse(**code == 0 ? kDelegateFailed : static_cast<int>(**code), fmt::format("{}: {}", what, *msg), *details);
+            return refuse(**code == 0 ? kDelegateFailed : static_cast<int>(**code), fmt::format("{}: {}", what, *msg),
+                          *details);
     }
     return refuse(kDelegateFailed, fmt::format("{}: {}", what, run.ending), run.output);
 }
@@ -46,7 +49,8 @@ Outcome<std::string> DelegatedIpam::configuration(Ranges ranges) const {
         if (!env && ranges == Ranges::required) return pass_on(std::move(env));
         // DEL releases by container, whatever the range: any valid one does where the node's is not known any more.
         json &ipam = conf["ipam"];
-        if (env) ipam["ranges"] = json::array({json::array({json{{"subnet", env->subnet.canonical().to_string()}}})});
+        if (env)
+            ipam["ranges"] = json::array({json::array({json{{"subnet", env->subnet.canonical().to_string()}}})});
         else if (!ipam.contains("ranges") && !ipam.contains("subnet"))
             ipam["ranges"] = json::array({json::array({json{{"subnet", "192.0.2.0/24"}}})});
         // As flannel has it: pods reach the whole cluster through this interface, also where it is not the default.

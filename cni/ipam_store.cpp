@@ -46,7 +46,8 @@ StoredAddress parse_file(std::string name, std::string_view content) {
 /// Makes the directory and its parents, each 0755.
 Status make_dirs(const std::filesystem::path &dir) {
     if (::mkdir(dir.c_str(), kDirMode) == 0 || errno == EEXIST) return {};
-    if (errno != ENOENT || !dir.has_parent_path() || dir.parent_path() == dir) return fail_errno(errno, "make " + dir.string());
+    if (errno != ENOENT || !dir.has_parent_path() || dir.parent_path() == dir)
+        return fail_errno(errno, "make " + dir.string());
     if (auto parent = make_dirs(dir.parent_path()); !parent) return parent;
     if (::mkdir(dir.c_str(), kDirMode) == 0 || errno == EEXIST) return {};
     return fail_errno(errno, "make " + dir.string());
@@ -57,9 +58,7 @@ Status make_dirs(const std::filesystem::path &dir) {
 std::string AddressRange::to_string() const { return fmt::format("{}-{}", first.to_string(), last.to_string()); }
 
 AddressRange range_of(const Net4 &subnet) {
-    return {.first = subnet.network() + 1,
-            .last = Ip4(subnet.broadcast().to_uint() - 1),
-            .gateway = subnet.address()};
+    return {.first = subnet.network() + 1, .last = Ip4(subnet.broadcast().to_uint() - 1), .gateway = subnet.address()};
 }
 
 Result<UniqueFd> IpamStore::lock() const {
@@ -104,7 +103,7 @@ Result<bool> IpamStore::try_reserve(const Ip4 &addr, const Attachment &owner) co
     auto made = create_whole(path, content, kFileMode);
     if (!made) return made;
     if (!*made) {
-        struct stat st {};
+        struct stat st{};
         if (::stat(path.c_str(), &st) != 0 || st.st_size > 0) return false;
         if (::unlink(path.c_str()) != 0) return fail_errno(errno, path.string());
         made = create_whole(path, content, kFileMode);
@@ -130,7 +129,8 @@ Result<Ip4> IpamStore::reserve_next(const AddressRange &range, const Attachment 
     return fail("failed to allocate for range 0: no IP addresses available in range set: " + range.to_string(), ENOSPC);
 }
 
-Result<Ip4> IpamStore::allocate(const AddressRange &range, const Attachment &owner, std::optional<Ip4> requested) const {
+Result<Ip4> IpamStore::allocate(const AddressRange &range, const Attachment &owner,
+                                std::optional<Ip4> requested) const {
     if (auto made = make_dirs(dir_); !made) return fail_as_is(std::move(made));
     const auto locked = lock();
     if (!locked) return std::unexpected(locked.error());
@@ -138,7 +138,8 @@ Result<Ip4> IpamStore::allocate(const AddressRange &range, const Attachment &own
     auto all = read_all();
     if (!all) return fail_as_is(std::move(all));
     for (const auto &held : *all) {
-        const bool same = held.container_id == owner.container_id && (held.ifname == owner.ifname || held.ifname.empty());
+        const bool same =
+            held.container_id == owner.container_id && (held.ifname == owner.ifname || held.ifname.empty());
         if (same && held.address && range.contains(*held.address))
             return fail(fmt::format("{} has been allocated to {}, duplicate allocation is not allowed", held.file,
                                     owner.container_id),
@@ -146,13 +147,16 @@ Result<Ip4> IpamStore::allocate(const AddressRange &range, const Attachment &own
     }
     if (!requested) return reserve_next(range, owner);
     if (!range.contains(*requested))
-        return fail(fmt::format("requested IP address {} is not in range set {}", requested->to_string(), range.to_string()), ERANGE);
+        return fail(
+            fmt::format("requested IP address {} is not in range set {}", requested->to_string(), range.to_string()),
+            ERANGE);
     if (*requested == range.gateway)
         return fail(fmt::format("requested ip {} is subnet's gateway", requested->to_string()), EADDRINUSE);
     auto reserved = try_reserve(*requested, owner);
     if (!reserved) return fail_as_is(std::move(reserved));
     if (*reserved) return *requested;
-    return fail(fmt::format("requested IP address {} is not available in range set {}", requested->to_string(), range.to_string()),
+    return fail(fmt::format("requested IP address {} is not available in range set {}", requested->to_string(),
+                            range.to_string()),
                 EADDRINUSE);
 }
 
@@ -165,8 +169,10 @@ Result<std::vector<StoredAddress>> IpamStore::remove_matching(const Match &match
     for (auto &held : *all) {
         if (!match(held)) continue;
         const auto path = dir_ / held.file;
-        if (::unlink(path.c_str()) == 0 || errno == ENOENT) removed.push_back(std::move(held));
-        else failures += (failures.empty() ? "" : "; ") + fail_errno(errno, path.string()).error().sentence();
+        if (::unlink(path.c_str()) == 0 || errno == ENOENT)
+            removed.push_back(std::move(held));
+        else
+            failures += (failures.empty() ? "" : "; ") + fail_errno(errno, path.string()).error().sentence();
     }
     if (!failures.empty()) return fail("release: " + failures, EIO);
     return removed;
@@ -217,7 +223,8 @@ Result<bool> IpamStore::has_free(const AddressRange &range) const {
     auto all = read_all();
     if (!all) return fail_as_is(std::move(all));
     const auto taken = static_cast<std::uint64_t>(std::ranges::count_if(*all, [&](const StoredAddress &held) {
-        return held.address && !held.container_id.empty() && range.contains(*held.address) && *held.address != range.gateway;
+        return held.address && !held.container_id.empty() && range.contains(*held.address) &&
+               *held.address != range.gateway;
     }));
     const std::uint64_t size = std::uint64_t{range.last.to_uint()} - range.first.to_uint() + 1;
     return taken + (range.contains(range.gateway) ? 1 : 0) < size;

@@ -52,7 +52,8 @@ public:
     /// Gives `owner` the next free address after the last one given, or `requested`. Makes the directory if need be.
     /// Errors: EEXIST if the owner holds an address of the range already, EADDRINUSE if the requested one is taken or the
     /// gateway, ERANGE if it is outside, ENOSPC if none is free.
-    [[nodiscard]] Result<Ip4> allocate(const AddressRange &range, const Attachment &owner, std::optional<Ip4> requested) const;
+    [[nodiscard]] Result<Ip4> allocate(const AddressRange &range, const Attachment &owner,
+                                       std::optional<Ip4> requested) const;
 
     /// Forgets everything the owner holds; files of the old format (no ifname) only if there are no others.
     /// @return what was released. No directory or no file is no error.

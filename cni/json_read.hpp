@@ -37,8 +37,8 @@ namespace weft::cni {
     return found == object.end() || found->is_null() ? nullptr : &*found;
 }
 
-[[nodiscard]] inline Outcome<std::string> read_string(const nlohmann::json &object, const char *key, std::string_view what,
-                                                      int code) {
+[[nodiscard]] inline Outcome<std::string> read_string(const nlohmann::json &object, const char *key,
+                                                      std::string_view what, int code) {
     const auto *value = member(object, key);
     if (!value) return std::string();
     if (!value->is_string()) return refuse_type(code, what, key, "a string", *value);

@@ -21,7 +21,8 @@ Done read_path(const json &raw, const char *key, std::filesystem::path &out) {
     auto text = read_string(raw, key, "", kInvalidConfig);
     if (!text) return pass_on(std::move(text));
     if (text->empty()) return {};
-    if (text->front() != '/') return refuse(kInvalidConfig, fmt::format("{}: an absolute path is expected, found \"{}\"", key, *text));
+    if (text->front() != '/')
+        return refuse(kInvalidConfig, fmt::format("{}: an absolute path is expected, found \"{}\"", key, *text));
     out = std::move(*text);
     return {};
 }
@@ -31,8 +32,8 @@ Done read_mtu(const json &object, std::string_view what, unsigned &out) {
     if (!mtu) return pass_on(std::move(mtu));
     if (!*mtu || **mtu == 0) return {};
     if (**mtu < kMinMtu || **mtu > kMaxMtu)
-        return refuse(kInvalidConfig, fmt::format("{}{}mtu: {} to {} is expected, found {}", what, what.empty() ? "" : ".",
-                                                  kMinMtu, kMaxMtu, **mtu));
+        return refuse(kInvalidConfig, fmt::format("{}{}mtu: {} to {} is expected, found {}", what,
+                                                  what.empty() ? "" : ".", kMinMtu, kMaxMtu, **mtu));
     out = **mtu;
     return {};
 }
@@ -69,7 +70,8 @@ Done read_ipam(const json &raw, PluginConf &conf) {
     for (const auto &[key, value] : (*ipam)->items())
         if (key != "type" && key != "dataDir" && key != "routes") unused.push_back(key);
     if (!unused.empty())
-        conf.remarks.push_back(fmt::format("ipam: {}: not used, the range is this node's subnet", fmt::join(unused, ", ")));
+        conf.remarks.push_back(
+            fmt::format("ipam: {}: not used, the range is this node's subnet", fmt::join(unused, ", ")));
     return {};
 }
 
@@ -154,7 +156,8 @@ Done read_attachments(const json &raw, PluginConf &conf) {
     if (!list) list = member(raw, "cni.dev/attachments");
     if (!list) return {};
     constexpr std::string_view kWhat = "cni.dev/valid-attachments";
-    if (!list->is_array()) return refuse(kInvalidConfig, fmt::format("{}: an array is expected, found {}", kWhat, shown(*list)));
+    if (!list->is_array())
+        return refuse(kInvalidConfig, fmt::format("{}: an array is expected, found {}", kWhat, shown(*list)));
     auto &out = conf.valid_attachments.emplace();
     for (const auto &item : *list) {
         if (!item.is_object())
@@ -165,7 +168,8 @@ Done read_attachments(const json &raw, PluginConf &conf) {
         if (!ifname) return pass_on(std::move(ifname));
         // A half-understood entry could mean the end of a running pod's network.
         if (id->empty() || ifname->empty())
-            return refuse(kInvalidConfig, fmt::format("{}: containerID and ifname are expected, found {}", kWhat, shown(item)));
+            return refuse(kInvalidConfig,
+                          fmt::format("{}: containerID and ifname are expected, found {}", kWhat, shown(item)));
         out.push_back({std::move(*id), std::move(*ifname)});
     }
     return {};
@@ -178,7 +182,8 @@ Outcome<ConfHead> parse_head(std::string_view text) {
     head.raw = json::parse(text, nullptr, /* allow_exceptions */ false);
     if (head.raw.is_discarded()) return refuse(kDecodeFailure, "network configuration on stdin is not JSON");
     if (!head.raw.is_object())
-        return refuse(kDecodeFailure, fmt::format("network configuration on stdin: an object is expected, found {}", shown(head.raw)));
+        return refuse(kDecodeFailure,
+                      fmt::format("network configuration on stdin: an object is expected, found {}", shown(head.raw)));
     auto version = read_string(head.raw, "cniVersion", "", kDecodeFailure);
     if (!version) return pass_on(std::move(version));
     head.cni_version = std::move(*version);
@@ -190,7 +195,8 @@ Outcome<PluginConf> parse_conf(ConfHead head) {
     const auto version = parse_version(head.cni_version);
     if (!version)
         return refuse(kIncompatibleVersion, "incompatible CNI versions",
-                      fmt::format("config is \"{}\", plugin supports [\"{}\"]", head.cni_version.empty() ? "0.1.0" : head.cni_version,
+                      fmt::format("config is \"{}\", plugin supports [\"{}\"]",
+                                  head.cni_version.empty() ? "0.1.0" : head.cni_version,
                                   fmt::join(kVersionNames, "\" \"")));
     conf.version = *version;
     if (auto done = read_path(head.raw, "subnetFile", conf.subnet_file); !done) return pass_on(std::move(done));

@@ -39,14 +39,14 @@ struct PluginConf {
     std::filesystem::path bpf_dir = "/sys/fs/bpf/weft";
     std::filesystem::path data_dir = "/var/lib/cni/networks"; ///< of the built-in IPAM
     IpamConf ipam;
-    unsigned mtu = 0;                      ///< 0: from subnet.env
-    std::vector<Ip4> requested_ips;        ///< args.cni.ips and runtimeConfig.ips, without duplicates
-    std::optional<Mac> requested_mac;      ///< runtimeConfig.mac, else args.cni.mac
+    unsigned mtu = 0;                 ///< 0: from subnet.env
+    std::vector<Ip4> requested_ips;   ///< args.cni.ips and runtimeConfig.ips, without duplicates
+    std::optional<Mac> requested_mac; ///< runtimeConfig.mac, else args.cni.mac
     std::optional<CniResult> prev_result;
     std::optional<std::vector<Attachment>> valid_attachments; ///< GC
     Dns dns;
-    std::vector<std::string> remarks;      ///< what was asked for and has no meaning here: one line each for stderr
-    nlohmann::json raw;                    ///< as received, for a delegated plugin
+    std::vector<std::string> remarks; ///< what was asked for and has no meaning here: one line each for stderr
+    nlohmann::json raw;               ///< as received, for a delegated plugin
 };
 
 /// What every command needs before anything else, so that errors can be answered in the runtime's version.

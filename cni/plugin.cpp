@@ -21,10 +21,11 @@ Status print(std::string_view text) { return write_all(STDOUT_FILENO, std::strin
 void remark(std::string_view line) { (void)write_all(STDERR_FILENO, fmt::format("weft: {}\n", line), "stderr"); }
 
 int about() {
-    (void)write_all(STDERR_FILENO,
-                    fmt::format("weft CNI plugin {}: a pod network with an eBPF packet path\nCNI protocol versions supported: {}\n",
-                                WEFT_VERSION, fmt::join(kVersionNames, ", ")),
-                    "stderr");
+    (void)write_all(
+        STDERR_FILENO,
+        fmt::format("weft CNI plugin {}: a pod network with an eBPF packet path\nCNI protocol versions supported: {}\n",
+                    WEFT_VERSION, fmt::join(kVersionNames, ", ")),
+        "stderr");
     return 0;
 }
 
@@ -38,19 +39,22 @@ int report(const Failure &failure, std::string_view cni_version) {
 }
 
 Done print_versions(const ConfHead &head) {
-    const std::string_view version = head.cni_version.empty() ? kVersionNames.back() : std::string_view(head.cni_version);
-    auto printed = write_all(STDOUT_FILENO, text_of({{"cniVersion", version}, {"supportedVersions", kVersionNames}}), "stdout");
+    const std::string_view version =
+        head.cni_version.empty() ? kVersionNames.back() : std::string_view(head.cni_version);
+    auto printed =
+        write_all(STDOUT_FILENO, text_of({{"cniVersion", version}, {"supportedVersions", kVersionNames}}), "stdout");
     return printed ? Done() : refuse(kIoFailure, std::move(printed));
 }
 
 /// CHECK came with 0.4.0, GC and STATUS with 1.1.0.
 Done refuse_if_too_old(Command command, Version version) {
-    const Version since = command == Command::check                                 ? Version::v0_4_0
+    const Version since = command == Command::check                              ? Version::v0_4_0
                           : command == Command::gc || command == Command::status ? Version::v1_1_0
-                                                                                    : Version::v0_3_0;
+                                                                                 : Version::v0_3_0;
     if (version >= since) return {};
-    return refuse(kIncompatibleVersion, fmt::format("config version does not allow {}", to_string(command)),
-                  fmt::format("config is \"{}\", {} needs \"{}\"", to_string(version), to_string(command), to_string(since)));
+    return refuse(
+        kIncompatibleVersion, fmt::format("config version does not allow {}", to_string(command)),
+        fmt::format("config is \"{}\", {} needs \"{}\"", to_string(version), to_string(command), to_string(since)));
 }
 
 Done dispatch(const Context &context) {

@@ -39,9 +39,10 @@ Outcome<IpPrefix> read_prefix(const json &object, const char *key, std::string_v
 
 Outcome<Interface> parse_interface(const json &item, std::string_view what) {
     Interface out;
-    for (auto [key, member] : {std::pair{"name", &Interface::name}, std::pair{"mac", &Interface::mac},
-                               std::pair{"sandbox", &Interface::sandbox}, std::pair{"socketPath", &Interface::socket_path},
-                               std::pair{"pciID", &Interface::pci_id}}) {
+    for (auto [key, member] :
+         {std::pair{"name", &Interface::name}, std::pair{"mac", &Interface::mac},
+          std::pair{"sandbox", &Interface::sandbox}, std::pair{"socketPath", &Interface::socket_path},
+          std::pair{"pciID", &Interface::pci_id}}) {
         auto text = read_string(item, key, what, kDecodeFailure);
         if (!text) return pass_on(std::move(text));
         out.*member = std::move(*text);

@@ -33,8 +33,8 @@ struct IpPrefix {
 struct Interface {
     std::string name;
     std::string mac;
-    unsigned mtu = 0; ///< from 1.1.0
-    std::string sandbox; ///< path of the namespace; empty: the host's
+    unsigned mtu = 0;        ///< from 1.1.0
+    std::string sandbox;     ///< path of the namespace; empty: the host's
     std::string socket_path; ///< from 1.1.0; others' plugins
     std::string pci_id;      ///< from 1.1.0; others' plugins
 
@@ -52,7 +52,7 @@ struct IpConfig {
 struct RouteConfig {
     IpPrefix destination; ///< host bits zero
     std::optional<IpAddress> gateway;
-    unsigned mtu = 0;                        ///< this and the following: from 1.1.0
+    unsigned mtu = 0; ///< this and the following: from 1.1.0
     unsigned advmss = 0;
     unsigned priority = 0;
     std::optional<std::uint32_t> table;

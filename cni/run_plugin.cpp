@@ -76,8 +76,10 @@ std::string converse(UniqueFd in, const UniqueFd &out, std::string_view input) {
         if (fds[0].revents == 0) continue;
         std::array<char, 8192> chunk;
         const ssize_t got = ::read(out.get(), chunk.data(), chunk.size());
-        if (got > 0) output.append(chunk.data(), static_cast<std::size_t>(got));
-        else if (got == 0 || errno != EINTR) return output;
+        if (got > 0)
+            output.append(chunk.data(), static_cast<std::size_t>(got));
+        else if (got == 0 || errno != EINTR)
+            return output;
     }
 }
 

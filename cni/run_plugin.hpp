@@ -18,6 +18,7 @@ struct PluginRun {
 
 /// Runs a plugin with this process's environment except CNI_COMMAND, `input` on stdin, stderr shared.
 /// Errors: it could not be started; how it ended is in the result.
-[[nodiscard]] Result<PluginRun> run_plugin(const std::filesystem::path &path, std::string_view command, std::string_view input);
+[[nodiscard]] Result<PluginRun> run_plugin(const std::filesystem::path &path, std::string_view command,
+                                           std::string_view input);
 
 } // namespace weft::cni

@@ -10,7 +10,8 @@ Done status(const Context &context) {
     if (!env) return pass_on(std::move(env));
     // Without programs and maps, what runs is cut off as well: the map is the only thing that delivers to pods.
     auto endpoints = Endpoints::open(context.conf.bpf_dir);
-    if (!endpoints) return refuse(kLimited, "weftd has not set up this node since boot: " + endpoints.error().sentence());
+    if (!endpoints)
+        return refuse(kLimited, "weftd has not set up this node since boot: " + endpoints.error().sentence());
     auto program = maps::open_pin(context.conf.bpf_dir, WEFT_PIN_FROM_POD);
     if (!program) return refuse(kLimited, "weftd has not set up this node since boot: " + program.error().sentence());
     return make_ipam(context)->status();

@@ -44,9 +44,12 @@ Result<std::string> read_all(int fd, std::string_view what) {
     char chunk[16384];
     for (;;) {
         const ssize_t got = ::read(fd, chunk, sizeof(chunk));
-        if (got > 0) text.append(chunk, static_cast<std::size_t>(got));
-        else if (got == 0) return text;
-        else if (errno != EINTR) return fail_errno(errno, fmt::format("read {}", what));
+        if (got > 0)
+            text.append(chunk, static_cast<std::size_t>(got));
+        else if (got == 0)
+            return text;
+        else if (errno != EINTR)
+            return fail_errno(errno, fmt::format("read {}", what));
     }
 }
 
@@ -59,8 +62,10 @@ Result<std::string> read_text_at(int dir_fd, const std::filesystem::path &path) 
 Status write_all(int fd, std::string_view text, std::string_view what) {
     while (!text.empty()) {
         const ssize_t put = ::write(fd, text.data(), text.size());
-        if (put >= 0) text.remove_prefix(static_cast<std::size_t>(put));
-        else if (errno != EINTR) return fail_errno(errno, fmt::format("write {}", what));
+        if (put >= 0)
+            text.remove_prefix(static_cast<std::size_t>(put));
+        else if (errno != EINTR)
+            return fail_errno(errno, fmt::format("write {}", what));
     }
     return {};
 }

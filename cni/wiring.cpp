@@ -15,7 +15,8 @@ bool has_route_to(const std::vector<net::Route> &routes, const Net4 &destination
 }
 
 bool reports(const std::vector<RouteConfig> &routes, const Net4 &destination) {
-    return std::ranges::any_of(routes, [&](const RouteConfig &route) { return route.destination == prefix_of(destination); });
+    return std::ranges::any_of(routes,
+                               [&](const RouteConfig &route) { return route.destination == prefix_of(destination); });
 }
 
 } // namespace
@@ -27,7 +28,10 @@ net::Route host_route(const Ip4 &address, int host_ifindex) {
 std::vector<net::Route> gateway_routes(const Wiring &wiring, int pod_ifindex) {
     std::vector<net::Route> routes;
     for (const PodAddress &pod : wiring.addresses) {
-        net::Route route{.destination = Net4(pod.gateway, 32), .ifindex = pod_ifindex, .scope = RT_SCOPE_LINK, .protocol = RTPROT_BOOT};
+        net::Route route{.destination = Net4(pod.gateway, 32),
+                         .ifindex = pod_ifindex,
+                         .scope = RT_SCOPE_LINK,
+                         .protocol = RTPROT_BOOT};
         if (std::ranges::find(routes, route) == routes.end()) routes.push_back(std::move(route));
     }
     return routes;
@@ -35,7 +39,8 @@ std::vector<net::Route> gateway_routes(const Wiring &wiring, int pod_ifindex) {
 
 net::Route pod_route(const RouteConfig &route, int pod_ifindex) {
     // Any gateway is behind this link, whatever its address: the host end takes what is sent to the gateway's MAC.
-    net::Route out{.destination = Net4(route.destination.address.to_v4(), static_cast<unsigned short>(route.destination.length)),
+    net::Route out{.destination =
+                       Net4(route.destination.address.to_v4(), static_cast<unsigned short>(route.destination.length)),
                    .ifindex = pod_ifindex,
                    .scope = route.scope.value_or(RT_SCOPE_UNIVERSE),
                    .protocol = RTPROT_BOOT,

@@ -32,7 +32,9 @@ inline void put(nl_msg &msg, int type, const Ip4 &addr) {
     const auto octets = addr.to_bytes();
     check(nla_put(&msg, type, octets.size(), octets.data()));
 }
-inline void put(nl_msg &msg, int type, const Mac &mac) { check(nla_put(&msg, type, mac.bytes.size(), mac.bytes.data())); }
+inline void put(nl_msg &msg, int type, const Mac &mac) {
+    check(nla_put(&msg, type, mac.bytes.size(), mac.bytes.data()));
+}
 
 /// A nested attribute, closed at the end of the scope.
 class Nest {

@@ -36,7 +36,8 @@ Result<std::optional<Link>> get_link(NlSocket &sock, int index, std::string_view
     auto msg = make_request(RTM_GETLINK);
     attr::put_header(*msg, ifinfomsg{.ifi_index = index});
     if (index == 0) attr::put(*msg, IFLA_IFNAME, std::string(name));
-    auto links = sock.query<Link>(*msg, fmt::format("read link {}", index == 0 ? name : std::to_string(index)), parse_link);
+    auto links =
+        sock.query<Link>(*msg, fmt::format("read link {}", index == 0 ? name : std::to_string(index)), parse_link);
     if (!links && links.error().code() == ENODEV) return std::nullopt;
     if (!links) return fail_as_is(std::move(links));
     if (links->empty()) return std::nullopt;

@@ -18,9 +18,9 @@ namespace weft::net {
 struct Link {
     int index = 0;
     std::string name;
-    std::string kind;      ///< IFLA_INFO_KIND: "veth", "vxlan", "bridge"; empty for hardware and lo
-    std::string alias;     ///< IFLA_IFALIAS; weft's own devices say in it whose they are
-    Mac mac;               ///< all zero where the device has no Ethernet address
+    std::string kind;  ///< IFLA_INFO_KIND: "veth", "vxlan", "bridge"; empty for hardware and lo
+    std::string alias; ///< IFLA_IFALIAS; weft's own devices say in it whose they are
+    Mac mac;           ///< all zero where the device has no Ethernet address
     unsigned mtu = 0;
     unsigned flags = 0;    ///< IFF_*
     unsigned hardware = 0; ///< ARPHRD_*

@@ -17,10 +17,8 @@ std::optional<Neighbour> parse_neighbour(nlmsghdr &msg) {
     const auto &header = *static_cast<ndmsg *>(nlmsg_data(&msg));
     const auto address = attrs.valid() ? attrs.ip4(NDA_DST) : std::nullopt;
     if (!address || header.ndm_family != AF_INET) return std::nullopt;
-    return Neighbour{.ifindex = header.ndm_ifindex,
-                     .address = *address,
-                     .mac = attrs.mac(NDA_LLADDR),
-                     .state = header.ndm_state};
+    return Neighbour{
+        .ifindex = header.ndm_ifindex, .address = *address, .mac = attrs.mac(NDA_LLADDR), .state = header.ndm_state};
 }
 
 } // namespace

@@ -18,18 +18,20 @@ Result<Netns> Netns::open(const std::filesystem::path &path) {
     // Nothing may hang or happen on open of a path that turns out to be a FIFO or a device.
     UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (!fd) return fail_errno(errno, path.string());
-    struct statfs fs {};
+    struct statfs fs{};
     if (::fstatfs(fd.get(), &fs) != 0) return fail_errno(errno, path.string());
     if (fs.f_type != NSFS_MAGIC || ::ioctl(fd.get(), NS_GET_NSTYPE) != CLONE_NEWNET)
         return fail(path.string() + ": is not a network namespace");
-    struct stat st {};
+    struct stat st{};
     if (::fstat(fd.get(), &st) != 0) return fail_errno(errno, path.string());
     return Netns(std::move(fd), st.st_dev, st.st_ino);
 }
 
 Result<Netns> Netns::current() { return open("/proc/thread-self/ns/net"); }
 
-Result<NlSocket> Netns::open_socket() const { return run([] { return NlSocket::open(); }); }
+Result<NlSocket> Netns::open_socket() const {
+    return run([] { return NlSocket::open(); });
+}
 
 Status Netns::run_on_own_thread(const std::function<void()> &body) const {
     int errnum = 0;

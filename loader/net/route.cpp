@@ -98,7 +98,8 @@ Result<std::vector<Route>> list_routes(NlSocket &sock, const RouteFilter &filter
     attr::put_header(*msg, rtmsg{.rtm_family = AF_INET});
     return sock.query<Route>(*msg, "list routes", [&filter](nlmsghdr &header) {
         auto route = parse_route(header);
-        const bool wanted = route && route->table == filter.table && (!filter.ifindex || route->ifindex == *filter.ifindex) &&
+        const bool wanted = route && route->table == filter.table &&
+                            (!filter.ifindex || route->ifindex == *filter.ifindex) &&
                             (!filter.protocol || route->protocol == *filter.protocol);
         return wanted ? route : std::nullopt;
     });

@@ -28,18 +28,18 @@ enum class RouteType : std::uint8_t {
 
 /// One IPv4 route with at most one next hop.
 struct Route {
-    Net4 destination;            ///< canonical
+    Net4 destination; ///< canonical
     std::optional<Ip4> gateway;
-    int ifindex = 0;             ///< 0 only with a type that has no next hop
-    std::optional<Ip4> source;   ///< preferred source address
+    int ifindex = 0;           ///< 0 only with a type that has no next hop
+    std::optional<Ip4> source; ///< preferred source address
     RouteType type = RouteType::unicast;
     std::uint8_t scope = RT_SCOPE_UNIVERSE; ///< RT_SCOPE_LINK for a destination without gateway
     std::uint8_t protocol = kRouteProtocol;
-    std::uint32_t metric = 0;    ///< lower wins
+    std::uint32_t metric = 0; ///< lower wins
     std::uint32_t table = RT_TABLE_MAIN;
-    bool onlink = false;         ///< the gateway is on that link, whatever other routes say
-    unsigned mtu = 0;            ///< 0: the link's
-    unsigned advmss = 0;         ///< 0: from the MTU
+    bool onlink = false; ///< the gateway is on that link, whatever other routes say
+    unsigned mtu = 0;    ///< 0: the link's
+    unsigned advmss = 0; ///< 0: from the MTU
 
     bool operator==(const Route &) const = default;
 };

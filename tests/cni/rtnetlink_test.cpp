@@ -26,8 +26,10 @@ using testing::IsEmpty;
 Result<Netns> make_netns() {
     Result<Netns> made = fail("no thread ran");
     std::thread([&] {
-        if (::unshare(CLONE_NEWNET) != 0) made = fail_errno(errno, "unshare");
-        else made = Netns::current();
+        if (::unshare(CLONE_NEWNET) != 0)
+            made = fail_errno(errno, "unshare");
+        else
+            made = Netns::current();
     }).join();
     return made;
 }
@@ -52,13 +54,19 @@ protected:
 
     /// "near" here, "far" there; returns near's index.
     int make_pair(bool up = true) {
-        const VethSpec spec{.name = "near", .mac = *parse_mac("0a:77:00:00:00:01"), .peer_name = "far",
-                            .peer_mac = *parse_mac("0a:77:00:00:00:02"), .peer_netns_fd = there_->fd(), .mtu = 1450};
+        const VethSpec spec{.name = "near",
+                            .mac = *parse_mac("0a:77:00:00:00:01"),
+                            .peer_name = "far",
+                            .peer_mac = *parse_mac("0a:77:00:00:00:02"),
+                            .peer_netns_fd = there_->fd(),
+                            .mtu = 1450};
         auto made = create_veth(*sock_, spec);
         EXPECT_TRUE(made) << made.error().sentence();
         const auto link = find_link(*sock_, "near");
         const int index = link && *link ? (*link)->index : 0;
-        if (up) { EXPECT_TRUE(change_link(*sock_, index, {.up = true})); }
+        if (up) {
+            EXPECT_TRUE(change_link(*sock_, index, {.up = true}));
+        }
         return index;
     }
 
@@ -133,8 +141,13 @@ TEST_F(Rtnetlink, AddressesAreIdempotent) {
 TEST_F(Rtnetlink, RoutesReadBackAsWritten) {
     const int index = make_pair();
     ASSERT_OK(set_address(*sock_, index, *parse_net4("10.5.3.0/32")));
-    const Route overlay{.destination = *parse_net4("10.5.0.0/16"), .gateway = *parse_ip4("10.5.9.0"), .ifindex = index,
-                        .source = *parse_ip4("10.5.3.0"), .metric = 7, .onlink = true, .mtu = 1400};
+    const Route overlay{.destination = *parse_net4("10.5.0.0/16"),
+                        .gateway = *parse_ip4("10.5.9.0"),
+                        .ifindex = index,
+                        .source = *parse_ip4("10.5.3.0"),
+                        .metric = 7,
+                        .onlink = true,
+                        .mtu = 1400};
     const Route pod{.destination = *parse_net4("10.5.3.9/32"), .ifindex = index, .scope = RT_SCOPE_LINK};
     const Route hole{.destination = *parse_net4("10.5.3.0/24"), .type = RouteType::unreachable};
     for (const Route &route : {overlay, pod, hole}) ASSERT_OK(add_route(*sock_, route, IfExists::fail));
@@ -144,7 +157,8 @@ TEST_F(Rtnetlink, RoutesReadBackAsWritten) {
     EXPECT_THAT(*ours, testing::UnorderedElementsAre(overlay, pod, hole));
     EXPECT_EQ(add_route(*sock_, pod, IfExists::fail).error().code(), EEXIST);
     ASSERT_OK(add_route(*sock_, pod, IfExists::replace));
-    for (const Route &route : {overlay, pod, hole}) EXPECT_TRUE(remove_route(*sock_, route).value()) << to_string(route);
+    for (const Route &route : {overlay, pod, hole})
+        EXPECT_TRUE(remove_route(*sock_, route).value()) << to_string(route);
     EXPECT_FALSE(remove_route(*sock_, pod).value());
     EXPECT_THAT(list_routes(*sock_, {.protocol = kRouteProtocol}).value(), IsEmpty());
 }
