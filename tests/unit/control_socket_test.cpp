@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <asio/executor_work_guard.hpp>
 #include <asio/local/stream_protocol.hpp>
@@ -16,6 +15,9 @@
 #include <optional>
 #include <string>
 #include <thread>
+
+#include "dirs.hpp"
+#include "needs.hpp"
 
 namespace weft {
 namespace {
@@ -37,16 +39,13 @@ mode_t mode_of(const std::filesystem::path &path) {
 class ControlSocket : public testing::Test {
 protected:
     void SetUp() override {
-        std::string name = "/tmp/weft-ctl-XXXXXX";
-        ASSERT_NE(::mkdtemp(name.data()), nullptr);
-        base_ = name;
+        WEFT_ASSERT_ASSIGN(auto dir, test::TempDir::create("control"));
+        temp_.emplace(std::move(dir));
+        base_ = temp_->path();
         dir_ = base_ / "run";
     }
 
-    void TearDown() override {
-        stop();
-        std::filesystem::remove_all(base_);
-    }
+    void TearDown() override { stop(); }
 
     /// Listens and runs the loop on a thread of its own.
     void serve(ControlServer::Handler handler, std::chrono::milliseconds patience = kLong) {
@@ -92,6 +91,7 @@ protected:
         return in;
     }
 
+    std::optional<test::TempDir> temp_;
     std::filesystem::path base_, dir_;
     asio::io_context io_, client_io_;
     asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};

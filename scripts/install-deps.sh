@@ -1,0 +1,99 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs the Debian 12 packages that weft's build, demo and tests need. Quick and silent when they are all there.
+#
+#   scripts/install-deps.sh [build] [demo] [test]     without an argument: all of them
+#   scripts/install-deps.sh --list [...]              prints the packages instead, one a line
+set -euo pipefail
+
+build=(
+    # user space
+    g++ cmake ninja-build make pkg-config ccache
+    libasio-dev libbpf-dev libcli11-dev libelf-dev libfmt-dev libgrpc++-dev libnftables-dev libnl-3-dev libnl-route-3-dev
+    libprotobuf-dev libspdlog-dev libsystemd-dev libxdp-dev nlohmann-json3-dev protobuf-compiler protobuf-compiler-grpc
+    # BPF
+    clang-19 llvm-19 bpftool linux-libc-dev
+    # tests and benchmarks are part of the build
+    libbenchmark-dev libgmock-dev libgtest-dev libtins-dev
+)
+demo=(etcd-client etcd-server ethtool iproute2 iputils-ping jq procps tcpdump util-linux)
+test=("${demo[@]}" clang-format-19 clang-tidy-19 containernetworking-plugins git iptables nftables python3 shellcheck)
+
+usage() {
+    sed -n '3,7s/^# \{0,1\}//p' "$(readlink -f "$0")"
+}
+
+main() {
+    local list=0 wanted=()
+    while (($#)); do
+        case $1 in
+        --list) list=1 ;;
+        build) wanted+=("${build[@]}") ;;
+        demo) wanted+=("${demo[@]}") ;;
+        test) wanted+=("${test[@]}") ;;
+        -h | --help)
+            usage
+            exit 0
+            ;;
+        *)
+            echo "install-deps.sh: unknown argument \"$1\" (--help tells more)" >&2
+            exit 2
+            ;;
+        esac
+        shift
+    done
+    ((${#wanted[@]})) || wanted=("${build[@]}" "${test[@]}")
+    readarray -t wanted < <(printf '%s\n' "${wanted[@]}" | sort -u)
+
+    if ((list)); then
+        printf '%s\n' "${wanted[@]}"
+        exit 0
+    fi
+    if ! command -v dpkg-query >/dev/null; then
+        echo "install-deps.sh: not a Debian system; install what these packages of Debian 12 hold: ${wanted[*]}" >&2
+        exit 1
+    fi
+    readarray -t missing < <(missing_of "${wanted[@]}")
+    ((${#missing[@]})) || exit 0
+    install_packages "${missing[@]}"
+}
+
+# The given packages that are not installed, one a line. A removed package with its configuration left is not installed.
+missing_of() {
+    comm -23 <(printf '%s\n' "$@") \
+        <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p' | sort -u)
+}
+
+install_packages() {
+    local as_root=()
+    if ((EUID != 0)); then
+        if ! command -v sudo >/dev/null; then
+            echo "install-deps.sh: needs root to install: $*" >&2
+            exit 1
+        fi
+        as_root=(sudo)
+    fi
+    echo "installing: $*"
+    # A package's service must not start because somebody tries weft: etcd-server brings one.
+    local stays_off=()
+    [[ " $* " == *" etcd-server "* ]] && [[ -d /run/systemd/system ]] && stays_off=(etcd.service)
+    if ((${#stays_off[@]})); then "${as_root[@]}" systemctl mask --runtime --quiet "${stays_off[@]}"; fi
+
+    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
+    local log status=0
+    log=$(mktemp)
+    { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "$@"; } >"$log" 2>&1 </dev/null || status=$?
+
+    if ((${#stays_off[@]})); then
+        "${as_root[@]}" systemctl unmask --runtime --quiet "${stays_off[@]}"
+        "${as_root[@]}" systemctl disable --quiet "${stays_off[@]}" 2>/dev/null || true
+    fi
+    if ((status)); then
+        tail -n 30 "$log" >&2
+        echo "install-deps.sh: apt-get failed" >&2
+    fi
+    rm -f "$log"
+    exit "$status"
+}
+
+main "$@"

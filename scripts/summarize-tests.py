@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Says what a run of ctest came to: summarize-tests.py JUNIT.xml
+
+Prints what failed, what was skipped and why, and as the last line "N passed, N failed, N skipped".
+Exit status 1 when a test failed, when none ran, or when there is no report.
+"""
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections import defaultdict
+
+GTEST_SKIP = re.compile(r"^\S+:\d+: Skipped\n(.*?)\n\s*\n", re.M | re.S)
+EXIT_77 = re.compile(r"^SKIP: (.*)$", re.M)
+
+
+def skip_reason(output, message):
+    """GoogleTest's GTEST_SKIP() text, a script's "SKIP: reason", or what ctest has to say (a disabled test)."""
+    found = GTEST_SKIP.search(output + "\n\n") or EXIT_77.search(output)
+    return " ".join(found[1].split()) if found and found[1].strip() else message or "no reason given"
+
+
+def read(root):
+    """(passed, failed, skipped): names, names, {reason: names}."""
+    passed, failed, skipped = [], [], defaultdict(list)
+    for case in root.iter("testcase"):
+        name, status = case.get("name"), case.get("status")
+        skip = case.find("skipped")
+        if status == "run":
+            passed.append(name)
+        elif status == "fail" or skip is None:
+            failed.append(name)
+        else:
+            message = skip.get("message", "")
+            if message.startswith("SKIP_"):  # ctest's name for its own rule says nothing to a reader
+                message = ""
+            if "not found" in message.lower() or "could not find" in message.lower():
+                failed.append(name)  # an executable that was not built is no skip
+                continue
+            skipped[skip_reason(case.findtext("system-out") or "", message)].append(name)
+    return passed, failed, skipped
+
+
+def report(passed, failed, skipped):
+    lines = [f"failed: {name}" for name in sorted(failed)]
+    for reason, names in sorted(skipped.items(), key=lambda item: (-len(item[1]), item[0])):
+        shown = ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        lines.append(f"skipped {len(names)}: {reason} ({shown})")
+    count = sum(len(names) for names in skipped.values())
+    lines.append(f"{len(passed)} passed, {len(failed)} failed, {count} skipped")
+    return "\n".join(lines)
+
+
+def main():
+    try:
+        root = ElementTree.parse(sys.argv[1]).getroot()
+    except (OSError, ElementTree.ParseError) as error:
+        print(f"no report of the tests: {error}")
+        print("0 passed, 1 failed, 0 skipped")
+        return 1
+    passed, failed, skipped = read(root)
+    print(report(passed, failed, skipped))
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

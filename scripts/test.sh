@@ -1,0 +1,127 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what is needed, builds into build/, runs the tests through ctest and says what ran and what was skipped, and why.
+# The last line is always "N passed, N failed, N skipped". Exit status: 0 when nothing failed.
+#
+#   sudo scripts/test.sh [options]
+#     --label L      only tests of this kind (a folder of tests/: unit, prog_run, netns, ...); may be repeated
+#     --name REGEX   only tests whose name matches
+#     --long         also the tests labelled "long" (bulk transfers, clang-tidy)
+#     --sanitize     with address and undefined-behaviour sanitizers, in build-sanitize/, label unit unless told otherwise
+#     --build-dir D  default: build
+#     -j N           jobs, for building and testing (default: CPUs)
+#     --no-install   do not look for missing packages
+# Without root everything builds, and tests that need privileges are skipped.
+set -euo pipefail
+self=$(readlink -f "$0")
+cd "$(dirname "$self")/.."
+
+build=
+labels=()
+name=
+long=0
+sanitize=0
+install=1
+jobs=$(nproc)
+
+usage() {
+    sed -n '3,15s/^# \{0,1\}//p' "$self"
+}
+
+fail_usage() {
+    echo "test.sh: $1 (--help tells more)" >&2
+    exit 2
+}
+
+parse() {
+    while (($#)); do
+        case $1 in
+        --label | --name | --build-dir | -j) (($# > 1)) || fail_usage "$1 needs a value" ;;&
+        --label) labels+=("$2") && shift ;;
+        --name) name=$2 && shift ;;
+        --build-dir) build=$2 && shift ;;
+        -j) jobs=$2 && shift ;;
+        -j*) jobs=${1#-j} ;;
+        --long) long=1 ;;
+        --sanitize) sanitize=1 ;;
+        --no-install) install=0 ;;
+        -h | --help)
+            usage
+            exit 0
+            ;;
+        *) fail_usage "unknown argument \"$1\"" ;;
+        esac
+        shift
+    done
+    [[ $jobs =~ ^[1-9][0-9]*$ ]] || fail_usage "-j $jobs: not a number of jobs"
+    if ((sanitize && ${#labels[@]} == 0)); then labels=(unit); fi
+    if [[ -z $build ]]; then
+        build="build"
+        if ((sanitize)); then build="build-sanitize"; fi
+    fi
+}
+
+configure_and_build() {
+    local options=()
+    if [[ ! -f $build/CMakeCache.txt ]]; then # whoever configured it before chose these
+        if command -v ninja >/dev/null; then options+=(-G Ninja); fi
+        if command -v ccache >/dev/null; then options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+        if ((sanitize)); then
+            options+=("-DCMAKE_CXX_FLAGS=-fsanitize=address,undefined -fno-sanitize-recover=undefined")
+        fi
+    fi
+    cmake -S . -B "$build" "${options[@]}" --log-level=NOTICE
+    cmake --build "$build" --parallel "$jobs"
+}
+
+mount_bpffs() {
+    if ((EUID == 0)) && [[ $(stat -f -c %T /sys/fs/bpf 2>/dev/null) != bpf_fs ]]; then
+        mount -t bpf bpf /sys/fs/bpf || echo "test.sh: cannot mount a BPF filesystem; tests that pin will be skipped" >&2
+    fi
+}
+
+# What killed test programs left behind: everything they make is named after their pid.
+sweep() {
+    local path pid
+    for path in /run/netns/weft-[0-9]*-* /sys/fs/bpf/weft-test-[0-9]*-* /tmp/weft-test-[0-9]*-* /dev/shm/weft-test-[0-9]*-*; do
+        [[ -e $path && $path =~ /weft-(test-)?([0-9]+)- ]] || continue
+        pid=${BASH_REMATCH[2]}
+        if kill -0 "$pid" 2>/dev/null; then continue; fi
+        case $path in
+        /run/netns/*)
+            ip netns pids "${path##*/}" 2>/dev/null | xargs --no-run-if-empty kill -KILL 2>/dev/null || true
+            ip netns delete "${path##*/}" || true
+            ;;
+        *) rm -rf -- "$path" ;;
+        esac
+    done
+}
+
+run_tests() {
+    local select=() junit
+    junit=$(readlink -f "$build")/tests.xml
+    if ((${#labels[@]})); then
+        local any
+        any=$(IFS='|' && echo "${labels[*]}")
+        select+=(-L "^($any)\$")
+    fi
+    if [[ -n $name ]]; then select+=(-R "$name"); fi
+    if ((!long)); then select+=(-LE '^long$'); fi
+    rm -f "$junit"
+    local status=0
+    # Output of passed tests is kept whole: it holds the reasons of those that were skipped.
+    WEFT_LONG=$long ctest --test-dir "$build" --parallel "$jobs" --output-on-failure --no-tests=error \
+        --test-output-size-passed 65536 --output-junit "$junit" "${select[@]}" || status=$?
+    python3 scripts/summarize-tests.py "$junit" || status=1
+    return "$status"
+}
+
+parse "$@"
+if ((install)); then scripts/install-deps.sh build test; fi
+configure_and_build
+mount_bpffs
+if ((EUID == 0)); then
+    sweep
+    trap sweep EXIT
+fi
+run_tests
