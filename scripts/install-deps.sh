@@ -10,14 +10,17 @@ build=(
     # user space
     g++ cmake ninja-build make pkg-config ccache
     libasio-dev libbpf-dev libcli11-dev libelf-dev libfmt-dev libgrpc++-dev libnftables-dev libnl-3-dev libnl-route-3-dev
-    libprotobuf-dev libspdlog-dev libsystemd-dev libxdp-dev nlohmann-json3-dev protobuf-compiler protobuf-compiler-grpc
+    libprotobuf-dev libre2-dev libspdlog-dev libsystemd-dev libxdp-dev nlohmann-json3-dev protobuf-compiler protobuf-compiler-grpc
     # BPF
     clang-19 llvm-19 bpftool linux-libc-dev
     # tests and benchmarks are part of the build
     libbenchmark-dev libgmock-dev libgtest-dev libtins-dev
 )
-demo=(etcd-client etcd-server ethtool iproute2 iputils-ping jq procps tcpdump util-linux)
-test=("${demo[@]}" clang-format-19 clang-tidy-19 containernetworking-plugins git iptables nftables python3 shellcheck)
+demo=(bsdextrautils etcd-client etcd-server iperf3 iproute2 iputils-ping jq procps socat tcpdump util-linux)
+test=(
+    "${demo[@]}" clang-format-19 clang-tidy-19 conntrack containernetworking-plugins curl ethtool git iptables nftables
+    python3 shellcheck
+)
 
 usage() {
     sed -n '3,7s/^# \{0,1\}//p' "$(readlink -f "$0")"

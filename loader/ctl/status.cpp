@@ -35,6 +35,20 @@ void flatten(const nlohmann::json &object, const std::string &prefix, std::vecto
     }
 }
 
+/// Programs that are not on pods' veths one by one, those of pods as a number: a node has three of the first kind.
+void add_attachments(const DatapathSummary &path, std::vector<Line> &lines) {
+    std::set<unsigned> pods_with_program;
+    for (const auto &[ifindex, ifname, hook, program, id] : path.attachments) {
+        if (path.pod_ifindexes.contains(ifindex))
+            pods_with_program.insert(ifindex);
+        else
+            lines.emplace_back(fmt::format("  {} {}", ifname, hook), fmt::format("{} (id {})", program, id));
+    }
+    if (!path.pod_ifindexes.empty())
+        lines.emplace_back("  pods' veths",
+                           fmt::format("{} of {} have a program", pods_with_program.size(), path.pod_ifindexes.size()));
+}
+
 void add_datapath(const NodeStatus &status, std::vector<Line> &lines) {
     if (!status.datapath) {
         lines.emplace_back("datapath", fmt::format("not set up in {}", status.bpf_dir.string()));
@@ -51,6 +65,7 @@ void add_datapath(const NodeStatus &status, std::vector<Line> &lines) {
     lines.emplace_back("  forwarded", count_text(path.totals.forward));
     lines.emplace_back("  to host stack", count_text(path.totals.stack));
     lines.emplace_back("  dropped", count_text(path.totals.drop));
+    add_attachments(path, lines);
 }
 
 template <class Map> Result<std::size_t> count_entries(const std::filesystem::path &bpf_dir, std::string_view pin) {
@@ -66,7 +81,9 @@ Result<DatapathSummary> read_datapath(const std::filesystem::path &bpf_dir) {
     if (!leases) return std::unexpected(leases.error());
     const auto nodes = count_entries<maps::NodeMap>(bpf_dir, WEFT_PIN_NODES);
     if (!nodes) return std::unexpected(nodes.error());
-    const auto endpoints = count_entries<maps::EndpointMap>(bpf_dir, WEFT_PIN_ENDPOINTS);
+    const auto endpoint_map = open_map<maps::EndpointMap>(bpf_dir, WEFT_PIN_ENDPOINTS);
+    if (!endpoint_map) return std::unexpected(endpoint_map.error());
+    const auto endpoints = (*endpoint_map)->entries();
     if (!endpoints) return std::unexpected(endpoints.error());
     const auto state_map = open_map<maps::PinnedMap<__u32, weft_state>>(bpf_dir, WEFT_PIN_STATE);
     if (!state_map) return std::unexpected(state_map.error());
@@ -74,14 +91,27 @@ Result<DatapathSummary> read_datapath(const std::filesystem::path &bpf_dir) {
     if (!state) return std::unexpected(state.error());
     const auto counters = read_counters(bpf_dir);
     if (!counters) return std::unexpected(counters.error());
+    const auto links = read_links();
+    if (!links) return std::unexpected(links.error());
+    auto attachments = read_attachments(*links);
+    if (!attachments) return fail_as_is(std::move(attachments));
 
-    DatapathSummary summary{.leases = *leases, .nodes = *nodes, .endpoints = *endpoints};
+    DatapathSummary summary{.leases = *leases, .nodes = *nodes, .endpoints = endpoints->size()};
     summary.totals = verdict_totals(*counters);
+    summary.attachments = std::move(*attachments);
+    for (const auto &[address, endpoint] : *endpoints) summary.pod_ifindexes.insert(endpoint.ifindex);
     if (*state) {
         const auto used = std::min<std::size_t>((*state)->prefix_len_count, WEFT_MAX_PREFIX_LENS);
         summary.prefix_lens.assign((*state)->prefix_lens, (*state)->prefix_lens + used);
     }
     return summary;
+}
+
+nlohmann::ordered_json attachments_json(const std::vector<Attachment> &attachments) {
+    auto list = nlohmann::ordered_json::array();
+    for (const auto &[ifindex, ifname, hook, program, id] : attachments)
+        list.push_back({{"ifindex", ifindex}, {"ifname", ifname}, {"hook", hook}, {"program", program}, {"id", id}});
+    return list;
 }
 
 /// Nothing when weftd does not run in this directory.

@@ -6,10 +6,12 @@
 #include <cstddef>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "base/error.hpp"
+#include "ctl/attachments.hpp"
 #include "ctl/context.hpp"
 #include "ctl/counters.hpp"
 
@@ -22,6 +24,8 @@ struct DatapathSummary {
     std::size_t endpoints = 0;
     std::vector<unsigned> prefix_lens; ///< in use among the leases, longest first
     VerdictTotals totals;
+    std::set<unsigned> pod_ifindexes; ///< of the endpoints' veths
+    std::vector<Attachment> attachments;
 };
 
 struct NodeStatus {

@@ -47,6 +47,21 @@ TEST(CtlStatus, WhatTheDaemonTellsIsShownWhateverItIs) {
     EXPECT_EQ(status_json(status)["daemon"]["lease"]["subnet"], "10.244.1.0/24");
 }
 
+TEST(CtlStatus, ProgramsAreListedAndThoseOfPodsCounted) {
+    auto path = some_path();
+    path.pod_ifindexes = {7, 8};
+    path.attachments = {{2, "eth0", "xdp", "weft_xdp_wire", 20},
+                        {2, "eth0", "tc ingress", "weft_from_wire", 21},
+                        {7, "weft0123456789a", "tc ingress", "weft_from_pod", 22}};
+    const NodeStatus status{.bpf_dir = "/sys/fs/bpf/weft", .datapath = path};
+    EXPECT_THAT(status_text(status), HasSubstr("  eth0 xdp         weft_xdp_wire (id 20)\n"
+                                               "  eth0 tc ingress  weft_from_wire (id 21)\n"
+                                               "  pods' veths      1 of 2 have a program\n"));
+    const auto programs = status_json(status)["datapath"]["programs"];
+    ASSERT_EQ(programs.size(), 3U);
+    EXPECT_EQ(programs[2]["program"], "weft_from_pod");
+}
+
 TEST(CtlStatus, ADaemonThatWaitsForItsConfigurationHasNoPathYet) {
     const NodeStatus status{.bpf_dir = "/tmp/none", .daemon = nlohmann::json{{"state", "waiting"}}};
     EXPECT_THAT(status_text(status), HasSubstr("datapath  not set up in /tmp/none\n"));
