@@ -195,6 +195,10 @@ Done Adding::allocate() {
     auto addresses = pod_addresses(from_ipam_, ground_.env);
     if (!addresses) return pass_on(std::move(addresses));
     wiring_.addresses = std::move(*addresses);
+    // Before anything is made: the host's route to the address would be the living pod's.
+    for (const PodAddress &pod : wiring_.addresses)
+        if (auto free = ground_.endpoints.refuse_if_held(ground_.host, pod.address, 0); !free)
+            return kernel(std::move(free), free.error().code() == EADDRINUSE ? kAddressInUse : kKernelRefused);
     wiring_.host_mac = host_mac(wiring_.addresses.front().address);
     auto mac = wanted_mac();
     if (!mac) return pass_on(std::move(mac));

@@ -26,20 +26,22 @@ Result<Endpoints> Endpoints::open(const std::filesystem::path &bpf_dir) {
     return Endpoints(std::move(*map));
 }
 
+Status Endpoints::refuse_if_held(net::NlSocket &host, const Ip4 &address, int ifindex) const {
+    auto entry = map_->get(abi::ip4(address));
+    if (!entry) return fail_as_is(std::move(entry));
+    if (!*entry || static_cast<int>((*entry)->ifindex) == ifindex) return {};
+    auto other = holder(host, **entry);
+    if (!other) return fail_as_is(std::move(other));
+    if (!*other) return {};
+    return fail(fmt::format("{} is already wired to {} ({})", address.to_string(), (*other)->name, (*other)->alias),
+                EADDRINUSE);
+}
+
 Status Endpoints::publish(net::NlSocket &host, const Ip4 &address, const weft_endpoint &endpoint) const {
     const weft_ip4 key = abi::ip4(address);
     auto put = map_->put(key, endpoint, BPF_NOEXIST);
     if (put || put.error().code() != EEXIST) return put;
-    auto entry = map_->get(key);
-    if (!entry) return fail_as_is(std::move(entry));
-    if (*entry && (*entry)->ifindex != endpoint.ifindex) {
-        auto other = holder(host, **entry);
-        if (!other) return fail_as_is(std::move(other));
-        if (*other)
-            return fail(
-                fmt::format("{} is already wired to {} ({})", address.to_string(), (*other)->name, (*other)->alias),
-                EADDRINUSE);
-    }
+    if (auto free = refuse_if_held(host, address, static_cast<int>(endpoint.ifindex)); !free) return free;
     return map_->put(key, endpoint);
 }
 

@@ -19,6 +19,9 @@ public:
     /// Errors: ENOENT if nothing is pinned; EPROTO if the map has another layout.
     [[nodiscard]] static Result<Endpoints> open(const std::filesystem::path &bpf_dir);
 
+    /// Errors: EADDRINUSE if a live pod, other than the one behind link `ifindex`, has the address.
+    [[nodiscard]] Status refuse_if_held(net::NlSocket &host, const Ip4 &address, int ifindex) const;
+
     /// Writes the entry, replacing a dead one. Errors: EADDRINUSE if another live pod has the address.
     [[nodiscard]] Status publish(net::NlSocket &host, const Ip4 &address, const weft_endpoint &endpoint) const;
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <list>
 #include <optional>
 #include <string>
 

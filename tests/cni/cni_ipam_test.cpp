@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// IPAM across programs: weft and host-local on one directory, and delegation to other plugins.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cni_fixture.hpp"
+
+namespace weft::test {
+namespace {
+
+using testing::HasSubstr;
+
+class CniIpam : public CniTest {
+public:
+    void SetUp() override {
+        WEFT_REQUIRES(std::filesystem::exists(kHostLocal) ? std::optional<std::string>()
+                                                          : "no host-local (containernetworking-plugins)");
+        CniTest::SetUp();
+    }
+
+    static constexpr const char *kHostLocal = "/usr/lib/cni/host-local";
+
+    /// host-local on the same files, as flannel's bridge delegate runs it.
+    Answer host_local(const std::string &command, const std::string &id, json extra = json::object()) const {
+        json conf{
+            {"cniVersion", "1.0.0"},
+            {"name", CniNode::kNetwork},
+            {"type", "bridge"},
+            {"ipam",
+             {{"type", "host-local"}, {"dataDir", node_->data_dir()}, {"ranges", {{{{"subnet", "10.244.86.0/24"}}}}}}}};
+        conf.update(extra);
+        return node_->run({.command = command, .id = id, .netns = pod_->path(), .conf = conf}, kHostLocal);
+    }
+    /// weft for a pod of which only the address matters.
+    std::string weft_address(const std::string &id) {
+        auto ns = Netns::create("cni-" + id);
+        if (!ns) return ns.error().sentence();
+        namespaces_.push_back(std::move(*ns));
+        const auto added = node_->weft({.id = id, .netns = namespaces_.back().path(), .conf = node_->conf("1.0.0")});
+        return added.ok() ? added.body["ips"][0]["address"].get<std::string>() : added.text();
+    }
+
+    std::list<Netns> namespaces_;
+};
+
+TEST_F(CniIpam, HostLocalAndWeftTakeTurnsOnOneDirectory) {
+    EXPECT_EQ(host_local("ADD", "a").body["ips"][0]["address"], "10.244.86.2/24");
+    EXPECT_EQ(weft_address("b"), "10.244.86.3/32");
+    EXPECT_EQ(host_local("ADD", "c").body["ips"][0]["address"], "10.244.86.4/24");
+    EXPECT_EQ(weft_address("d"), "10.244.86.5/32");
+    // The same bytes.
+    EXPECT_EQ(read_file(node_->ipam_dir() / "10.244.86.4").value(), "c\r\neth0");
+    EXPECT_EQ(read_file(node_->ipam_dir() / "10.244.86.5").value(), "d\r\neth0");
+    EXPECT_EQ(read_file(node_->ipam_dir() / "last_reserved_ip.0").value(), "10.244.86.5");
+    // Each gives back what the other gave; a freed address waits for its turn.
+    EXPECT_TRUE(host_local("DEL", "b").ok());
+    EXPECT_TRUE(call("DEL", "a", node_->conf()).ok());
+    EXPECT_EQ(node_->traces().addresses, (std::vector<std::string>{"10.244.86.4", "10.244.86.5"}));
+    EXPECT_EQ(weft_address("e"), "10.244.86.6/32");
+    EXPECT_EQ(host_local("ADD", "f").body["ips"][0]["address"], "10.244.86.7/24");
+    // Each refuses a second address for what the other has served.
+    const auto duplicate = host_local("ADD", "e");
+    EXPECT_THAT(duplicate.msg(), HasSubstr("10.244.86.6 has been allocated to e, duplicate allocation is not allowed"));
+    EXPECT_THAT(weft_address("f"),
+                HasSubstr("10.244.86.7 has been allocated to f, duplicate allocation is not allowed"));
+}
+
+TEST_F(CniIpam, BothSayTheSameWhenTheSubnetIsFull) {
+    ASSERT_TRUE(host_local("ADD", "first").ok());
+    for (int last = 3; last <= 254; ++last)
+        ASSERT_OK(write_file(node_->ipam_dir() / ("10.244.86." + std::to_string(last)), "x\r\neth0"));
+    const auto theirs = host_local("ADD", "pod1"), ours = add("pod1");
+    EXPECT_EQ(ours.msg(), theirs.msg());
+    EXPECT_EQ(ours.code(), 101);
+}
+
+TEST_F(CniIpam, OldFilesWithoutInterfaceAreKnown) {
+    std::filesystem::create_directories(node_->ipam_dir());
+    ASSERT_OK(write_file(node_->ipam_dir() / "10.244.86.9", "pod1"));
+    EXPECT_EQ(add("pod1").code(), 101);
+    EXPECT_TRUE(call("DEL", "pod1", node_->conf()).ok());
+    EXPECT_EQ(node_->traces(), Traces{});
+}
+
+TEST_F(CniIpam, HostLocalCanBeDelegatedTo) {
+    json conf = node_->conf("1.0.0");
+    conf["ipam"] = {{"type", "host-local"}, {"dataDir", node_->data_dir()}, {"routes", {{{"dst", "192.0.2.0/24"}}}}};
+    const auto added = add("pod1", conf);
+    ASSERT_TRUE(added.ok()) << added.text();
+    EXPECT_EQ(added.body["ips"][0]["address"], "10.244.86.2/32");
+    EXPECT_EQ(added.body["routes"], json::parse(R"([{"dst": "192.0.2.0/24", "gw": "10.244.86.1"},
+                                                    {"dst": "10.244.0.0/16", "gw": "10.244.86.1"},
+                                                    {"dst": "0.0.0.0/0", "gw": "10.244.86.1"}])"));
+    EXPECT_EQ(node_->traces().addresses, std::vector<std::string>{"10.244.86.2"});
+    json checked = conf;
+    checked["prevResult"] = added.body;
+    const auto check = call("CHECK", "pod1", checked);
+    EXPECT_TRUE(check.ok()) << check.text();
+    // Also when the node's subnet is not known any more.
+    std::filesystem::remove(node_->subnet_file());
+    const auto deleted = call("DEL", "pod1", conf);
+    EXPECT_TRUE(deleted.ok()) << deleted.text();
+    EXPECT_EQ(node_->traces(), Traces{});
+    EXPECT_TRUE(call("DEL", "pod1", conf).ok());
+}
+
+TEST_F(CniIpam, StaticCanBeDelegatedTo) {
+    json conf = node_->conf("0.4.0");
+    conf["ipam"] = {{"type", "static"}, {"addresses", {{{"address", "10.244.86.55/24"}, {"gateway", "10.244.86.1"}}}}};
+    const auto added = add("pod1", conf);
+    ASSERT_TRUE(added.ok()) << added.text();
+    EXPECT_EQ(added.body["ips"][0]["address"], "10.244.86.55/32");
+    EXPECT_EQ(node_->traces().endpoints, std::vector<std::string>{"10.244.86.55"});
+    pod_.reset(); // and nobody but the map remembers the address
+    EXPECT_TRUE(eventually([&] { return node_->traces().veths.empty(); }));
+    EXPECT_TRUE(call("DEL", "pod1", conf).ok());
+    EXPECT_EQ(node_->traces(), Traces{});
+}
+
+TEST_F(CniIpam, WhatTheDelegateGaveIsGivenBackWhenWeftFails) {
+    json conf = node_->conf("1.0.0");
+    conf["ipam"] = {{"type", "host-local"}, {"dataDir", node_->data_dir()}};
+    for (const char *step : {"ipam", "veth", "pod-route", "endpoint"}) {
+        const auto failed = node_->weft_failing_at({.netns = pod_->path(), .conf = conf}, step);
+        EXPECT_FALSE(failed.ok());
+        EXPECT_EQ(node_->traces(), Traces{}) << step;
+    }
+}
+
+TEST_F(CniIpam, TheDelegatesOwnErrorIsPassedOn) {
+    json conf = node_->conf("1.0.0");
+    conf["ipam"] = {{"type", "static"}};
+    conf["ipam"]["addresses"] = {{{"address", "not-an-address"}}};
+    const auto failed = add("pod1", conf);
+    EXPECT_FALSE(failed.ok());
+    EXPECT_THAT(failed.msg(), HasSubstr("IPAM plugin static ADD"));
+    EXPECT_THAT(failed.msg(), HasSubstr("not-an-address"));
+    EXPECT_EQ(node_->traces(), Traces{});
+}
+
+TEST_F(CniIpam, Ipv6FromADelegateIsRefusedAndGivenBack) {
+    json conf = node_->conf("1.0.0");
+    conf["ipam"] = {{"type", "static"}, {"addresses", {{{"address", "fd00::5/64"}}}}};
+    const auto failed = add("pod1", conf);
+    EXPECT_EQ(failed.code(), 7) << failed.text();
+    EXPECT_THAT(failed.msg(), HasSubstr("IPv4 only"));
+}
+
+} // namespace
+} // namespace weft::test
