@@ -21,6 +21,8 @@ std::string count_text(const weft_counter &count) {
 }
 
 std::string value_text(const nlohmann::json &value) {
+    if (value.empty() || (value.is_string() && value.get_ref<const std::string &>().empty()))
+        return "-"; // null, "", {}, []
     if (value.is_string()) return value.get<std::string>();
     return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

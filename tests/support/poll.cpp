@@ -10,7 +10,7 @@ bool wait_until(const std::function<bool()> &condition, std::chrono::millisecond
     const auto deadline = std::chrono::steady_clock::now() + timeout;
     while (!condition()) {
         if (std::chrono::steady_clock::now() >= deadline) return condition();
-        std::this_thread::sleep_for(interval);
+        std::this_thread::sleep_for(interval); // lint-ok(sleep): the one place that polls
     }
     return true;
 }

@@ -37,13 +37,17 @@ TEST(CtlStatus, WhatTheDaemonTellsIsShownWhateverItIs) {
     const NodeStatus status{.bpf_dir = "/sys/fs/bpf/weft",
                             .daemon = nlohmann::json{{"state", "synced"},
                                                      {"lease", {{"subnet", "10.244.1.0/24"}, {"renewed", true}}},
-                                                     {"new_field", {1, 2}}},
+                                                     {"new_field", {1, 2}},
+                                                     {"failing", nlohmann::json::object()},
+                                                     {"said", ""}},
                             .datapath = some_path()};
     const auto text = status_text(status);
     EXPECT_THAT(text, HasSubstr("weftd             running\n"));
     EXPECT_THAT(text, HasSubstr("  lease.subnet    10.244.1.0/24\n"));
     EXPECT_THAT(text, HasSubstr("  lease.renewed   true\n"));
     EXPECT_THAT(text, HasSubstr("  new_field       [1,2]\n"));
+    EXPECT_THAT(text, HasSubstr("  failing         -\n"));
+    EXPECT_THAT(text, HasSubstr("  said            -\n"));
     EXPECT_EQ(status_json(status)["daemon"]["lease"]["subnet"], "10.244.1.0/24");
 }
 
