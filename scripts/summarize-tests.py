@@ -10,7 +10,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 
-GTEST_SKIP = re.compile(r"^\S+:\d+: Skipped\n(.*?)\n\s*\n", re.M | re.S)
+GTEST_SKIP = re.compile(r"^\S+:\d+: Skipped\n(.*?)\n\s*(?:\n|\[  SKIPPED \])", re.M | re.S)
 EXIT_77 = re.compile(r"^SKIP: (.*)$", re.M)
 
 
@@ -34,8 +34,8 @@ def read(root):
             message = skip.get("message", "")
             if message.startswith("SKIP_"):  # ctest's name for its own rule says nothing to a reader
                 message = ""
-            if "not found" in message.lower() or "could not find" in message.lower():
-                failed.append(name)  # an executable that was not built is no skip
+            if "unable to find executable" in message.lower():
+                failed.append(name)  # what was not built was not skipped
                 continue
             skipped[skip_reason(case.findtext("system-out") or "", message)].append(name)
     return passed, failed, skipped

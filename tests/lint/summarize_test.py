@@ -49,12 +49,17 @@ class Summary(unittest.TestCase):
         _, _, skips = summarize.read(junit(case("d", "disabled", '<skipped message="Disabled"/>')))
         self.assertEqual(dict(skips), {"Disabled": ["d"]})
 
+    def test_a_reason_ends_where_googletest_goes_on(self):
+        for end in ("\n\n[  SKIPPED ] A.B (0 ms)\n", "\n[  SKIPPED ] A.B (0 ms)\n", "\n", ""):
+            _, _, skips = summarize.read(junit(skipped("d", "/src/a.cpp:7: Skipped\nno bpffs" + end)))
+            self.assertEqual(list(skips), ["no bpffs"], repr(end))
+
     def test_a_reason_that_was_not_given_is_not_invented(self):
         _, _, skips = summarize.read(junit(skipped("d", "nothing")))
         self.assertEqual(list(skips), ["no reason given"])
 
     def test_a_test_that_was_never_built_is_a_failure(self):
-        _, failed, skips = summarize.read(junit(skipped("d", "", "Unable to find executable: /x (file not found)")))
+        _, failed, skips = summarize.read(junit(skipped("d", "", "Unable to find executable")))
         self.assertEqual((failed, dict(skips)), (["d"], {}))
 
 
