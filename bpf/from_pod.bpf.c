@@ -37,7 +37,7 @@ static __always_inline enum weft_reason judge_flow(struct __sk_buff *skb, struct
 	reason = ip4_view_l4(c, ip, v);
 	if (reason)
 		return reason;
-	return skb_ask_conntrack(skb, v);
+	return skb_ask_conntrack_to_send(skb, v);
 }
 
 static __always_inline enum weft_reason to_local_pod(struct __sk_buff *skb, const struct weft_endpoint *pod)

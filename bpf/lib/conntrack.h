@@ -46,6 +46,17 @@ static __always_inline struct bpf_sock_tuple ct_tuple(const struct ip4_view *v)
 	return tuple;
 }
 
+static __always_inline struct bpf_sock_tuple ct_reply_tuple(const struct ip4_view *v)
+{
+	struct bpf_sock_tuple tuple = {};
+
+	tuple.ipv4.saddr = v->daddr;
+	tuple.ipv4.daddr = v->saddr;
+	tuple.ipv4.sport = v->dport;
+	tuple.ipv4.dport = v->sport;
+	return tuple;
+}
+
 static __always_inline enum weft_reason ct_judge(struct nf_conn *ct)
 {
 	unsigned long status;
@@ -57,15 +68,35 @@ static __always_inline enum weft_reason ct_judge(struct nf_conn *ct)
 	return status & IPS_NAT_MASK ? WEFT_R_NATED : WEFT_R_NONE;
 }
 
+static __always_inline enum weft_reason skb_judge_tuple(struct __sk_buff *skb, struct bpf_sock_tuple *tuple, __u8 proto)
+{
+	struct bpf_ct_opts___weft opts = {.netns_id = CT_CURRENT_NETNS, .l4proto = proto};
+
+	return ct_judge(bpf_skb_ct_lookup(skb, tuple, sizeof(tuple->ipv4), &opts, sizeof(opts)));
+}
+
 static __always_inline enum weft_reason skb_ask_conntrack(struct __sk_buff *skb, const struct ip4_view *v)
 {
-	struct bpf_ct_opts___weft opts = {.netns_id = CT_CURRENT_NETNS, .l4proto = v->proto};
 	struct bpf_sock_tuple tuple;
 
 	if (!cfg.ask_conntrack)
 		return WEFT_R_NO_CONNTRACK;
 	tuple = ct_tuple(v);
-	return ct_judge(bpf_skb_ct_lookup(skb, &tuple, sizeof(tuple.ipv4), &opts, sizeof(opts)));
+	return skb_judge_tuple(skb, &tuple, v->proto);
+}
+
+/* For what a pod sends: also, would the answer be taken for another flow's? A pod that used a port through a ClusterIP and now
+ * uses it to the same backend directly would get the backend's answers rewritten to the ClusterIP, as long as the old flow's
+ * entry lives. The stack gives such a flow another source port, which makes it a NATed one from then on. */
+static __always_inline enum weft_reason skb_ask_conntrack_to_send(struct __sk_buff *skb, const struct ip4_view *v)
+{
+	enum weft_reason reason = skb_ask_conntrack(skb, v);
+	struct bpf_sock_tuple tuple;
+
+	if (reason || !v->may_open)
+		return reason;
+	tuple = ct_reply_tuple(v);
+	return skb_judge_tuple(skb, &tuple, v->proto);
 }
 
 static __always_inline enum weft_reason xdp_ask_conntrack(struct xdp_md *ctx, const struct ip4_view *v)

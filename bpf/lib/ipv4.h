@@ -2,6 +2,8 @@
 #ifndef WEFT_LIB_IPV4_H
 #define WEFT_LIB_IPV4_H
 
+#include <stdbool.h>
+
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
@@ -29,6 +31,7 @@ struct ip4_view {
 	__u8 proto;
 	__u8 tos;
 	__u8 ttl;
+	bool may_open; /* a flow may begin with this packet: TCP SYN, any UDP; only after ip4_view_l4() */
 };
 
 /* Reads the header and refuses what no receiver should see. frame_left: bytes of the whole packet from the header on.
@@ -70,6 +73,7 @@ static __always_inline enum weft_reason ip4_view_l4(struct cursor *c, const stru
 		v->sport = tcp->source;
 		v->dport = tcp->dest;
 		v->header_len = sizeof(*ip) + tcp->doff * 4;
+		v->may_open = tcp->syn && !tcp->ack;
 		return WEFT_R_NONE;
 	}
 	if (v->proto == IPPROTO_UDP) {
@@ -80,6 +84,7 @@ static __always_inline enum weft_reason ip4_view_l4(struct cursor *c, const stru
 		v->sport = udp->source;
 		v->dport = udp->dest;
 		v->header_len = sizeof(*ip) + sizeof(*udp);
+		v->may_open = true;
 		return WEFT_R_NONE;
 	}
 	/* Conntrack cannot be asked about other protocols, and one direction of a flow through the stack with the other

@@ -2,9 +2,6 @@
 // What comes from the wire: one table for tc and XDP, which must judge alike.
 #include "harness.hpp"
 
-#include <fmt/format.h>
-
-#include <cstdlib>
 #include <cstring>
 
 namespace weft::prog_run {
@@ -145,70 +142,6 @@ class FromWire : public ::testing::TestWithParam<WireRow> {};
 TEST_P(FromWire, Tc) { expect_wire_row(WEFT_HOOK_FROM_WIRE, "decap_to_pod", GetParam()); }
 TEST_P(FromWire, Xdp) { expect_wire_row(WEFT_HOOK_XDP_WIRE, "xdp_popped", GetParam()); }
 INSTANTIATE_TEST_SUITE_P(Table, FromWire, ::testing::ValuesIn(rows()), wire_row_name);
-
-/// Puts an entry into the conntrack table of this test's namespace; gone with the object.
-class ConntrackEntry {
-public:
-    ConntrackEntry(const std::string &protocol, const std::string &nat) {
-        const auto reply = nat.empty() ? "" : fmt::format("--{} 10.96.0.10 ", nat);
-        spec_ = fmt::format("-s {} -d {} -p {} --sport 80 --dport 40000", kPod.to_string(), kPeerPod.to_string(), protocol);
-        made_ = run(fmt::format("-I {} {} --timeout 60 {}", spec_, protocol == "tcp" ? "--state ESTABLISHED" : "", reply));
-    }
-    ~ConntrackEntry() { run("-D " + spec_); }
-    [[nodiscard]] bool made() const { return made_; }
-
-private:
-    static bool run(const std::string &arguments) {
-        return std::system(fmt::format("conntrack {} >/dev/null 2>&1", arguments).c_str()) == 0;
-    }
-    std::string spec_;
-    bool made_ = false;
-};
-
-struct NatCase {
-    const char *name;
-    const char *protocol;
-    const char *nat; ///< as conntrack(8) calls it; empty: an entry without NAT
-    bool nated;
-};
-
-class Nat : public ::testing::TestWithParam<NatCase> {};
-
-/// A flow that the stack rewrites must stay with the stack in both directions, whatever hook its packets meet.
-TEST_P(Nat, DecidesWhoCarriesTheFlow) {
-    auto &programs = Programs::instance();
-    if (!programs.available()) GTEST_SKIP() << programs.why_not();
-    const auto &c = GetParam();
-    const ConntrackEntry entry(c.protocol, c.nat);
-    ASSERT_TRUE(entry.made()) << "conntrack -I failed";
-
-    const auto from_wire = [&](Tins::IP header) {
-        return tunnel(c.protocol == std::string("tcp") ? header / tcp(80, 40000) : header / udp(80, 40000));
-    };
-    const auto from_pod = [&](Tins::IP header) {
-        return bytes_of(eth(kPodHostMac, kPodMac) / (c.protocol == std::string("tcp") ? header / tcp(40000, 80) : header / udp(40000, 80)));
-    };
-    const std::map<std::string, std::uint64_t> nated{{"nated", 1}};
-    const auto expect = [&](weft_hook hook, const Bytes &packet, const char *fast) {
-        const std::map<std::string, std::uint64_t> direct{{fast, 1}};
-        EXPECT_EQ(programs.run(hook, packet).reasons, c.nated ? nated : direct);
-    };
-    expect(WEFT_HOOK_FROM_POD, from_pod(ip(kPod, kPeerPod)), "encap");
-    // With destination NAT the reply comes from elsewhere than the entry's destination: only an entry without it matches.
-    if (std::string(c.nat) != "dst-nat") {
-        const auto reply_to = std::string(c.nat) == "src-nat" ? kNoPod : kPod;
-        if (reply_to == kPod) {
-            expect(WEFT_HOOK_FROM_WIRE, from_wire(ip(kPeerPod, kPod)), "decap_to_pod");
-            expect(WEFT_HOOK_XDP_WIRE, from_wire(ip(kPeerPod, kPod)), "xdp_popped");
-        }
-    }
-}
-INSTANTIATE_TEST_SUITE_P(Table, Nat,
-                         ::testing::Values(NatCase{"TcpPlain", "tcp", "", false}, NatCase{"UdpPlain", "udp", "", false},
-                                           NatCase{"TcpSource", "tcp", "src-nat", true}, NatCase{"UdpSource", "udp", "src-nat", true},
-                                           NatCase{"TcpDestination", "tcp", "dst-nat", true},
-                                           NatCase{"UdpDestination", "udp", "dst-nat", true}),
-                         [](const auto &param_info) { return param_info.param.name; });
 
 } // namespace
 } // namespace weft::prog_run
