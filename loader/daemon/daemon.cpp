@@ -18,6 +18,7 @@ using namespace std::chrono_literals;
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr auto kAuditInterval = 60s;
+constexpr auto kRulesInterval = 10s; ///< firewall rules vanish more often than routes: any "nft flush ruleset" takes them
 constexpr auto kShortestPause = 20ms; ///< between applies: a burst of events becomes one
 constexpr auto kLongestPause = 2s;
 
@@ -30,8 +31,8 @@ std::string utc(std::chrono::system_clock::time_point at) {
 Daemon::Daemon(asio::io_context &io, Options options, Uplink uplink, Kernel &kernel)
     : io_(io), options_(std::move(options)), uplink_(std::move(uplink)), kernel_(kernel), log_(make_logger("daemon")),
       etcd_log_(make_logger("etcd")), reconcile_log_(make_logger("reconcile")),
-      reconciler_(kernel, *reconcile_log_, {options_.datapath, options_.bpf_dir}), signals_(io), apply_timer_(io),
-      audit_timer_(io), started_at_(std::chrono::system_clock::now()), state_since_(started_at_) {
+      reconciler_(kernel, *reconcile_log_, {options_.datapath, options_.bpf_dir, options_.ip_masq, options_.masq_random_ports}), signals_(io), apply_timer_(io),
+      audit_timer_(io), rules_timer_(io), started_at_(std::chrono::system_clock::now()), state_since_(started_at_) {
     reconciler_.set_uplink(uplink_);
 }
 
@@ -49,7 +50,8 @@ Status Daemon::start() {
     if (!control) return fail_as_is(std::move(control));
     control_.emplace(std::move(*control));
     if (options_.healthz_port != 0) {
-        auto health = HealthServer::listen(io_, options_.healthz_ip, options_.healthz_port, [this] { return this->health(); });
+        auto health =
+            HealthServer::listen(io_, options_.healthz_ip, options_.healthz_port, [this] { return this->health(); });
         if (!health) return fail_as_is(std::move(health));
         health_.emplace(std::move(*health));
     }
@@ -63,11 +65,12 @@ Status Daemon::start() {
     monitor_.emplace(std::move(*monitor));
     wait_for_signal();
     wait_for_audit();
+    if (options_.ip_masq) wait_for_rules_check();
     log_->info("weftd " WEFT_VERSION " starts uplink={} address={} public_ip={} mtu={}", uplink_.name,
                uplink_.address.to_string(), uplink_.public_ip.to_string(), uplink_.mtu);
     leases_.emplace(io_, options_.etcd, lease_events());
     leases_->start_config();
-    tell_systemd();
+    tell();
     return {};
 }
 
@@ -99,7 +102,7 @@ LeaseEvents Daemon::lease_events() {
             [this](const std::string &sentence) {
                 etcd_log_->warn("{}", sentence);
                 etcd_said_ = sentence;
-                tell_systemd();
+                tell();
             },
     };
 }
@@ -109,10 +112,11 @@ void Daemon::on_config(const NetConf &conf) {
     const bool ipv4 = conf.enable_ipv4;
     const unsigned mtu = vxlan ? vxlan->mtu.value_or(uplink_.mtu) : 0;
     if (!vxlan || !ipv4 || mtu < kMinUnderlayMtu) {
-        log_->error("cannot work with the network configuration: {}",
-                    !vxlan  ? vxlan.error().sentence()
-                    : !ipv4 ? "EnableIPv4 is false, and weft carries IPv4 only"
-                            : fmt::format("an MTU of {} leaves no room in the tunnel, {} is the least", mtu, kMinUnderlayMtu));
+        log_->error(
+            "cannot work with the network configuration: {}",
+            !vxlan  ? vxlan.error().sentence()
+            : !ipv4 ? "EnableIPv4 is false, and weft carries IPv4 only"
+                    : fmt::format("an MTU of {} leaves no room in the tunnel, {} is the least", mtu, kMinUnderlayMtu));
         return stop(1);
     }
     if (conf.enable_ipv6) log_->warn("EnableIPv6 is true: this node carries IPv4 only");
@@ -123,7 +127,7 @@ void Daemon::on_config(const NetConf &conf) {
     reconciler_.set_config(conf, vxlan_);
     const auto previous = read_previous_subnet(options_.subnet_file);
     request_lease(previous.v4 ? std::optional(Subnet{*previous.v4, std::nullopt}) : std::nullopt);
-    tell_systemd();
+    tell();
 }
 
 void Daemon::request_lease(std::optional<Subnet> previous) {
@@ -140,11 +144,14 @@ void Daemon::request_lease(std::optional<Subnet> previous) {
 
 void Daemon::on_acquired(const Lease &own) {
     if (own_ && *own_ != own.subnet)
-        log_->error("this node's subnet changed: pods of the old one are cut off until they are made anew old={} new={}",
-                    own_->to_string(), own.subnet.to_string());
-    else if (!own_) log_->info("lease acquired subnet={}", own.subnet.to_string());
+        log_->error(
+            "this node's subnet changed: pods of the old one are cut off until they are made anew old={} new={}",
+            own_->to_string(), own.subnet.to_string());
+    else if (!own_)
+        log_->info("lease acquired subnet={}", own.subnet.to_string());
     own_ = own.subnet;
     reconciler_.set_own(own.subnet);
+    tell();
     schedule();
 }
 
@@ -173,8 +180,10 @@ void Daemon::on_change(const net::NetworkChange &change) {
         break;
     case route:
         // Our own routes, and those of our pods, lead to no other node.
-        if (change.protocol != net::kRouteProtocol) reconciler_.forget_next_hops();
-        else if (!change.removed) return;
+        if (change.protocol != net::kRouteProtocol)
+            reconciler_.forget_next_hops();
+        else if (!change.removed)
+            return;
         break;
     }
     schedule();
@@ -186,7 +195,8 @@ void Daemon::refresh_uplink() {
                                           [this](const Ip4 &destination) { return kernel_.route_to(destination); })
                           : Result<Uplink>(std::unexpected(network.error()));
     std::string said;
-    if (!uplink) said = fmt::format("uplink: {}; {} stays in use", uplink.error().sentence(), uplink_.name);
+    if (!uplink)
+        said = fmt::format("uplink: {}; {} stays in use", uplink.error().sentence(), uplink_.name);
     else if (uplink->public_ip != uplink_.public_ip)
         said = fmt::format("uplink: the address is now {} and not {}: restart weftd to publish it",
                            uplink->public_ip.to_string(), uplink_.public_ip.to_string());
@@ -211,6 +221,16 @@ void Daemon::wait_for_audit() {
         if (err) return;
         full_resync();
         wait_for_audit();
+    });
+}
+
+void Daemon::wait_for_rules_check() {
+    rules_timer_.expires_after(kRulesInterval);
+    rules_timer_.async_wait([this](asio::error_code err) {
+        if (err) return;
+        reconciler_.check_rules();
+        schedule();
+        wait_for_rules_check();
     });
 }
 
@@ -251,12 +271,7 @@ void Daemon::apply() {
 void Daemon::publish() {
     const auto view = reconciler_.view();
     if (view && reconciler_.ready()) write_env(*view);
-    if (const auto state = reconciler_.state(); state != state_) {
-        log_->info("state {} -> {}", to_string(state_), to_string(state));
-        state_ = state;
-        state_since_ = std::chrono::system_clock::now();
-    }
-    tell_systemd();
+    tell();
 }
 
 void Daemon::write_env(const ClusterView &view) {
@@ -281,9 +296,15 @@ void Daemon::write_env(const ClusterView &view) {
     log_->info("{} written subnet={} mtu={}", options_.subnet_file.string(), env.subnet.to_string(), env.mtu);
 }
 
-void Daemon::tell_systemd() {
-    std::string status(to_string(reconciler_.state()));
-    if (own_) status += fmt::format(", subnet {}, {} leases of other nodes", own_->to_string(), reconciler_.programmed());
+void Daemon::tell() {
+    if (const auto state = reconciler_.state(); state != state_) {
+        log_->info("state changed from={} to={}", to_string(state_), to_string(state));
+        state_ = state;
+        state_since_ = std::chrono::system_clock::now();
+    }
+    std::string status(to_string(state_));
+    if (own_)
+        status += fmt::format(", subnet {}, {} leases of other nodes", own_->to_string(), reconciler_.programmed());
     if (!own_ && !etcd_said_.empty()) status += ": " + etcd_said_;
     std::string message = "STATUS=" + status;
     const bool news = env_ && !told_ready_;

@@ -56,12 +56,13 @@ private:
     void refresh_uplink();
     void full_resync();
     void wait_for_audit();
+    void wait_for_rules_check();
     void wait_for_signal();
     void schedule();
     void apply();
     void publish();
     void write_env(const ClusterView &view);
-    void tell_systemd();
+    void tell(); ///< the log and systemd, what is new
     void stop(int exit_code);
     [[nodiscard]] HealthServer::Report health() const;
 
@@ -72,7 +73,7 @@ private:
     std::shared_ptr<spdlog::logger> log_, etcd_log_, reconcile_log_;
     Reconciler reconciler_;
     asio::signal_set signals_;
-    asio::steady_timer apply_timer_, audit_timer_;
+    asio::steady_timer apply_timer_, audit_timer_, rules_timer_;
     std::optional<ControlServer> control_;
     std::optional<HealthServer> health_;
     std::optional<net::NetworkMonitor> monitor_;

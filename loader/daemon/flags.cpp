@@ -29,7 +29,7 @@ constexpr IgnoredFlag kIgnoredFlags[] = {
     {"net-config-path", false, "weft reads the network configuration from etcd"},
     {"set-node-network-unavailable", true, "weft does not talk to Kubernetes"},
     {"iptables-resync", false, "weft puts its rules back as soon as they are missing"},
-    {"iptables-forward-rules", true, "pods' packets between nodes do not pass the FORWARD chain"},
+    {"iptables-forward-rules", true, "weft adds no rules to the FORWARD chain, pods' packets between nodes do not pass it"},
     {"ip-blackhole-route", true, "weft always keeps an unreachable route for its own subnet"},
     {"v", false, "--log-level sets what is logged"},
     {"vmodule", false, "--log-level sets what is logged"},

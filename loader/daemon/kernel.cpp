@@ -116,6 +116,15 @@ public:
         return maps;
     }
 
+    Result<bool> ensure_masquerade(const std::optional<Masquerade> &wanted) override {
+        if (!rules_) {
+            auto opened = MasqueradeTable::open();
+            if (!opened) return fail_as_is(std::move(opened));
+            rules_ = std::move(*opened);
+        }
+        return rules_->ensure(wanted);
+    }
+
 private:
     Status read_vtep(HostState &host) {
         auto addresses = net::list_addresses(sock_, host.vtep_ifindex);
@@ -254,6 +263,7 @@ private:
 
     net::NlSocket sock_;
     std::optional<Datapath> datapath_;
+    std::optional<MasqueradeTable> rules_;
     DatapathConfig loaded_;
     bool attached_ = false;
 };

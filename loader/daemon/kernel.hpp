@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "daemon/desired.hpp"
 #include "daemon/diff.hpp"
+#include "daemon/masq.hpp"
 #include "daemon/uplink.hpp"
 #include "datapath/datapath.hpp"
 
@@ -43,6 +44,9 @@ public:
     /// "tc" or "xdp" once attached, "none" before.
     [[nodiscard]] virtual std::string_view datapath_mode() const = 0;
     [[nodiscard]] virtual Result<MapState> read_maps() = 0;
+
+    /// Makes the firewall's masquerade rules be `wanted`, or none of ours. @return whether they were not.
+    [[nodiscard]] virtual Result<bool> ensure_masquerade(const std::optional<Masquerade> &wanted) = 0;
 };
 
 /// The kernel of the network namespace that the calling thread is in.

@@ -68,6 +68,7 @@ std::optional<Reconciler::TimePoint> Reconciler::apply(TimePoint now) {
     const auto known = view();
     if (!known) return std::nullopt;
     apply_host(*known, now);
+    apply_rules(*known, now);
     if (load(*known, now) && snapshot_seen_) {
         resolve(*known, now);
         apply_maps(*known, now);
@@ -153,6 +154,22 @@ void Reconciler::apply_maps(const ClusterView &view, TimePoint now) {
     filled_ = true;
 }
 
+void Reconciler::apply_rules(const ClusterView &view, TimePoint now) {
+    static const std::string item = "masquerade rules";
+    std::optional<Masquerade> wanted;
+    if (options_.masquerade) wanted = Masquerade{view.network, view.own.v4, options_.random_ports};
+    if ((!check_rules_ && rules_ == wanted) || !step_failures_.due(item, now)) return;
+    auto written = kernel_.ensure_masquerade(wanted);
+    if (!written) {
+        failed(step_failures_, item, written.error(), now);
+        return;
+    }
+    step_failures_.succeeded(item);
+    if (*written) log_.info("{}: {}", item, wanted ? "written" : "removed");
+    rules_ = wanted;
+    check_rules_ = false;
+}
+
 /// After the maps are filled: programs that meet empty maps would drop what their forerunners carry.
 void Reconciler::attach(TimePoint now) {
     static const std::string item = "attach programs";
@@ -165,7 +182,7 @@ void Reconciler::attach(TimePoint now) {
         failed(step_failures_, item, lines.error(), now);
         return;
     }
-    for (const auto &line : *lines) log_.info("{}", line);
+    for (const auto &line : *lines) log_.info("attached {}", line);
     step_failures_.succeeded(item);
     attached_ = true;
     attached_links_ = links;

@@ -31,9 +31,11 @@ enum class NodeState : std::uint8_t {
 };
 [[nodiscard]] std::string_view to_string(NodeState state);
 
-struct DatapathOptions {
+struct NodeOptions {
     DatapathMode mode = DatapathMode::automatic;
     std::filesystem::path bpf_dir = "/sys/fs/bpf/weft";
+    bool masquerade = false;
+    bool random_ports = true;
 };
 
 /// Turns what is known of the cluster into what the kernel holds.
@@ -47,7 +49,7 @@ class Reconciler {
 public:
     using TimePoint = Backoff::TimePoint;
 
-    Reconciler(Kernel &kernel, spdlog::logger &log, DatapathOptions options)
+    Reconciler(Kernel &kernel, spdlog::logger &log, NodeOptions options)
         : kernel_(kernel), log_(log), options_(std::move(options)) {}
 
     void set_uplink(const Uplink &uplink);
@@ -61,6 +63,8 @@ public:
     void forget_next_hops() { hops_.clear(); }
     /// Attachments may be gone: the next apply() looks.
     void check_attachments() { check_attachments_ = true; }
+    /// The same for firewall rules.
+    void check_rules() { check_rules_ = true; }
 
     /// @return when a failed item wants to be tried again.
     std::optional<TimePoint> apply(TimePoint now);
@@ -84,6 +88,7 @@ private:
     void resolve(const ClusterView &view, TimePoint now);
     void apply_maps(const ClusterView &view, TimePoint now);
     void attach(TimePoint now);
+    void apply_rules(const ClusterView &view, TimePoint now);
     void converge(const char *what, const Planner &planner, Backoff &failures, spdlog::level::level_enum level,
                   TimePoint now);
     bool perform(const Action &action, const std::string &item, Backoff &failures, spdlog::level::level_enum level,
@@ -93,7 +98,7 @@ private:
 
     Kernel &kernel_;
     spdlog::logger &log_;
-    DatapathOptions options_;
+    NodeOptions options_;
 
     std::optional<Uplink> uplink_;
     std::optional<NetConf> conf_;
@@ -108,7 +113,8 @@ private:
     std::size_t programmed_ = 0;
     Net4Map<std::string> unusable_;
     std::optional<std::pair<int, int>> attached_links_; ///< uplink and weft.1 when last attached
-    bool filled_ = false, attached_ = false, check_attachments_ = true;
+    bool filled_ = false, attached_ = false, check_attachments_ = true, check_rules_ = true;
+    std::optional<Masquerade> rules_; ///< as last asked for
 };
 
 } // namespace weft

@@ -79,6 +79,13 @@ public:
     }
     std::string_view datapath_mode() const override { return attached ? "tc" : "none"; }
     Result<MapState> read_maps() override { return maps; }
+    Result<bool> ensure_masquerade(const std::optional<Masquerade> &wanted) override {
+        if (rules == wanted) return false;
+        rules = wanted;
+        log.push_back("rules");
+        return true;
+    }
+    std::optional<Masquerade> rules;
 
 private:
     void write(const SetSysctl &a) { host.sysctls[a.path] = a.value; }
@@ -340,6 +347,28 @@ TEST_F(ReconcileTest, AnUnreachableNodeIsTriedAgain) {
     EXPECT_THAT(apply(2s), ElementsAre("+ lease 10.244.8.0/24"));
     EXPECT_EQ(kernel.maps.leases.at(net4("10.244.8.0/24")).encap, WEFT_ENCAP_VXLAN);
     EXPECT_EQ(r.state(), NodeState::synced);
+}
+
+TEST_F(ReconcileTest, MasqueradeRulesFollowTheSubnetAndComeBack) {
+    Reconciler masquerading(kernel, log, {.masquerade = true});
+    masquerading.set_uplink({.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")});
+    NetConf conf;
+    conf.network = net4("10.244.0.0/16");
+    masquerading.set_config(conf, {});
+    masquerading.set_own(subnet("10.244.3.0/24"));
+    masquerading.apply(start);
+    EXPECT_EQ(kernel.rules, (Masquerade{net4("10.244.0.0/16"), net4("10.244.3.0/24")}));
+    masquerading.set_own(subnet("10.244.4.0/24"));
+    masquerading.apply(start);
+    EXPECT_EQ(kernel.rules->subnet, net4("10.244.4.0/24"));
+    kernel.rules.reset();
+    masquerading.check_rules();
+    masquerading.apply(start);
+    EXPECT_TRUE(kernel.rules.has_value());
+    configure();
+    acquire();
+    apply();
+    EXPECT_FALSE(kernel.rules.has_value()) << "without --ip-masq what an earlier run left goes";
 }
 
 TEST_F(ReconcileTest, AForeignBackendIsReportedOnce) {
