@@ -152,10 +152,16 @@ nlohmann::ordered_json status_json(const NodeStatus &status) {
         return nlohmann::ordered_json{{"packets", count.packets}, {"bytes", count.bytes}};
     };
     const auto &path = *status.datapath;
-    document["datapath"] = {{"bpf_dir", status.bpf_dir.string()},  {"leases", path.leases},
-                            {"prefix_lengths", path.prefix_lens},  {"senders", path.nodes},
-                            {"endpoints", path.endpoints},         {"forward", counted(path.totals.forward)},
-                            {"stack", counted(path.totals.stack)}, {"drop", counted(path.totals.drop)}};
+    auto &shown = document["datapath"];
+    shown["bpf_dir"] = status.bpf_dir.string();
+    shown["leases"] = path.leases;
+    shown["prefix_lengths"] = path.prefix_lens;
+    shown["senders"] = path.nodes;
+    shown["endpoints"] = path.endpoints;
+    shown["forward"] = counted(path.totals.forward);
+    shown["stack"] = counted(path.totals.stack);
+    shown["drop"] = counted(path.totals.drop);
+    shown["programs"] = attachments_json(path.attachments);
     return document;
 }
 
