@@ -19,7 +19,16 @@ const GoJson *present(const GoJson &object, const char *key) {
 } // namespace
 
 Result<GoJson> parse_go_json(std::string_view text) try {
-    return GoJson::parse(text);
+    // Copying and printing a document recurse: whoever may write to etcd must not be able to exhaust our stack.
+    constexpr int kDeepest = 100;
+    bool too_deep = false;
+    const auto watch_depth = [&](int depth, GoJson::parse_event_t, GoJson &) {
+        too_deep |= depth > kDeepest;
+        return !too_deep;
+    };
+    auto document = GoJson::parse(text, watch_depth);
+    if (too_deep) return fail(fmt::format("not JSON: nested more than {} deep", kDeepest));
+    return document;
 } catch (const GoJson::parse_error &error) {
     // what() begins with the library's own name and number for the error: not for users.
     std::string_view why = error.what();

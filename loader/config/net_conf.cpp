@@ -45,9 +45,7 @@ template <class Family> struct Range {
     const Addr &min, &max;
 };
 
-Range<Family4> range4(const NetConf &conf) {
-    return {conf.network, conf.subnet_len, conf.subnet_min, conf.subnet_max};
-}
+Range<Family4> range4(const NetConf &conf) { return {conf.network, conf.subnet_len, conf.subnet_min, conf.subnet_max}; }
 Range<Family6> range6(const NetConf &conf) {
     return {conf.ipv6_network, conf.ipv6_subnet_len, conf.ipv6_subnet_min, conf.ipv6_subnet_max};
 }
@@ -78,7 +76,8 @@ Status take_addr(const GoJson &object, const char *key, bool null_is_unset, type
     if (it == object.end() || (null_is_unset && it->is_null())) return {};
     const auto addr = it->is_string() ? Family::parse_addr(it->template get_ref<const std::string &>())
                                       : Result<typename Family::Addr>(fail(""));
-    if (!addr) return fail(fmt::format("{}: {} is not an IPv{} address", key, excerpt(*it), Family::kBits == 32 ? 4 : 6));
+    if (!addr)
+        return fail(fmt::format("{}: {} is not an IPv{} address", key, excerpt(*it), Family::kBits == 32 ? 4 : 6));
     out = *addr;
     return {};
 }
@@ -105,7 +104,8 @@ void fill_defaults(const typename Family::Net &network, unsigned &len, typename 
     if (max == unset) max = set_bits(network.address(), network.prefix_length(), len);
 }
 
-template <class Family> Status check_bound(const Range<Family> &range, const char *key, const typename Family::Addr &at) {
+template <class Family>
+Status check_bound(const Range<Family> &range, const char *key, const typename Family::Addr &at) {
     using Net = typename Family::Net;
     if (!contains(range.network, at))
         return fail(fmt::format("{} is not in the range of the {}: {} {}, {} {}", key, Family::kNetwork, key,
@@ -122,9 +122,9 @@ template <class Family> Status check_range(const Range<Family> &range) {
         return fmt::format("{} {}, {} {}", Family::kNetwork, range.network.to_string(), Family::kLen, range.subnet_len);
     };
     if (net_len == 0)
-        return fail(fmt::format("please define a correct {} parameter in the flannel config: it is {}", Family::kNetwork,
-                                range.network.address().is_unspecified() ? "missing or has length 0"
-                                                                        : range.network.to_string()));
+        return fail(fmt::format(
+            "please define a correct {} parameter in the flannel config: it is {}", Family::kNetwork,
+            range.network.address().is_unspecified() ? "missing or has length 0" : range.network.to_string()));
     if (range.subnet_len == 0) return fail(fmt::format("{}: {}", Family::kTooSmall, found()));
     if (range.subnet_len > Family::kLongestSubnet) return fail(fmt::format("{}: {}", Family::kTooLong, found()));
     if (range.subnet_len < net_len + 2)
@@ -135,8 +135,8 @@ template <class Family> Status check_range(const Range<Family> &range) {
 
 /// The types flannel knows. Lookup is without case there too.
 bool is_flannel_backend(std::string_view type) {
-    constexpr std::array<std::string_view, 9> kTypes = {"udp",       "vxlan", "host-gw",   "ipip",       "wireguard",
-                                                        "ipsec",     "alloc", "extension", "tencent-vpc"};
+    constexpr std::array<std::string_view, 9> kTypes = {"udp",   "vxlan", "host-gw",   "ipip",       "wireguard",
+                                                        "ipsec", "alloc", "extension", "tencent-vpc"};
     return std::find(kTypes.begin(), kTypes.end(), type) != kTypes.end();
 }
 
@@ -153,7 +153,8 @@ Status take_backend(const GoJson &document, NetConf &conf) {
     conf.backend = nlohmann::json(*it);
     if (it->is_null()) return {};
     if (!it->is_object())
-        return fail(fmt::format("error decoding Backend property of config: Backend: {} is not an object", excerpt(*it)));
+        return fail(
+            fmt::format("error decoding Backend property of config: Backend: {} is not an object", excerpt(*it)));
     std::string type;
     if (auto taken = take(*it, "Type", type); !taken)
         return fail_in(std::move(taken), "error decoding Backend property of config: Backend");
@@ -167,16 +168,15 @@ Result<NetConf> parse_net_conf(std::string_view json) {
     auto document = parse_go_object(json);
     if (!document) return fail_as_is(std::move(document));
     NetConf conf;
-    for (auto step : {take(*document, "EnableIPv4", conf.enable_ipv4), take(*document, "EnableIPv6", conf.enable_ipv6),
-                      take(*document, "EnableNFTables", conf.enable_nftables),
-                      take_net<Family4>(*document, conf.network), take_net<Family6>(*document, conf.ipv6_network),
-                      take_len(*document, Family4::kLen, conf.subnet_len),
-                      take_len(*document, Family6::kLen, conf.ipv6_subnet_len),
-                      take_addr<Family4>(*document, Family4::kMin, false, conf.subnet_min),
-                      take_addr<Family4>(*document, Family4::kMax, false, conf.subnet_max),
-                      take_addr<Family6>(*document, Family6::kMin, true, conf.ipv6_subnet_min),
-                      take_addr<Family6>(*document, Family6::kMax, true, conf.ipv6_subnet_max),
-                      take_backend(*document, conf)})
+    for (auto step :
+         {take(*document, "EnableIPv4", conf.enable_ipv4), take(*document, "EnableIPv6", conf.enable_ipv6),
+          take(*document, "EnableNFTables", conf.enable_nftables), take_net<Family4>(*document, conf.network),
+          take_net<Family6>(*document, conf.ipv6_network), take_len(*document, Family4::kLen, conf.subnet_len),
+          take_len(*document, Family6::kLen, conf.ipv6_subnet_len),
+          take_addr<Family4>(*document, Family4::kMin, false, conf.subnet_min),
+          take_addr<Family4>(*document, Family4::kMax, false, conf.subnet_max),
+          take_addr<Family6>(*document, Family6::kMin, true, conf.ipv6_subnet_min),
+          take_addr<Family6>(*document, Family6::kMax, true, conf.ipv6_subnet_max), take_backend(*document, conf)})
         if (!step) return fail_as_is(std::move(step));
     if (conf.enable_ipv4) fill_defaults<Family4>(conf.network, conf.subnet_len, conf.subnet_min, conf.subnet_max);
     if (conf.enable_ipv6)

@@ -32,8 +32,9 @@ struct NetConf {
     Ip6 ipv6_subnet_min;
     Ip6 ipv6_subnet_max;
 
-    std::string backend_type = "udp"; ///< lower case. Absent means "udp", as in flannel; an object without Type means ""
-    nlohmann::json backend;           ///< the Backend value as it stands; null when absent
+    std::string backend_type =
+        "udp";              ///< lower case. Absent means "udp", as in flannel; an object without Type means ""
+    nlohmann::json backend; ///< the Backend value as it stands; null when absent
 };
 
 /// Reads the document as flannel does: keys match without case, unknown keys are ignored, the last of duplicated keys

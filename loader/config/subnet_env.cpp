@@ -67,7 +67,8 @@ Variables parse_variables(std::string_view text) {
 }
 
 /// The CIDRs of a comma list; entries that are none are skipped, as flannel's readers do.
-template <class Net> std::vector<Net> parse_list(const Variables &variables, const char *name, Result<Net> (*parse)(std::string_view)) {
+template <class Net>
+std::vector<Net> parse_list(const Variables &variables, const char *name, Result<Net> (*parse)(std::string_view)) {
     std::vector<Net> nets;
     const auto it = variables.find(name);
     if (it == variables.end()) return nets;
@@ -133,7 +134,8 @@ Status make_directory(const fs::path &directory) {
 } // namespace
 
 std::string format(const SubnetEnv &env) {
-    std::string text = fmt::format("{}={}\n{}={}\n", kNetwork, env.network.to_string(), kSubnet, env.subnet.to_string());
+    std::string text =
+        fmt::format("{}={}\n{}={}\n", kNetwork, env.network.to_string(), kSubnet, env.subnet.to_string());
     if (env.ipv6_network) text += fmt::format("{}={}\n", kNetwork6, env.ipv6_network->to_string());
     if (env.ipv6_subnet) text += fmt::format("{}={}\n", kSubnet6, env.ipv6_subnet->to_string());
     text += fmt::format("{}={}\n{}={}\n", kMtu, env.mtu, kIpMasq, env.ip_masq);

@@ -19,7 +19,8 @@ public:
     [[nodiscard]] std::chrono::milliseconds next() {
         const auto whole = next_;
         next_ = std::min(max_, next_ * 2);
-        return whole - std::chrono::milliseconds(std::uniform_int_distribution<std::int64_t>(0, whole.count() / 2)(random_));
+        return whole -
+               std::chrono::milliseconds(std::uniform_int_distribution<std::int64_t>(0, whole.count() / 2)(random_));
     }
     void reset() { next_ = min_; }
 

@@ -56,7 +56,8 @@ bool is_endpoints_fault(const grpc::Status &status) {
 bool is_tokens_fault(const grpc::Status &status) {
     const auto &text = status.error_message();
     return status.error_code() == grpc::StatusCode::UNAUTHENTICATED ||
-           text.find("invalid auth token") != std::string::npos || text.find("user name is empty") != std::string::npos ||
+           text.find("invalid auth token") != std::string::npos ||
+           text.find("user name is empty") != std::string::npos ||
            text.find("revision of auth store is old") != std::string::npos;
 }
 
@@ -80,7 +81,8 @@ public:
 
     /// One unary call, on each endpoint in turn until one answers.
     /// @param invoke (Connection &, grpc::ClientContext *, Response *) -> grpc::Status
-    template <class Response, class Invoke> Result<Response> call(const std::stop_token &stop, const char *name, Invoke invoke) {
+    template <class Response, class Invoke>
+    Result<Response> call(const std::stop_token &stop, const char *name, Invoke invoke) {
         std::string tried;
         int code = EIO;
         const auto first = current_.load();
@@ -296,7 +298,8 @@ Result<Listing> Client::list(const std::stop_token &stop, const std::string &pre
 }
 
 Result<std::optional<std::int64_t>> Client::put_if(const std::stop_token &stop, const std::string &key,
-                                                   const std::string &value, std::int64_t lease, std::int64_t expected) {
+                                                   const std::string &value, std::int64_t lease,
+                                                   std::int64_t expected) {
     pb::TxnRequest request;
     *request.add_compare() = unchanged(key, expected);
     auto &put = *request.add_success()->mutable_request_put();
@@ -323,8 +326,10 @@ Result<bool> Client::delete_if(const std::stop_token &stop, const std::string &k
 Result<std::int64_t> Client::grant(const std::stop_token &stop, std::chrono::seconds ttl) {
     pb::LeaseGrantRequest request;
     request.set_ttl(ttl.count());
-    auto response = impl_->call<pb::LeaseGrantResponse>(
-        stop, "LeaseGrant", [&](Connection &c, auto *context, auto *out) { return c.lease->LeaseGrant(context, request, out); });
+    auto response =
+        impl_->call<pb::LeaseGrantResponse>(stop, "LeaseGrant", [&](Connection &c, auto *context, auto *out) {
+            return c.lease->LeaseGrant(context, request, out);
+        });
     if (!response) return fail_as_is(std::move(response));
     if (!response->error().empty()) return fail("etcd LeaseGrant: " + response->error(), EIO);
     return response->id();
@@ -333,8 +338,10 @@ Result<std::int64_t> Client::grant(const std::stop_token &stop, std::chrono::sec
 Status Client::revoke(const std::stop_token &stop, std::int64_t lease) {
     pb::LeaseRevokeRequest request;
     request.set_id(lease);
-    auto response = impl_->call<pb::LeaseRevokeResponse>(
-        stop, "LeaseRevoke", [&](Connection &c, auto *context, auto *out) { return c.lease->LeaseRevoke(context, request, out); });
+    auto response =
+        impl_->call<pb::LeaseRevokeResponse>(stop, "LeaseRevoke", [&](Connection &c, auto *context, auto *out) {
+            return c.lease->LeaseRevoke(context, request, out);
+        });
     if (!response) return fail_as_is(std::move(response));
     return {};
 }

@@ -79,9 +79,10 @@ public:
     /// @param on_open called once etcd has accepted the watch
     /// @param on_events called with each batch in order and the revision it reaches; empty for a mere sign of progress.
     ///        To resume without loss, watch from that revision + 1.
-    [[nodiscard]] Result<WatchEnd> watch(const std::stop_token &stop, const std::string &prefix, std::int64_t from,
-                                         const std::function<void()> &on_open,
-                                         const std::function<void(std::int64_t revision, std::vector<Event>)> &on_events);
+    [[nodiscard]] Result<WatchEnd>
+    watch(const std::stop_token &stop, const std::string &prefix, std::int64_t from,
+          const std::function<void()> &on_open,
+          const std::function<void(std::int64_t revision, std::vector<Event>)> &on_events);
 
 private:
     class Impl;

@@ -24,8 +24,9 @@ Result<std::shared_ptr<grpc::ChannelCredentials>> tls_credentials(const EtcdOpti
         return fail(fmt::format("etcd: a client certificate needs both files: certfile \"{}\", keyfile \"{}\"",
                                 options.certfile, options.keyfile));
     grpc::SslCredentialsOptions ssl;
-    const std::pair<const std::string &, std::string &> files[] = {
-        {options.cafile, ssl.pem_root_certs}, {options.certfile, ssl.pem_cert_chain}, {options.keyfile, ssl.pem_private_key}};
+    const std::pair<const std::string &, std::string &> files[] = {{options.cafile, ssl.pem_root_certs},
+                                                                   {options.certfile, ssl.pem_cert_chain},
+                                                                   {options.keyfile, ssl.pem_private_key}};
     for (const auto &[path, pem] : files) {
         auto text = read_pem(path);
         if (!text) return fail_in(std::move(text), "etcd");
@@ -86,7 +87,8 @@ Connection::Connection(const std::shared_ptr<grpc::Channel> &channel)
     : kv(etcdserverpb::KV::NewStub(channel)), lease(etcdserverpb::Lease::NewStub(channel)),
       watch(etcdserverpb::Watch::NewStub(channel)), auth(etcdserverpb::Auth::NewStub(channel)) {}
 
-Result<std::unique_ptr<Endpoint>> Endpoint::create(const EtcdOptions &options, const Timing &timing, const std::string &url) {
+Result<std::unique_ptr<Endpoint>> Endpoint::create(const EtcdOptions &options, const Timing &timing,
+                                                   const std::string &url) {
     silence_grpc();
     auto address = parse_endpoint(url, !options.cafile.empty() || !options.certfile.empty());
     if (!address) return fail_as_is(std::move(address));
@@ -104,7 +106,8 @@ Result<std::shared_ptr<Connection>> Endpoint::connection() {
         if (!made) return fail_as_is(std::move(made));
         credentials = *std::move(made);
     }
-    connection_ = std::make_shared<Connection>(grpc::CreateCustomChannel(host_port_, credentials, channel_arguments(timing_)));
+    connection_ =
+        std::make_shared<Connection>(grpc::CreateCustomChannel(host_port_, credentials, channel_arguments(timing_)));
     return connection_;
 }
 

@@ -22,7 +22,8 @@ UInt128 to_number(const Ip6 &addr) {
 Ip4 to_addr(std::uint32_t number) { return Ip4(number); }
 Ip6 to_addr(UInt128 number) {
     Ip6::bytes_type bytes;
-    for (auto byte = bytes.rbegin(); byte != bytes.rend(); ++byte, number >>= 8) *byte = static_cast<unsigned char>(number);
+    for (auto byte = bytes.rbegin(); byte != bytes.rend(); ++byte, number >>= 8)
+        *byte = static_cast<unsigned char>(number);
     return Ip6(bytes);
 }
 
@@ -65,11 +66,13 @@ std::vector<Number> first_free(Number min, Number max, unsigned len, std::vector
 }
 
 template <class Addr, class Net, class Number>
-Result<Net> pick_one(const Addr &min, const Addr &max, unsigned len, std::vector<Interval<Number>> taken, const Pick &pick) {
+Result<Net> pick_one(const Addr &min, const Addr &max, unsigned len, std::vector<Interval<Number>> taken,
+                     const Pick &pick) {
     const auto free = first_free<Number>(to_number(min), to_number(max), len, std::move(taken));
     if (free.empty())
         return fail(fmt::format("out of subnets: none of length {} is free from {} to {}", len, min.to_string(),
-                                max.to_string()), ENOSPC);
+                                max.to_string()),
+                    ENOSPC);
     return Net(to_addr(free[pick(free.size())]), static_cast<unsigned short>(len));
 }
 
@@ -78,7 +81,8 @@ bool overlap(const Subnet &a, const Subnet &b) {
 }
 
 const ListedLease *find_overlap(const Subnet &subnet, std::span<const ListedLease> leases) {
-    const auto it = std::find_if(leases.begin(), leases.end(), [&](const auto &l) { return overlap(l.subnet, subnet); });
+    const auto it =
+        std::find_if(leases.begin(), leases.end(), [&](const auto &l) { return overlap(l.subnet, subnet); });
     return it == leases.end() ? nullptr : &*it;
 }
 
@@ -112,7 +116,8 @@ Result<Subnet> pick_free(std::span<const ListedLease> leases, const NetConf &con
     if (!v4) return fail_as_is(std::move(v4));
     subnet.v4 = *v4;
     if (!conf.enable_ipv6) return subnet;
-    auto v6 = pick_one<Ip6, Net6>(conf.ipv6_subnet_min, conf.ipv6_subnet_max, conf.ipv6_subnet_len, std::move(taken6), pick);
+    auto v6 =
+        pick_one<Ip6, Net6>(conf.ipv6_subnet_min, conf.ipv6_subnet_max, conf.ipv6_subnet_len, std::move(taken6), pick);
     if (!v6) return fail_as_is(std::move(v6));
     subnet.v6 = *v6;
     return subnet;
@@ -142,7 +147,8 @@ Result<Step> step_back_to(const Subnet &subnet, std::span<const ListedLease> lea
     if (!holder) return Step(Create{subnet});
     if (holder->subnet == subnet && holder->public_ip == public_ip) return Step(Take{subnet});
     return fail(fmt::format("subnet {} is taken: {} is leased to {}", subnet.to_string(), holder->subnet.to_string(),
-                            holder->public_ip.to_string()), EADDRINUSE);
+                            holder->public_ip.to_string()),
+                EADDRINUSE);
 }
 
 } // namespace weft

@@ -27,9 +27,15 @@ using Pick = std::function<std::size_t(std::size_t n)>;
 [[nodiscard]] Pick uniform_pick();
 
 /// What to do next to get a lease.
-struct Take { Subnet subnet; };   ///< the key is there and ours: update its value
-struct Create { Subnet subnet; }; ///< nobody holds it: create the key
-struct Delete { Subnet subnet; }; ///< ours, but of another configuration: delete the key, list again
+struct Take {
+    Subnet subnet;
+}; ///< the key is there and ours: update its value
+struct Create {
+    Subnet subnet;
+}; ///< nobody holds it: create the key
+struct Delete {
+    Subnet subnet;
+}; ///< ours, but of another configuration: delete the key, list again
 using Step = std::variant<Take, Create, Delete>;
 
 /// Whether a subnet is one that the configuration gives out: lengths equal, inside [SubnetMin, SubnetMax], an IPv6 part
@@ -49,6 +55,7 @@ using Step = std::variant<Take, Create, Delete>;
 
 /// The next step for a node whose pods live in `subnet` already: that one or nothing. An error with code EADDRINUSE
 /// names who has it.
-[[nodiscard]] Result<Step> step_back_to(const Subnet &subnet, std::span<const ListedLease> leases, const Ip4 &public_ip);
+[[nodiscard]] Result<Step> step_back_to(const Subnet &subnet, std::span<const ListedLease> leases,
+                                        const Ip4 &public_ip);
 
 } // namespace weft

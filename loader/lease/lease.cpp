@@ -51,11 +51,13 @@ std::weak_ordering Subnet::operator<=>(const Subnet &other) const {
     const auto rank = [](const Subnet &s) {
         using Rank6 = std::pair<asio::ip::address_v6::bytes_type, unsigned short>;
         return std::tuple(s.v4.address().to_uint(), s.v4.prefix_length(),
-                          s.v6 ? std::optional(Rank6(s.v6->address().to_bytes(), s.v6->prefix_length())) : std::nullopt);
+                          s.v6 ? std::optional(Rank6(s.v6->address().to_bytes(), s.v6->prefix_length()))
+                               : std::nullopt);
     };
     const auto mine = rank(*this), others = rank(other);
-    return mine < others ? std::weak_ordering::less
-                         : others < mine ? std::weak_ordering::greater : std::weak_ordering::equivalent;
+    return mine < others   ? std::weak_ordering::less
+           : others < mine ? std::weak_ordering::greater
+                           : std::weak_ordering::equivalent;
 }
 
 std::string Subnet::to_string() const { return v6 ? v4.to_string() + " " + v6->to_string() : v4.to_string(); }

@@ -54,7 +54,8 @@ LeaseKeeper::LeaseKeeper(std::shared_ptr<etcd::Client> client, std::string subne
       conf_(std::move(conf)), ttl_(ttl), value_(format_lease_value(request_.attrs)), pick_(std::move(pick)) {}
 
 /// Writes our value over `current` (null: creates the key). @return false when the key was no longer as looked at
-Result<bool> LeaseKeeper::write(const std::stop_token &stop, const Subnet &subnet, const etcd::KeyValue *current, Grant &grant) {
+Result<bool> LeaseKeeper::write(const std::stop_token &stop, const Subnet &subnet, const etcd::KeyValue *current,
+                                Grant &grant) {
     const bool reservation = current && current->lease == 0;
     std::int64_t lease = 0;
     if (!reservation) {
@@ -69,8 +70,8 @@ Result<bool> LeaseKeeper::write(const std::stop_token &stop, const Subnet &subne
     return put->has_value();
 }
 
-Result<std::optional<Subnet>> LeaseKeeper::try_acquire(const std::stop_token &stop, const std::optional<Subnet> &back_to,
-                                                       Grant &grant) {
+Result<std::optional<Subnet>> LeaseKeeper::try_acquire(const std::stop_token &stop,
+                                                       const std::optional<Subnet> &back_to, Grant &grant) {
     auto listing = client_->list(stop, prefix_);
     if (!listing) return fail_as_is(std::move(listing));
     std::vector<ListedLease> leases;

@@ -44,7 +44,8 @@ public:
 private:
     class Grant;
     /// @return the subnet, or nothing when the world changed between the list and the write
-    Result<std::optional<Subnet>> try_acquire(const std::stop_token &stop, const std::optional<Subnet> &back_to, Grant &grant);
+    Result<std::optional<Subnet>> try_acquire(const std::stop_token &stop, const std::optional<Subnet> &back_to,
+                                              Grant &grant);
     Result<bool> write(const std::stop_token &stop, const Subnet &subnet, const etcd::KeyValue *current, Grant &grant);
 
     const std::shared_ptr<etcd::Client> client_;

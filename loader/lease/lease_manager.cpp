@@ -99,9 +99,8 @@ public:
     void acquire(LeaseRequest request, NetConf conf) {
         keeper_ = {};
         state_ = LeaseState::acquiring;
-        keeper_ = std::jthread([this, request = std::move(request), conf = std::move(conf)](const std::stop_token &stop) {
-            keep(stop, request, conf);
-        });
+        keeper_ = std::jthread([this, request = std::move(request),
+                                conf = std::move(conf)](const std::stop_token &stop) { keep(stop, request, conf); });
     }
     void stop() {
         delivery_->open = false;
@@ -141,12 +140,14 @@ private:
     Result<NetConf> try_read_config(const std::stop_token &stop, etcd::Client &client);
 
     void keep(const std::stop_token &stop, const LeaseRequest &request, const NetConf &conf);
-    Result<Subnet> acquire_until_done(const std::stop_token &stop, LeaseKeeper &keeper, const std::optional<Subnet> &back_to);
+    Result<Subnet> acquire_until_done(const std::stop_token &stop, LeaseKeeper &keeper,
+                                      const std::optional<Subnet> &back_to);
     bool hold(const std::stop_token &stop, LeaseKeeper &keeper, const Subnet &subnet, Clock::duration renew_after);
 
     void follow(const std::stop_token &stop, etcd::Client &client, const Ip4 &own_ip, const std::string &own_key);
-    Result<etcd::WatchEnd> watch_from(const std::stop_token &stop, etcd::Client &client, LeaseView &view, std::int64_t &from,
-                                      const std::string &own_key, const std::function<void()> &on_open);
+    Result<etcd::WatchEnd> watch_from(const std::stop_token &stop, etcd::Client &client, LeaseView &view,
+                                      std::int64_t &from, const std::string &own_key,
+                                      const std::function<void()> &on_open);
 
     asio::io_context &io_;
     const EtcdOptions etcd_;
@@ -164,7 +165,8 @@ Result<NetConf> LeaseManager::Impl::try_read_config(const std::stop_token &stop,
     auto entry = client.get(stop, key);
     if (!entry) return fail_as_is(std::move(entry));
     if (!*entry)
-        return fail("flannel config not found in etcd store. Did you create your config using etcdv3 API? (key " + key + ")",
+        return fail("flannel config not found in etcd store. Did you create your config using etcdv3 API? (key " + key +
+                        ")",
                     ENOENT);
     auto conf = parse_net_conf((*entry)->value);
     if (!conf) return fail_in(std::move(conf), "etcd key " + key);
@@ -221,13 +223,12 @@ bool LeaseManager::Impl::hold(const std::stop_token &stop, LeaseKeeper &keeper, 
         const auto now = Clock::now();
         if (!nudged && now < until) continue;
 
-        const auto write = now >= renew_at       ? Write::renew
-                           : now >= republish_at ? Write::same_lease
-                                                 : Write::if_damaged;
+        const auto write = now >= renew_at ? Write::renew : now >= republish_at ? Write::same_lease : Write::if_damaged;
         const auto ours = keeper.refresh(stop, subnet, write);
         if (stop.stop_requested()) return false;
         if (!ours) {
-            if (complaint.due(ours.error())) say("lease not renewed, trying again: " + ours.error().sentence());
+            if (complaint.due(ours.error()))
+                say("our lease could not be checked or renewed, trying again: " + ours.error().sentence());
             retry_at = Clock::now() + backoff.next();
             continue;
         }
@@ -247,7 +248,8 @@ void LeaseManager::Impl::keep(const std::stop_token &stop, const LeaseRequest &r
     };
     if (request.public_ip.is_unspecified()) return lose(Error(EINVAL, "a lease needs a PublicIP, it is 0.0.0.0"));
     if (!conf.enable_ipv4)
-        return lose(Error(ENOTSUP, "EnableIPv4 is false: a lease without an IPv4 subnet has no key of its own in etcd"));
+        return lose(
+            Error(ENOTSUP, "EnableIPv4 is false: a lease without an IPv4 subnet has no key of its own in etcd"));
     const auto client = open_client(stop);
     if (!client) return;
     LeaseKeeper keeper(client, subnets_, request, conf, tuning_.lease_ttl);
@@ -276,8 +278,8 @@ void LeaseManager::Impl::keep(const std::stop_token &stop, const LeaseRequest &r
 }
 
 /// One watch, from `from` on, which it moves along. @return as Client::watch
-Result<etcd::WatchEnd> LeaseManager::Impl::watch_from(const std::stop_token &stop, etcd::Client &client, LeaseView &view,
-                                                      std::int64_t &from, const std::string &own_key,
+Result<etcd::WatchEnd> LeaseManager::Impl::watch_from(const std::stop_token &stop, etcd::Client &client,
+                                                      LeaseView &view, std::int64_t &from, const std::string &own_key,
                                                       const std::function<void()> &on_open) {
     return client.watch(stop, subnets_, from, on_open, [&](std::int64_t revision, std::vector<etcd::Event> events) {
         for (const auto &event : events) {

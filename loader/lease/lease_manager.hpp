@@ -20,10 +20,10 @@ namespace weft {
 
 /// What a node asks for.
 struct LeaseRequest {
-    Ip4 public_ip;                               ///< the node's identity: a lease that names it is ours
-    LeaseAttrs attrs;                            ///< to publish; attrs.public_ip is set from public_ip
-    std::optional<Subnet> previous;              ///< of an earlier run; asked for when we hold no lease
-    std::chrono::minutes renew_margin{60};       ///< renew this long before the lease expires
+    Ip4 public_ip;                         ///< the node's identity: a lease that names it is ours
+    LeaseAttrs attrs;                      ///< to publish; attrs.public_ip is set from public_ip
+    std::optional<Subnet> previous;        ///< of an earlier run; asked for when we hold no lease
+    std::chrono::minutes renew_margin{60}; ///< renew this long before the lease expires
 };
 
 /// Called on the io_context that was passed in, in the order in which things happened. An empty function is skipped.
@@ -54,8 +54,8 @@ enum class LeaseState {
 struct LeaseTuning {
     std::chrono::seconds lease_ttl{24 * 3600};
     std::chrono::milliseconds config_retry{1000};
-    std::chrono::milliseconds retry_min{1000};      ///< of acquiring and renewing, doubling up to
-    std::chrono::milliseconds retry_max{60'000};    ///< this
+    std::chrono::milliseconds retry_min{1000};       ///< of acquiring and renewing, doubling up to
+    std::chrono::milliseconds retry_max{60'000};     ///< this
     std::chrono::milliseconds repeat_status{60'000}; ///< an unchanged complaint is said again after this
     /// Publish once more this long after acquiring: flannel up to v0.20 misses what is put between its list and its
     /// watch, so that nodes that start together may never learn of each other.

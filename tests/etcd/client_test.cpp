@@ -18,7 +18,8 @@ TEST(JoinKey, PutsSlashesRightAndAddsNone) {
 }
 
 TEST(Client, RefusesEndpointsItCannotUse) {
-    for (const char *url : {"ftp://127.0.0.1:2379", "http://127.0.0.1", "127.0.0.1", "http://:2379", "http://a:2379/x", ""}) {
+    for (const char *url :
+         {"ftp://127.0.0.1:2379", "http://127.0.0.1", "127.0.0.1", "http://:2379", "http://a:2379/x", ""}) {
         const auto client = etcd::Client::create(options_for(url));
         ASSERT_FALSE(client) << url;
         EXPECT_THAT(client.error().sentence(), HasSubstr("\"" + std::string(url) + "\""));
@@ -46,7 +47,8 @@ TEST(Client, ComparesBeforeItWrites) {
     EXPECT_FALSE(*client->delete_if({}, "/k", **created));
     EXPECT_TRUE(*client->delete_if({}, "/k", **updated));
     EXPECT_FALSE(client->get({}, "/k")->has_value());
-    EXPECT_THAT(client->revoke({}, 12345).error().sentence(), AllOf(HasSubstr(etcd.endpoint()), HasSubstr("LeaseRevoke")));
+    EXPECT_THAT(client->revoke({}, 12345).error().sentence(),
+                AllOf(HasSubstr(etcd.endpoint()), HasSubstr("LeaseRevoke")));
 }
 
 TEST(Client, GoesOnToTheNextEndpoint) {
@@ -81,17 +83,19 @@ protected:
         auto dir = TempDir::create("tls");
         ASSERT_TRUE(dir);
         dir_.emplace(std::move(*dir));
-        ASSERT_TRUE(openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test-ca "
-                            "-keyout ca.key -out ca.pem"));
+        ASSERT_TRUE(
+            openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test-ca "
+                    "-keyout ca.key -out ca.pem"));
         issue("server", "subjectAltName=IP:127.0.0.1");
         issue("client", "extendedKeyUsage=clientAuth");
     }
     void issue(const std::string &name, const std::string &extension) {
         ASSERT_TRUE(write_file(*dir_ / (name + ".ext"), extension + "\n"));
-        ASSERT_TRUE(openssl("req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=" + name + " -keyout " +
-                            name + ".key -out " + name + ".csr"));
-        ASSERT_TRUE(openssl("x509 -req -days 2 -in " + name + ".csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile " +
-                            name + ".ext -out " + name + ".pem"));
+        ASSERT_TRUE(openssl("req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=" + name +
+                            " -keyout " + name + ".key -out " + name + ".csr"));
+        ASSERT_TRUE(openssl("x509 -req -days 2 -in " + name +
+                            ".csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile " + name + ".ext -out " + name +
+                            ".pem"));
     }
     bool openssl(const std::string &arguments) {
         const auto done = run_ok(words("openssl " + arguments), {.cwd = dir_->path()});
@@ -104,8 +108,10 @@ protected:
                             .extra_args = {"--cert-file=" + file("server.pem"), "--key-file=" + file("server.key")},
                             .ctl_args = {"--cacert=" + file("ca.pem")}};
         if (mutual) {
-            options.extra_args.insert(options.extra_args.end(), {"--client-cert-auth", "--trusted-ca-file=" + file("ca.pem")});
-            options.ctl_args.insert(options.ctl_args.end(), {"--cert=" + file("client.pem"), "--key=" + file("client.key")});
+            options.extra_args.insert(options.extra_args.end(),
+                                      {"--client-cert-auth", "--trusted-ca-file=" + file("ca.pem")});
+            options.ctl_args.insert(options.ctl_args.end(),
+                                    {"--cert=" + file("client.pem"), "--key=" + file("client.key")});
         }
         return options;
     }
@@ -151,9 +157,9 @@ protected:
     }
     /// "/coreos.com/network" for user weft, password "secret"; everything for root, password "r".
     void enable() {
-        for (const char *command :
-             {"user add root:r", "user add weft:secret", "role add net", "role grant-permission net readwrite --prefix=true /coreos.com/network",
-              "user grant-role weft net", "auth enable"}) {
+        for (const char *command : {"user add root:r", "user add weft:secret", "role add net",
+                                    "role grant-permission net readwrite --prefix=true /coreos.com/network",
+                                    "user grant-role weft net", "auth enable"}) {
             // before "auth enable" a --user makes etcdctl authenticate, which etcd then refuses
             auto argv = words("etcdctl --endpoints=" + etcd_->endpoint() + " " + command);
             const auto done = run_ok(std::move(argv), {.env = {"ETCDCTL_API=3"}});
@@ -202,9 +208,7 @@ TEST_F(Auth, WrongPasswordIsSaidWithTheUserButNotThePassword) {
     EXPECT_THAT(got.error().sentence(), ::testing::Not(HasSubstr("wrong")));
 }
 
-TEST_F(Auth, UserNameWhereAuthenticationIsOff) {
-    EXPECT_TRUE(etcd::Client::create(user("secret"))->get({}, "/k"));
-}
+TEST_F(Auth, UserNameWhereAuthenticationIsOff) { EXPECT_TRUE(etcd::Client::create(user("secret"))->get({}, "/k")); }
 
 } // namespace
 } // namespace weft::test

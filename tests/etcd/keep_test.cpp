@@ -66,7 +66,8 @@ TEST(Keep, SubnetTakenByAnotherIsLostNotFoughtOver) {
     node.join(previous());
     ASSERT_TRUE(node.wait_for("snapshot")) << node.describe();
     ASSERT_TRUE(etcd.put(kKey, vxlan_value("192.0.2.9"))); // as flannel's blind renewal does
-    ASSERT_TRUE(node.wait_for("lost subnet 10.5.7.0/24 is taken: 10.5.7.0/24 is leased to 192.0.2.9")) << node.describe();
+    ASSERT_TRUE(node.wait_for("lost subnet 10.5.7.0/24 is taken: 10.5.7.0/24 is leased to 192.0.2.9"))
+        << node.describe();
     EXPECT_EQ(node.state(), LeaseState::lost);
     EXPECT_EQ(*etcd.get(kKey), vxlan_value("192.0.2.9"));
     EXPECT_TRUE(node.wait_peers({{"10.5.7.0/24", "192.0.2.9"}})) << "the new holder is a peer";

@@ -64,9 +64,7 @@ void Node::stop() {
     on_loop([&] { manager_->stop(); });
 }
 
-void Node::note(std::string event) {
-    log_.push_back(std::move(event));
-}
+void Node::note(std::string event) { log_.push_back(std::move(event)); }
 
 LeaseEvents Node::events() {
     const auto locked = [this](auto function) {
@@ -76,13 +74,14 @@ LeaseEvents Node::events() {
         };
     };
     return {
-        .config = [this](NetConf conf) {
-            {
-                const std::lock_guard lock(mutex_);
-                note("config");
-            }
-            if (request_) manager_->acquire(*request_, std::move(conf));
-        },
+        .config =
+            [this](NetConf conf) {
+                {
+                    const std::lock_guard lock(mutex_);
+                    note("config");
+                }
+                if (request_) manager_->acquire(*request_, std::move(conf));
+            },
         .acquired = locked([this](const Lease &lease) {
             own_ = lease.subnet.to_string();
             note("acquired " + *own_);
@@ -125,6 +124,8 @@ std::size_t Node::count(const std::string &part) const {
     for (const auto &event : log()) found += event.find(part) != std::string::npos;
     return found;
 }
-std::string Node::describe() const { return fmt::format("events:\n{}\nstate {}", fmt::join(log(), "\n"), to_string(state())); }
+std::string Node::describe() const {
+    return fmt::format("events:\n{}\nstate {}", fmt::join(log(), "\n"), to_string(state()));
+}
 
 } // namespace weft::test

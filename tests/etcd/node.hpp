@@ -58,10 +58,12 @@ public:
     [[nodiscard]] bool wait_own(std::chrono::milliseconds timeout = 10s) const {
         return wait_until([this] { return own().has_value(); }, timeout);
     }
-    [[nodiscard]] bool wait_for(const std::string &part, std::size_t times = 1, std::chrono::milliseconds timeout = 10s) const {
+    [[nodiscard]] bool wait_for(const std::string &part, std::size_t times = 1,
+                                std::chrono::milliseconds timeout = 10s) const {
         return wait_until([&] { return count(part) >= times; }, timeout);
     }
-    [[nodiscard]] bool wait_peers(const std::map<std::string, std::string> &peers, std::chrono::milliseconds timeout = 10s) const {
+    [[nodiscard]] bool wait_peers(const std::map<std::string, std::string> &peers,
+                                  std::chrono::milliseconds timeout = 10s) const {
         return wait_until([&] { return this->peers() == peers; }, timeout);
     }
 

@@ -69,7 +69,8 @@ TEST_F(Watch, MalformedEntriesAreReportedOnceAndSkipped) {
     ASSERT_TRUE(etcd_->put(key("10.5.4.0-24"), vxlan_value("192.0.2.14")));
     const std::map<std::string, std::string> expected{{"10.5.1.0/24", "192.0.2.11"}, {"10.5.4.0/24", "192.0.2.14"}};
     ASSERT_TRUE(node_->wait_peers(expected)) << node_->describe();
-    for (const char *name : {"junk10.5.9.0-24:", "10.5.2.7-24:", "10.5.3.0-24: PublicIP: null", "10.5.1.0-24: not JSON"})
+    for (const char *name :
+         {"junk10.5.9.0-24:", "10.5.2.7-24:", "10.5.3.0-24: PublicIP: null", "10.5.1.0-24: not JSON"})
         EXPECT_EQ(node_->count(name), 1u) << name << "\n" << node_->describe();
     // a later value that can be read is taken
     ASSERT_TRUE(etcd_->put(key("10.5.3.0-24"), vxlan_value("192.0.2.13")));
@@ -110,13 +111,15 @@ TEST_F(Watch, EtcdRestartChangesNothing) {
     ASSERT_TRUE(node_->wait_for("etcd is away")) << node_->describe();
     ASSERT_TRUE(etcd_->restart());
     ASSERT_TRUE(etcd_->put(key("10.5.2.0-24"), vxlan_value("192.0.2.12")));
-    EXPECT_TRUE(node_->wait_peers({{"10.5.1.0/24", "192.0.2.11"}, {"10.5.2.0/24", "192.0.2.12"}}, 15s)) << node_->describe();
+    EXPECT_TRUE(node_->wait_peers({{"10.5.1.0/24", "192.0.2.11"}, {"10.5.2.0/24", "192.0.2.12"}}, 15s))
+        << node_->describe();
     EXPECT_EQ(node_->count("removed"), 0u);
     EXPECT_EQ(node_->count("lost"), 0u);
 }
 
 TEST_F(Watch, StoreThatWasWipedIsNoticed) {
-    for (int i = 1; i <= 5; ++i) ASSERT_TRUE(etcd_->put(key("10.5.1.0-24"), vxlan_value("192.0.2." + std::to_string(i))));
+    for (int i = 1; i <= 5; ++i)
+        ASSERT_TRUE(etcd_->put(key("10.5.1.0-24"), vxlan_value("192.0.2." + std::to_string(i))));
     join();
     const auto port = etcd_->port();
     etcd_.reset();

@@ -60,7 +60,10 @@ TEST(Allocator, ThenThePreviousSubnetIfItIsFreeAndFits) {
 
 TEST(Allocator, RandomAmongTheFirstHundredFree) {
     std::size_t choices = 0;
-    const Pick count = [&](std::size_t n) { choices = n; return n - 1; };
+    const Pick count = [&](std::size_t n) {
+        choices = n;
+        return n - 1;
+    };
     EXPECT_EQ(pick_free({}, conf(), count)->to_string(), "10.5.100.0/24");
     EXPECT_EQ(choices, 100u);
     const std::vector leases = {lease("10.5.1.0-24"), lease("10.5.3.0-24")};
@@ -69,10 +72,12 @@ TEST(Allocator, RandomAmongTheFirstHundredFree) {
 }
 
 TEST(Allocator, SkipsLeasesOfOtherLengthsAndOverlapsAmongThem) {
-    const std::vector leases = {lease("10.5.0.0-20"), lease("10.5.3.0-24"), lease("10.5.16.128-25"), lease("10.5.17.4-30")};
+    const std::vector leases = {lease("10.5.0.0-20"), lease("10.5.3.0-24"), lease("10.5.16.128-25"),
+                                lease("10.5.17.4-30")};
     EXPECT_EQ(pick_free(leases, conf(), kFirst)->to_string(), "10.5.18.0/24");
     EXPECT_EQ(pick_free(std::vector{lease("10.0.0.0-8")}, conf(), kFirst).error().code(), ENOSPC);
-    EXPECT_EQ(pick_free(std::vector{lease("9.0.0.0-8"), lease("11.0.0.0-8")}, conf(), kFirst)->to_string(), "10.5.1.0/24");
+    EXPECT_EQ(pick_free(std::vector{lease("9.0.0.0-8"), lease("11.0.0.0-8")}, conf(), kFirst)->to_string(),
+              "10.5.1.0/24");
 }
 
 TEST(Allocator, UsesEverySubnetUpToAndIncludingSubnetMax) {
@@ -94,7 +99,9 @@ TEST(Allocator, EndsAtTheTopOfTheAddressSpace) {
     const auto top = conf("", "255.255.0.0/16");
     EXPECT_EQ(pick_free(std::vector{lease("255.255.0.0-17"), lease("255.255.128.0-18"), lease("255.255.192.0-19"),
                                     lease("255.255.224.0-20"), lease("255.255.240.0-21"), lease("255.255.248.0-22"),
-                                    lease("255.255.252.0-23"), lease("255.255.254.0-24")}, top, kFirst)->to_string(),
+                                    lease("255.255.252.0-23"), lease("255.255.254.0-24")},
+                        top, kFirst)
+                  ->to_string(),
               "255.255.255.0/24");
     EXPECT_FALSE(pick_free(std::vector{lease("255.255.0.0-16")}, top, kFirst));
 }

@@ -14,15 +14,15 @@ TEST(LeaseValue, BytesAndFieldOrderAreFlannels) {
     attrs.public_ip = *parse_ip4("192.168.64.3");
     attrs.backend_type = "vxlan";
     attrs.backend_data = {{"VNI", 1}, {"VtepMAC", "c6:d2:32:6f:8f:44"}};
-    EXPECT_EQ(format_lease_value(attrs),
-              R"({"PublicIP":"192.168.64.3","PublicIPv6":null,"BackendType":"vxlan",)"
-              R"("BackendData":{"VNI":1,"VtepMAC":"c6:d2:32:6f:8f:44"}})");
+    EXPECT_EQ(format_lease_value(attrs), R"({"PublicIP":"192.168.64.3","PublicIPv6":null,"BackendType":"vxlan",)"
+                                         R"("BackendData":{"VNI":1,"VtepMAC":"c6:d2:32:6f:8f:44"}})");
     attrs.public_ip = *parse_ip4("10.0.0.1");
     attrs.public_ipv6 = *parse_ip6("fd00::1");
     attrs.backend_v6_data = attrs.backend_data;
-    EXPECT_EQ(format_lease_value(attrs),
-              R"({"PublicIP":"10.0.0.1","PublicIPv6":"fd00::1","BackendType":"vxlan",)"
-              R"("BackendData":{"VNI":1,"VtepMAC":"c6:d2:32:6f:8f:44"},"BackendV6Data":{"VNI":1,"VtepMAC":"c6:d2:32:6f:8f:44"}})");
+    EXPECT_EQ(
+        format_lease_value(attrs),
+        R"({"PublicIP":"10.0.0.1","PublicIPv6":"fd00::1","BackendType":"vxlan",)"
+        R"("BackendData":{"VNI":1,"VtepMAC":"c6:d2:32:6f:8f:44"},"BackendV6Data":{"VNI":1,"VtepMAC":"c6:d2:32:6f:8f:44"}})");
     EXPECT_EQ(*parse_lease_value(format_lease_value(attrs)), attrs);
 }
 
@@ -45,8 +45,16 @@ TEST(LeaseValue, WhatMayBeMissing) {
     EXPECT_EQ(parse_lease_value("{}")->public_ip.to_string(), "0.0.0.0");
     EXPECT_EQ(parse_lease_value(R"({"PublicIP":"1.2.3.4"})")->backend_type, "");
     // extension's backend data is a string, flannel takes any shape
-    EXPECT_EQ(parse_lease_value(R"({"PublicIP":"1.2.3.4","BackendType":"extension","BackendData":"text"})")->backend_data,
-              "text");
+    EXPECT_EQ(
+        parse_lease_value(R"({"PublicIP":"1.2.3.4","BackendType":"extension","BackendData":"text"})")->backend_data,
+        "text");
+}
+
+TEST(LeaseValue, BottomlessNestingIsRefused) {
+    const std::string deep = std::string(500'000, '[') + std::string(500'000, ']');
+    const auto attrs = parse_lease_value(R"({"PublicIP":"1.2.3.4","BackendData":)" + deep + "}");
+    ASSERT_FALSE(attrs);
+    EXPECT_THAT(attrs.error().sentence(), HasSubstr("nested"));
 }
 
 TEST(LeaseValue, ErrorsNameFieldAndValue) {

@@ -40,7 +40,8 @@ protected:
         return subnets;
     }
     std::vector<std::string> reports_;
-    LeaseView view_{kPrefix, *parse_ip4("192.0.2.1"), [this](std::string what) { reports_.push_back(std::move(what)); }};
+    LeaseView view_{kPrefix, *parse_ip4("192.0.2.1"),
+                    [this](std::string what) { reports_.push_back(std::move(what)); }};
 };
 
 TEST_F(LeaseViewTest, OwnLeasesAreNotPartOfIt) {

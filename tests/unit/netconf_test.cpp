@@ -21,8 +21,8 @@ std::string v4(std::string_view network, std::string_view rest = "") {
     return R"({"Network":")" + std::string(network) + "\"" + std::string(rest) + R"(,"Backend":{"Type":"vxlan"}})";
 }
 std::string v6(std::string_view network, std::string_view rest = "") {
-    return R"({"EnableIPv4":false,"EnableIPv6":true,"IPv6Network":")" + std::string(network) + "\"" + std::string(rest) +
-           R"(,"Backend":{"Type":"vxlan"}})";
+    return R"({"EnableIPv4":false,"EnableIPv6":true,"IPv6Network":")" + std::string(network) + "\"" +
+           std::string(rest) + R"(,"Backend":{"Type":"vxlan"}})";
 }
 
 struct Good {
@@ -79,8 +79,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Good{"a /48 gives /64s", v6("fc00::/48"), 64, "fc00:0:0:1::", "fc00:0:0:ffff::"},
                       Good{"a /63 is quartered", v6("fc00::/63"), 65, "fc00::8000:0:0:0", "fc00:0:0:1:8000::"},
                       Good{"the smallest network is a /124", v6("fc00::/124"), 126, "fc00::4", "fc00::c"},
-                      Good{"null bounds are unset", v6("fc00::/48", R"(,"IPv6SubnetMin":null)"), 64, "fc00:0:0:1::",
-                           "fc00:0:0:ffff::"}));
+                      Good{"null bounds are unset", v6("fc00::/48", R"(,"IPv6SubnetMin":null)"), 64,
+                           "fc00:0:0:1::", "fc00:0:0:ffff::"}));
 
 struct Bad {
     std::string sentence, json, flannels_text;
@@ -100,52 +100,94 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         Bad{"no Network", R"({})", "please define a correct Network parameter in the flannel config", {}},
         Bad{"null as the whole document", R"(null)", "is not a JSON object", {"null"}},
-        Bad{"Network of length 0", v4("0.0.0.0/0"), "please define a correct Network parameter in the flannel config", {}},
+        Bad{"Network of length 0",
+            v4("0.0.0.0/0"),
+            "please define a correct Network parameter in the flannel config",
+            {}},
         Bad{"Network null", R"({"Network":null})", "invalid IPv4 CIDR format", {"Network", "null"}},
         Bad{"Network with IPv6 text", v4("fc00::/48"), "invalid IPv4 CIDR format", {"Network", "fc00::/48"}},
         Bad{"Network a number", R"({"Network":10})", "invalid IPv4 CIDR format", {"Network", "10"}},
         Bad{"/29", v4("10.5.0.0/29"), "network is too small. Minimum useful network prefix is /28", {"10.5.0.0/29"}},
-        Bad{"/24 with SubnetLen 25", v4("10.5.0.0/24", R"(,"SubnetLen":25)"),
-            "network must be able to accommodate at least four subnets", {"SubnetLen 25", "10.5.0.0/24"}},
-        Bad{"/16 with SubnetLen 17", v4("10.5.0.0/16", R"(,"SubnetLen":17)"),
-            "network must be able to accommodate at least four subnets", {"SubnetLen 17"}},
-        Bad{"SubnetLen 31", v4("10.5.0.0/16", R"(,"SubnetLen":31)"), "SubnetLen must be less than /31", {"SubnetLen 31"}},
-        Bad{"SubnetLen beyond 32 bits", v4("10.5.0.0/16", R"(,"SubnetLen":4294967320)"),
-            "SubnetLen must be less than /31", {}},
+        Bad{"/24 with SubnetLen 25",
+            v4("10.5.0.0/24", R"(,"SubnetLen":25)"),
+            "network must be able to accommodate at least four subnets",
+            {"SubnetLen 25", "10.5.0.0/24"}},
+        Bad{"/16 with SubnetLen 17",
+            v4("10.5.0.0/16", R"(,"SubnetLen":17)"),
+            "network must be able to accommodate at least four subnets",
+            {"SubnetLen 17"}},
+        Bad{"SubnetLen 31",
+            v4("10.5.0.0/16", R"(,"SubnetLen":31)"),
+            "SubnetLen must be less than /31",
+            {"SubnetLen 31"}},
+        Bad{"SubnetLen beyond 32 bits",
+            v4("10.5.0.0/16", R"(,"SubnetLen":4294967320)"),
+            "SubnetLen must be less than /31",
+            {}},
         Bad{"SubnetLen -1", v4("10.5.0.0/16", R"(,"SubnetLen":-1)"), "not an unsigned integer", {"SubnetLen", "-1"}},
-        Bad{"SubnetLen a string", v4("10.5.0.0/16", R"(,"SubnetLen":"24")"), "not an unsigned integer",
+        Bad{"SubnetLen a string",
+            v4("10.5.0.0/16", R"(,"SubnetLen":"24")"),
+            "not an unsigned integer",
             {"SubnetLen", "\"24\""}},
-        Bad{"SubnetLen 24.5", v4("10.5.0.0/16", R"(,"SubnetLen":24.5)"), "not an unsigned integer", {"SubnetLen", "24.5"}},
+        Bad{"SubnetLen 24.5",
+            v4("10.5.0.0/16", R"(,"SubnetLen":24.5)"),
+            "not an unsigned integer",
+            {"SubnetLen", "24.5"}},
         Bad{"EnableIPv6 a string", v4("10.5.0.0/16", R"(,"EnableIPv6":"true")"), "not true or false", {"EnableIPv6"}},
-        Bad{"SubnetMin elsewhere", v4("10.5.0.0/16", R"(,"SubnetMin":"10.6.1.0")"),
-            "SubnetMin is not in the range of the Network", {"10.6.1.0", "10.5.0.0/16"}},
-        Bad{"SubnetMax elsewhere", v4("10.5.0.0/16", R"(,"SubnetMax":"10.6.1.0")"),
-            "SubnetMax is not in the range of the Network", {"10.6.1.0"}},
-        Bad{"SubnetMin off the grid", v4("10.5.0.0/16", R"(,"SubnetMin":"10.5.1.8")"),
-            "SubnetMin is not on a SubnetLen boundary: 10.5.1.8", {}},
-        Bad{"SubnetMax off the grid", v4("10.5.0.0/16", R"(,"SubnetMax":"10.5.1.8")"),
-            "SubnetMax is not on a SubnetLen boundary: 10.5.1.8", {}},
+        Bad{"SubnetMin elsewhere",
+            v4("10.5.0.0/16", R"(,"SubnetMin":"10.6.1.0")"),
+            "SubnetMin is not in the range of the Network",
+            {"10.6.1.0", "10.5.0.0/16"}},
+        Bad{"SubnetMax elsewhere",
+            v4("10.5.0.0/16", R"(,"SubnetMax":"10.6.1.0")"),
+            "SubnetMax is not in the range of the Network",
+            {"10.6.1.0"}},
+        Bad{"SubnetMin off the grid",
+            v4("10.5.0.0/16", R"(,"SubnetMin":"10.5.1.8")"),
+            "SubnetMin is not on a SubnetLen boundary: 10.5.1.8",
+            {}},
+        Bad{"SubnetMax off the grid",
+            v4("10.5.0.0/16", R"(,"SubnetMax":"10.5.1.8")"),
+            "SubnetMax is not on a SubnetLen boundary: 10.5.1.8",
+            {}},
         Bad{"SubnetMin null", v4("10.5.0.0/16", R"(,"SubnetMin":null)"), "not an IPv4 address", {"SubnetMin", "null"}},
-        Bad{"no IPv6Network", R"({"Network":"10.5.0.0/16","EnableIPv6":true})",
-            "please define a correct IPv6Network parameter in the flannel config", {}},
-        Bad{"/125", v6("fc00::/125"), "IPv6Network is too small. Minimum useful network prefix is /124", {"fc00::/125"}},
-        Bad{"IPv6SubnetLen 127", v6("fc00::/48", R"(,"IPv6SubnetLen":127)"), "SubnetLen must be less than /127",
+        Bad{"no IPv6Network",
+            R"({"Network":"10.5.0.0/16","EnableIPv6":true})",
+            "please define a correct IPv6Network parameter in the flannel config",
+            {}},
+        Bad{"/125",
+            v6("fc00::/125"),
+            "IPv6Network is too small. Minimum useful network prefix is /124",
+            {"fc00::/125"}},
+        Bad{"IPv6SubnetLen 127",
+            v6("fc00::/48", R"(,"IPv6SubnetLen":127)"),
+            "SubnetLen must be less than /127",
             {"IPv6SubnetLen 127"}},
-        Bad{"IPv6SubnetMin elsewhere", v6("fc00::/48", R"(,"IPv6SubnetMin":"fd00::")"),
-            "IPv6SubnetMin is not in the range of the IPv6Network", {"fd00::"}},
-        Bad{"IPv6SubnetMax off the grid", v6("fc00::/48", R"(,"IPv6SubnetMax":"fc00::1")"),
-            "IPv6SubnetMax is not on a SubnetLen boundary: fc00::1", {}},
+        Bad{"IPv6SubnetMin elsewhere",
+            v6("fc00::/48", R"(,"IPv6SubnetMin":"fd00::")"),
+            "IPv6SubnetMin is not in the range of the IPv6Network",
+            {"fd00::"}},
+        Bad{"IPv6SubnetMax off the grid",
+            v6("fc00::/48", R"(,"IPv6SubnetMax":"fc00::1")"),
+            "IPv6SubnetMax is not on a SubnetLen boundary: fc00::1",
+            {}},
         Bad{"no family", R"({"EnableIPv4":false,"Backend":{"Type":"vxlan"}})", "none defined stack", {"EnableIPv4"}},
         Bad{"broken JSON", R"({"Network":"10.5.0.0/16",})", "not JSON", {"column"}},
-        Bad{"Backend a string", R"({"Network":"10.5.0.0/16","Backend":"vxlan"})",
-            "error decoding Backend property of config: ", {"\"vxlan\""}},
-        Bad{"Backend.Type a number", R"({"Network":"10.5.0.0/16","Backend":{"Type":7}})",
-            "error decoding Backend property of config: ", {"Type", "7"}},
+        Bad{"Backend a string",
+            R"({"Network":"10.5.0.0/16","Backend":"vxlan"})",
+            "error decoding Backend property of config: ",
+            {"\"vxlan\""}},
+        Bad{"Backend.Type a number",
+            R"({"Network":"10.5.0.0/16","Backend":{"Type":7}})",
+            "error decoding Backend property of config: ",
+            {"Type", "7"}},
         Bad{"Backend without Type", R"({"Network":"10.5.0.0/16","Backend":{}})", "unknown backend type: ", {"Type"}},
         Bad{"Backend null", R"({"Network":"10.5.0.0/16","Backend":null})", "unknown backend type: ", {}},
         Bad{"Backend.Type null", R"({"Network":"10.5.0.0/16","Backend":{"Type":null}})", "unknown backend type: ", {}},
-        Bad{"Backend.Type unheard of", R"({"Network":"10.5.0.0/16","Backend":{"Type":"geneve"}})",
-            "unknown backend type: geneve", {"Type"}}));
+        Bad{"Backend.Type unheard of",
+            R"({"Network":"10.5.0.0/16","Backend":{"Type":"geneve"}})",
+            "unknown backend type: geneve",
+            {"Type"}}));
 
 TEST(NetConf, BackendAbsentMeansUdpAndTypesAreLowerCased) {
     EXPECT_EQ(load(R"({"Network":"10.5.0.0/16"})")->backend_type, "udp");
@@ -162,7 +204,8 @@ TEST(NetConf, SwitchesHaveFlannelsDefaults) {
 }
 
 Result<VxlanConf> vxlan(std::string_view keys) {
-    const auto conf = parse_net_conf(R"({"Network":"10.5.0.0/16","Backend":{"Type":"vxlan")" + std::string(keys) + "}}");
+    const auto conf =
+        parse_net_conf(R"({"Network":"10.5.0.0/16","Backend":{"Type":"vxlan")" + std::string(keys) + "}}");
     if (!conf) return std::unexpected(conf.error());
     return parse_vxlan_conf(*conf);
 }
@@ -184,9 +227,12 @@ TEST(VxlanConf, DefaultsAndValues) {
 
 TEST(VxlanConf, RefusesWhatNoDeviceCanHave) {
     const std::pair<const char *, const char *> cases[] = {
-        {R"(,"VNI":16777216)", "Backend.VNI: 16777216"}, {R"(,"VNI":-1)", "Backend.VNI: -1"},
-        {R"(,"Port":65536)", "Backend.Port: 65536"},     {R"(,"MTU":117)", "Backend.MTU: 117"},
-        {R"(,"MTU":0)", "Backend.MTU: 0"},               {R"(,"MTU":-1)", "Backend.MTU: -1"},
+        {R"(,"VNI":16777216)", "Backend.VNI: 16777216"},
+        {R"(,"VNI":-1)", "Backend.VNI: -1"},
+        {R"(,"Port":65536)", "Backend.Port: 65536"},
+        {R"(,"MTU":117)", "Backend.MTU: 117"},
+        {R"(,"MTU":0)", "Backend.MTU: 0"},
+        {R"(,"MTU":-1)", "Backend.MTU: -1"},
         {R"(,"VNI":"1")", "error decoding VXLAN backend config: Backend: VNI: \"1\""},
         {R"(,"GBP":1)", "error decoding VXLAN backend config: Backend: GBP: 1"},
     };

@@ -21,7 +21,8 @@ constexpr const char *kBytes = "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.
                                "FLANNEL_IPMASQ=true\n";
 
 SubnetEnv example() {
-    return {.network = *parse_net4("10.42.0.0/16"), .subnet = *parse_net4("10.42.3.1/24"), .mtu = 1450, .ip_masq = true};
+    return {
+        .network = *parse_net4("10.42.0.0/16"), .subnet = *parse_net4("10.42.3.1/24"), .mtu = 1450, .ip_masq = true};
 }
 
 class SubnetEnvFile : public ::testing::Test {
@@ -38,7 +39,7 @@ protected:
         return text.str();
     }
     static unsigned mode(const fs::path &path) {
-        struct stat st {};
+        struct stat st{};
         return ::stat(path.c_str(), &st) == 0 ? st.st_mode & 07777u : 0u;
     }
     fs::path dir_;
@@ -57,8 +58,9 @@ TEST(SubnetEnv, BytesAreFlannels) {
 }
 
 TEST(SubnetEnv, ReaderIsLenient) {
-    const auto env = parse_subnet_env("# by hand\n\n export FLANNEL_NETWORK = \"10.42.0.0/16\"\r\nFLANNEL_SUBNET='10.42.3.1/24'\n"
-                                      "SOMETHING=else\nFLANNEL_MTU=9000\nFLANNEL_MTU=1450 # the link's\nFLANNEL_IPMASQ=true");
+    const auto env =
+        parse_subnet_env("# by hand\n\n export FLANNEL_NETWORK = \"10.42.0.0/16\"\r\nFLANNEL_SUBNET='10.42.3.1/24'\n"
+                         "SOMETHING=else\nFLANNEL_MTU=9000\nFLANNEL_MTU=1450 # the link's\nFLANNEL_IPMASQ=true");
     ASSERT_TRUE(env) << env.error().sentence();
     EXPECT_EQ(*env, example());
 }
@@ -72,8 +74,10 @@ TEST(SubnetEnv, ListsSkipWhatIsNoCidr) {
 
 TEST(SubnetEnv, OnlyTrueMeansMasquerade) {
     for (const char *value : {"false", "True", "1", "yes", ""}) {
-        const auto env = parse_subnet_env("FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.3.1/24\nFLANNEL_MTU=1450\n"
-                                          "FLANNEL_IPMASQ=" + std::string(value) + "\n");
+        const auto env =
+            parse_subnet_env("FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.3.1/24\nFLANNEL_MTU=1450\n"
+                             "FLANNEL_IPMASQ=" +
+                             std::string(value) + "\n");
         ASSERT_TRUE(env);
         EXPECT_FALSE(env->ip_masq) << value;
     }
@@ -85,9 +89,11 @@ TEST_F(SubnetEnvFile, ErrorsNameFileAndVariable) {
     std::ofstream(path) << "FLANNEL_SUBNET=10.42.3.1/24\n";
     EXPECT_EQ(read_subnet_env(path).error().sentence(),
               path.string() + " is missing FLANNEL_NETWORK, FLANNEL_MTU, FLANNEL_IPMASQ");
-    std::ofstream(path) << "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.3.1/24\nFLANNEL_MTU=big\nFLANNEL_IPMASQ=true\n";
+    std::ofstream(path)
+        << "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.3.1/24\nFLANNEL_MTU=big\nFLANNEL_IPMASQ=true\n";
     EXPECT_THAT(read_subnet_env(path).error().sentence(), HasSubstr(path.string() + ": FLANNEL_MTU: \"big\""));
-    std::ofstream(path) << "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.3.1\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n";
+    std::ofstream(path)
+        << "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.3.1\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n";
     EXPECT_THAT(read_subnet_env(path).error().sentence(), HasSubstr("FLANNEL_SUBNET: \"10.42.3.1\""));
 }
 
@@ -110,7 +116,8 @@ TEST_F(SubnetEnvFile, WriteMakesDirectoryAndModesWhateverTheUmask) {
     EXPECT_EQ(slurp(path), kBytes);
     EXPECT_EQ(mode(path), 0644u);
     EXPECT_EQ(mode(path.parent_path()), 0755u);
-    EXPECT_EQ(std::distance(fs::directory_iterator(path.parent_path()), fs::directory_iterator{}), 1) << "temp file left";
+    EXPECT_EQ(std::distance(fs::directory_iterator(path.parent_path()), fs::directory_iterator{}), 1)
+        << "temp file left";
 }
 
 TEST_F(SubnetEnvFile, FailedWriteKeepsTheOldFileAndLeavesNothing) {
