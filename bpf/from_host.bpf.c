@@ -75,5 +75,7 @@ static __always_inline enum weft_reason from_host(struct __sk_buff *skb)
 SEC("tc")
 int weft_from_host(struct __sk_buff *skb)
 {
-	return finish_tc(skb, WEFT_HOOK_FROM_HOST, from_host(skb));
+	const __u32 packets = wire_packets(skb);
+
+	return finish_tc(skb, WEFT_HOOK_FROM_HOST, from_host(skb), packets);
 }

@@ -107,5 +107,7 @@ static __always_inline enum weft_reason from_pod(struct __sk_buff *skb)
 SEC("tc")
 int weft_from_pod(struct __sk_buff *skb)
 {
-	return finish_tc(skb, WEFT_HOOK_FROM_POD, from_pod(skb));
+	const __u32 packets = wire_packets(skb);
+
+	return finish_tc(skb, WEFT_HOOK_FROM_POD, from_pod(skb), packets);
 }

@@ -37,5 +37,7 @@ static __always_inline enum weft_reason from_tunnel(struct __sk_buff *skb)
 SEC("tc")
 int weft_from_tunnel(struct __sk_buff *skb)
 {
-	return finish_tc(skb, WEFT_HOOK_FROM_TUNNEL, from_tunnel(skb));
+	const __u32 packets = wire_packets(skb);
+
+	return finish_tc(skb, WEFT_HOOK_FROM_TUNNEL, from_tunnel(skb), packets);
 }

@@ -18,7 +18,7 @@ static __always_inline const struct popped_mark *popped_mark_of(const struct __s
 
 static __always_inline enum weft_reason pop_and_deliver(struct __sk_buff *skb, const struct received *r)
 {
-	const __u32 outer_bytes = skb->len;
+	const __u32 packets = wire_packets(skb), outer_bytes = skb->len;
 	struct ethhdr *eth;
 	struct iphdr *ip;
 	struct cursor c;
@@ -37,7 +37,7 @@ static __always_inline enum weft_reason pop_and_deliver(struct __sk_buff *skb, c
 	if (!eth || !ip)
 		return WEFT_R_POP_FAILED;
 	rewrite_received(eth, ip, r);
-	count_received(r->stats_index, wire_packets(skb), outer_bytes);
+	count_received(r->stats_index, packets, outer_bytes);
 	return hand_to_pod(skb, r->pod->ifindex, WEFT_R_DECAP_TO_POD);
 }
 
@@ -71,5 +71,7 @@ static __always_inline enum weft_reason from_wire(struct __sk_buff *skb)
 SEC("tc")
 int weft_from_wire(struct __sk_buff *skb)
 {
-	return finish_tc(skb, WEFT_HOOK_FROM_WIRE, from_wire(skb));
+	const __u32 packets = wire_packets(skb);
+
+	return finish_tc(skb, WEFT_HOOK_FROM_WIRE, from_wire(skb), packets);
 }

@@ -11,10 +11,15 @@
 
 #include "lib/config.h"
 
-/* Packets as they are on the wire: a GSO packet stands for its segments. */
+/* Packets as they are on the wire: a GSO packet stands for its segments. To be asked before a push or pop, which zeroes
+ * gso_segs; another node's push may have done so already. */
 static __always_inline __u32 wire_packets(const struct __sk_buff *skb)
 {
-	return skb->gso_segs ?: 1;
+	if (skb->gso_segs)
+		return skb->gso_segs;
+	if (!skb->gso_size)
+		return 1;
+	return (skb->len + skb->gso_size - 1) / skb->gso_size;
 }
 
 static __always_inline void count(enum weft_hook hook, enum weft_reason reason, __u32 packets, __u32 bytes)
@@ -65,11 +70,12 @@ static __always_inline void event_submit(struct weft_event *event, const void *d
 	bpf_ringbuf_submit(event, 0);
 }
 
-static __always_inline int finish_tc(struct __sk_buff *skb, enum weft_hook hook, enum weft_reason reason)
+/* packets: wire_packets() from before the handler ran. */
+static __always_inline int finish_tc(struct __sk_buff *skb, enum weft_hook hook, enum weft_reason reason, __u32 packets)
 {
 	struct weft_event *event;
 
-	count(hook, reason, wire_packets(skb), skb->len);
+	count(hook, reason, packets, skb->len);
 	if (reason < WEFT_R_FIRST_STACK)
 		return TC_ACT_REDIRECT;
 	/* Not TC_ACT_OK: other programs on the same hook still get their turn. */
