@@ -48,7 +48,7 @@ weft_lease_stats sum(std::span<const weft_lease_stats> per_cpu) {
     return total;
 }
 
-std::vector<LeaseRow> lease_rows(std::vector<LeaseEntry> entries, const Links &links) {
+std::vector<LeaseRow> lease_rows(const std::vector<LeaseEntry> &entries, const Links &links) {
     std::vector<LeaseRow> rows;
     rows.reserve(entries.size());
     for (const auto &[key, lease, stats] : entries)
@@ -107,11 +107,11 @@ nlohmann::ordered_json leases_json(const std::vector<LeaseRow> &rows) {
 }
 
 Result<std::string> run_leases(const Context &context) {
-    auto entries = read_leases(context.bpf_dir);
-    if (!entries) return fail_as_is(std::move(entries));
+    const auto entries = read_leases(context.bpf_dir);
+    if (!entries) return std::unexpected(entries.error());
     const auto links = read_links();
     if (!links) return std::unexpected(links.error());
-    const auto rows = lease_rows(std::move(*entries), *links);
+    const auto rows = lease_rows(*entries, *links);
     return context.json ? json_text(leases_json(rows)) : leases_table(rows);
 }
 

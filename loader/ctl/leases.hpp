@@ -41,7 +41,7 @@ struct LeaseEntry {
 
 /// Rows in the order of their addresses, each subnet once: a walk through a hash map that changes meanwhile may meet an
 /// entry twice.
-[[nodiscard]] std::vector<LeaseRow> lease_rows(std::vector<LeaseEntry> entries, const Links &links);
+[[nodiscard]] std::vector<LeaseRow> lease_rows(const std::vector<LeaseEntry> &entries, const Links &links);
 
 [[nodiscard]] std::string leases_table(const std::vector<LeaseRow> &rows);
 [[nodiscard]] nlohmann::ordered_json leases_json(const std::vector<LeaseRow> &rows);
