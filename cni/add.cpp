@@ -23,6 +23,12 @@ namespace {
 
 Done kernel(Status &&status, int code = kKernelRefused) { return status ? Done() : refuse(code, std::move(status)); }
 
+/// An address that another pod has is for the operator to look at, whatever else for weft's.
+Done not_published(Status &&status) {
+    const int code = status.error().code() == EADDRINUSE ? kAddressInUse : kKernelRefused;
+    return kernel(std::move(status), code);
+}
+
 /// What must be there before anything is made.
 struct Ground {
     SubnetEnv env;
@@ -198,7 +204,7 @@ Done Adding::allocate() {
     // Before anything is made: the host's route to the address would be the living pod's.
     for (const PodAddress &pod : wiring_.addresses)
         if (auto free = ground_.endpoints.refuse_if_held(ground_.host, pod.address, 0); !free)
-            return kernel(std::move(free), free.error().code() == EADDRINUSE ? kAddressInUse : kKernelRefused);
+            return not_published(std::move(free));
     wiring_.host_mac = host_mac(wiring_.addresses.front().address);
     auto mac = wanted_mac();
     if (!mac) return pass_on(std::move(mac));
@@ -237,8 +243,14 @@ Done Adding::name_veth() {
 }
 
 Done Adding::attach() {
-    auto attached = datapath::attach_tc(ground_.program.get(), host_index_, datapath::TcHook::ingress);
-    return attached ? Done() : refuse(kKernelRefused, std::move(attached));
+    const int program = ground_.program.get();
+    // TCX leaves the place of an ingress qdisc free for the plugin that will shape this pod, and costs an RCU grace period,
+    // which nobody else should wait for.
+    if (context_.conf.shaped) {
+        auto attached = datapath::attach_tc(program, host_index_, datapath::TcHook::ingress);
+        return attached ? Done() : refuse(kKernelRefused, std::move(attached));
+    }
+    return kernel(datapath::attach_clsact(program, host_index_, datapath::TcHook::ingress));
 }
 
 Done Adding::open_host_end() { return kernel(net::change_link(ground_.host, host_index_, {.up = true})); }
@@ -288,11 +300,10 @@ Done Adding::publish() {
     const weft_endpoint endpoint{.ifindex = static_cast<__u32>(host_index_),
                                  .pod_mac = abi::mac(wiring_.pod_mac),
                                  .host_mac = abi::mac(wiring_.host_mac),
-                                 .flags = 0};
+                                 .flags = context_.conf.shaped ? static_cast<__u32>(WEFT_EP_STACK) : 0U};
     for (const PodAddress &pod : wiring_.addresses) {
         auto written = ground_.endpoints.publish(ground_.host, pod.address, endpoint);
-        if (!written)
-            return kernel(std::move(written), written.error().code() == EADDRINUSE ? kAddressInUse : kKernelRefused);
+        if (!written) return not_published(std::move(written));
         published_.push_back(pod.address);
     }
     return {};

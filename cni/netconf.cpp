@@ -119,6 +119,18 @@ Done read_mac(const json &object, std::string_view what, std::optional<Mac> &out
     return {};
 }
 
+/// The bandwidth capability, which is another plugin's to carry out, with qdiscs on our host end.
+Done read_bandwidth(const json &runtime, PluginConf &conf) {
+    auto bandwidth = read_object(runtime, "bandwidth", "runtimeConfig", kInvalidConfig);
+    if (!bandwidth) return pass_on(std::move(bandwidth));
+    if (!*bandwidth) return {};
+    for (const char *key : {"ingressRate", "egressRate"}) {
+        const auto *rate = member(**bandwidth, key);
+        if (rate && rate->is_number() && rate->get<double>() > 0) conf.shaped = true;
+    }
+    return {};
+}
+
 /// args.cni and runtimeConfig: what the user or the runtime wants for this one attachment.
 Done read_wishes(const json &raw, PluginConf &conf) {
     auto args = read_object(raw, "args", "", kInvalidConfig);
@@ -137,6 +149,7 @@ Done read_wishes(const json &raw, PluginConf &conf) {
     if (const auto *ranges = member(**runtime, "ipRanges"); ranges && conf.ipam.type.empty())
         return refuse(kUnsupportedField, fmt::format("runtimeConfig.ipRanges: {}", shown(*ranges)),
                       "the built-in IPAM's range is this node's subnet");
+    if (auto bandwidth = read_bandwidth(**runtime, conf); !bandwidth) return bandwidth;
     if (auto ips = read_ips(**runtime, "ips", "runtimeConfig", conf.requested_ips); !ips) return ips;
     return read_mac(**runtime, "runtimeConfig", conf.requested_mac);
 }

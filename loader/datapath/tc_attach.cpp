@@ -30,7 +30,8 @@ bpf_attach_type tcx_type(TcHook hook) { return hook == TcHook::ingress ? kTcxIng
 Result<bpf_prog_info> program_info(int program_fd) {
     bpf_prog_info info{};
     __u32 len = sizeof(info);
-    if (const int err = bpf_obj_get_info_by_fd(program_fd, &info, &len); err != 0) return fail_errno(-err, "program info");
+    if (const int err = bpf_obj_get_info_by_fd(program_fd, &info, &len); err != 0)
+        return fail_errno(-err, "program info");
     return info;
 }
 
@@ -83,7 +84,20 @@ bpf_tc_opts our_filter() {
     return opts;
 }
 
+/// libbpf warns of netlink errors that are outcomes here: no clsact to look in, or one there already.
+class QuietLibbpf {
+public:
+    QuietLibbpf() : before_(libbpf_set_print(nullptr)) {}
+    ~QuietLibbpf() { libbpf_set_print(before_); }
+    QuietLibbpf(const QuietLibbpf &) = delete;
+    QuietLibbpf &operator=(const QuietLibbpf &) = delete;
+
+private:
+    libbpf_print_fn_t before_;
+};
+
 std::optional<std::uint32_t> find_clsact(int ifindex, TcHook hook) {
+    const QuietLibbpf quiet;
     const auto place = clsact_hook(ifindex, hook);
     auto opts = our_filter();
     if (bpf_tc_query(&place, &opts) != 0) return std::nullopt;
@@ -91,6 +105,7 @@ std::optional<std::uint32_t> find_clsact(int ifindex, TcHook hook) {
 }
 
 Status put_clsact(int program_fd, int ifindex, TcHook hook) {
+    const QuietLibbpf quiet;
     auto place = clsact_hook(ifindex, hook);
     if (const int err = bpf_tc_hook_create(&place); err != 0 && err != -EEXIST) return fail_errno(-err, "add clsact");
     auto opts = our_filter();
@@ -120,23 +135,25 @@ Result<bool> attach_tc(int program_fd, int ifindex, TcHook hook) {
     std::optional<OurProgram> current;
     auto tcx = find_tcx(ifindex, hook, current);
     if (!tcx) return fail_in(std::move(tcx), what);
-    if (*tcx == Tcx::supported) {
-        if (current && current->id == *id) return false;
-        if (auto put = put_tcx(program_fd, ifindex, hook, current); !put) return fail_in(std::move(put), what);
-        return true;
-    }
-    if (find_clsact(ifindex, hook) == *id) return false;
-    if (auto put = put_clsact(program_fd, ifindex, hook); !put) return fail_in(std::move(put), what);
+    const auto filter = current ? std::nullopt : find_clsact(ifindex, hook);
+    if ((current && current->id == *id) || filter == *id) return false;
+    const bool by_clsact = filter || *tcx == Tcx::unsupported;
+    auto put = by_clsact ? put_clsact(program_fd, ifindex, hook) : put_tcx(program_fd, ifindex, hook, current);
+    if (!put) return fail_in(std::move(put), what);
     return true;
+}
+
+Status attach_clsact(int program_fd, int ifindex, TcHook hook) {
+    auto put = put_clsact(program_fd, ifindex, hook);
+    return put ? Status() : fail_in(std::move(put), describe(ifindex, hook));
 }
 
 Result<std::optional<std::uint32_t>> attached_tc(int ifindex, TcHook hook) {
     std::optional<OurProgram> current;
     auto tcx = find_tcx(ifindex, hook, current);
     if (!tcx) return fail_in(std::move(tcx), describe(ifindex, hook));
-    if (*tcx == Tcx::unsupported) return find_clsact(ifindex, hook);
-    if (!current) return std::nullopt;
-    return current->id;
+    if (current) return current->id;
+    return find_clsact(ifindex, hook);
 }
 
 } // namespace weft::datapath

@@ -260,6 +260,44 @@ TEST_F(CniLifecycle, AnEarlierPluginsResultIsEchoed) {
     EXPECT_TRUE(checked.ok()) << checked.text();
 }
 
+TEST_F(CniLifecycle, TheBandwidthPluginFindsRoomBehindWeft) {
+    constexpr const char *kBandwidth = "/usr/lib/cni/bandwidth";
+    if (!std::filesystem::exists(kBandwidth)) GTEST_SKIP() << "no bandwidth plugin (containernetworking-plugins)";
+    json conf = node_->conf("1.0.0");
+    conf["runtimeConfig"] = {
+        {"bandwidth",
+         {{"ingressRate", 80000000}, {"ingressBurst", 800000}, {"egressRate", 80000000}, {"egressBurst", 800000}}}};
+    const auto added = add("pod1", conf);
+    ASSERT_TRUE(added.ok()) << added.text();
+    json chained = conf;
+    chained["type"] = "bandwidth";
+    chained["prevResult"] = added.body;
+    const auto shaped = node_->run({.netns = pod_->path(), .conf = chained}, kBandwidth);
+    EXPECT_TRUE(shaped.ok()) << shaped.text();
+    // What a qdisc must see takes the host stack.
+    const auto entry = (*node_->endpoints())->get(abi::ip4(*parse_ip4("10.244.86.2"))).value();
+    ASSERT_TRUE(entry);
+    EXPECT_EQ(entry->flags, static_cast<unsigned>(WEFT_EP_STACK));
+    chained["prevResult"] = shaped.body;
+    const auto checked = call("CHECK", "pod1", chained);
+    EXPECT_TRUE(checked.ok()) << checked.text();
+    EXPECT_TRUE(node_->run({.command = "DEL", .netns = pod_->path(), .conf = chained}, kBandwidth).ok());
+    EXPECT_TRUE(call("DEL", "pod1", conf).ok());
+    EXPECT_EQ(node_->traces(), Traces{});
+}
+
+TEST_F(CniLifecycle, CheckMissesTheProgram) {
+    const auto added = add("pod1");
+    ASSERT_TRUE(added.ok()) << added.text();
+    json conf = node_->conf();
+    conf["prevResult"] = added.body;
+    ASSERT_OK(
+        node_->ns().run("tc qdisc delete dev " + added.body["interfaces"][0]["name"].get<std::string>() + " clsact"));
+    const auto checked = call("CHECK", "pod1", conf);
+    EXPECT_EQ(checked.code(), 103) << checked.text();
+    EXPECT_THAT(checked.msg(), HasSubstr("program"));
+}
+
 /// "pod <ip command>", "host <ip command>", "map" or "file". @param veth stands for VETH in the command.
 Status inflict(CniTest &test, std::string damage, const std::string &veth) {
     if (const auto at = damage.find("VETH"); at != std::string::npos) damage.replace(at, 4, veth);
