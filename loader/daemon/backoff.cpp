@@ -13,7 +13,8 @@ constexpr std::chrono::seconds kFirst = 1s, kLongest = 60s, kSayAgain = 60s;
 
 bool Backoff::failed(const std::string &item, const Error &error, TimePoint now) {
     auto &failure = failures_[item];
-    const bool news = failure.attempts == 0 || failure.sentence != error.sentence() || now - failure.said_at >= kSayAgain;
+    const bool news =
+        failure.attempts == 0 || failure.sentence != error.sentence() || now - failure.said_at >= kSayAgain;
     const unsigned doublings = std::min(failure.attempts, 6U);
     failure.retry_at = now + std::min<std::chrono::seconds>(kFirst * (1U << doublings), kLongest);
     failure.sentence = error.sentence();

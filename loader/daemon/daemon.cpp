@@ -18,7 +18,8 @@ using namespace std::chrono_literals;
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr auto kAuditInterval = 60s;
-constexpr auto kRulesInterval = 10s; ///< firewall rules vanish more often than routes: any "nft flush ruleset" takes them
+constexpr auto kRulesInterval =
+    10s; ///< firewall rules vanish more often than routes: any "nft flush ruleset" takes them
 constexpr auto kShortestPause = 20ms; ///< between applies: a burst of events becomes one
 constexpr auto kLongestPause = 2s;
 
@@ -31,8 +32,10 @@ std::string utc(std::chrono::system_clock::time_point at) {
 Daemon::Daemon(asio::io_context &io, Options options, Uplink uplink, Kernel &kernel)
     : io_(io), options_(std::move(options)), uplink_(std::move(uplink)), kernel_(kernel), log_(make_logger("daemon")),
       etcd_log_(make_logger("etcd")), reconcile_log_(make_logger("reconcile")),
-      reconciler_(kernel, *reconcile_log_, {options_.datapath, options_.bpf_dir, options_.ip_masq, options_.masq_random_ports}), signals_(io), apply_timer_(io),
-      audit_timer_(io), rules_timer_(io), started_at_(std::chrono::system_clock::now()), state_since_(started_at_) {
+      reconciler_(kernel, *reconcile_log_,
+                  {options_.datapath, options_.bpf_dir, options_.ip_masq, options_.masq_random_ports}),
+      signals_(io), apply_timer_(io), audit_timer_(io), rules_timer_(io), started_at_(std::chrono::system_clock::now()),
+      state_since_(started_at_) {
     reconciler_.set_uplink(uplink_);
 }
 
@@ -269,7 +272,7 @@ void Daemon::apply() {
 }
 
 void Daemon::publish() {
-    const auto view = reconciler_.view();
+    const auto *view = reconciler_.view();
     if (view && reconciler_.ready()) write_env(*view);
     tell();
 }
@@ -346,7 +349,7 @@ nlohmann::json Daemon::status() const {
         {"failing", failing},
     };
     if (conf_) status.update({{"network", conf_->network.to_string()}, {"vni", vxlan_.vni}, {"port", vxlan_.port}});
-    if (const auto view = reconciler_.view())
+    if (const auto *view = reconciler_.view())
         status.update({{"subnet", view->own.v4.to_string()}, {"mtu", view->overlay_mtu()}});
     return status;
 }

@@ -36,18 +36,6 @@ private:
     Net4Map<std::uint32_t> held_;
 };
 
-/// Why a lease is nothing to forward to; found in its own data and ours.
-std::optional<std::string> unusable(const ClusterView &view, const Net4 &subnet, const LeaseAttrs &attrs) {
-    if (attrs.backend_type != "vxlan")
-        return fmt::format("its BackendType is \"{}\", this node speaks \"vxlan\"", attrs.backend_type);
-    if (attrs.public_ip.is_unspecified()) return "it has no PublicIP";
-    if (attrs.public_ip == view.uplink.public_ip) return "its PublicIP is this node's own";
-    if (subnet.prefix_length() < view.network.prefix_length() || !contains(view.network, subnet.address()))
-        return fmt::format("it is not in the Network {}", view.network.to_string());
-    if (overlaps(subnet, view.own.v4)) return fmt::format("it overlaps this node's own {}", view.own.v4.to_string());
-    return std::nullopt;
-}
-
 Result<Mac> vtep_mac_of(const LeaseAttrs &attrs) {
     const auto &data = attrs.backend_data;
     const auto found = data.is_object() ? data.find("VtepMAC") : data.end();
@@ -81,6 +69,17 @@ Mac vtep_mac(const Ip4 &public_ip) {
 
 std::string route_key(const net::Route &route) {
     return fmt::format("{} metric {}", route.destination.to_string(), route.metric);
+}
+
+std::optional<std::string> why_unusable(const ClusterView &view, const Net4 &subnet, const LeaseAttrs &attrs) {
+    if (attrs.backend_type != "vxlan")
+        return fmt::format("its BackendType is \"{}\", this node speaks \"vxlan\"", attrs.backend_type);
+    if (attrs.public_ip.is_unspecified()) return "it has no PublicIP";
+    if (attrs.public_ip == view.uplink.public_ip) return "its PublicIP is this node's own";
+    if (subnet.prefix_length() < view.network.prefix_length() || !contains(view.network, subnet.address()))
+        return fmt::format("it is not in the Network {}", view.network.to_string());
+    if (overlaps(subnet, view.own.v4)) return fmt::format("it overlaps this node's own {}", view.own.v4.to_string());
+    return std::nullopt;
 }
 
 std::uint32_t subnet_capacity(const Net4 &network, unsigned subnet_len) {
@@ -117,7 +116,7 @@ DesiredMaps desired_maps(const ClusterView &view, const NextHops &next_hops, con
     std::set<std::uint8_t, std::greater<>> lengths;
     for (const auto &[subnet, attrs] : view.others) {
         const auto skip = [&, &net = subnet.v4](std::string why) { desired.unusable.push_back({net, std::move(why)}); };
-        if (auto why = unusable(view, subnet.v4, attrs)) {
+        if (auto why = why_unusable(view, subnet.v4, attrs)) {
             skip(std::move(*why));
             continue;
         }
@@ -133,8 +132,8 @@ DesiredMaps desired_maps(const ClusterView &view, const NextHops &next_hops, con
             continue;
         }
         const auto hop = next_hops.find(attrs.public_ip);
-        auto entry = lease_entry(view, attrs, *mac,
-                                 hop != next_hops.end() ? hop->second : fail("not looked up", ENETUNREACH));
+        auto entry =
+            lease_entry(view, attrs, *mac, hop != next_hops.end() ? hop->second : fail("not looked up", ENETUNREACH));
         entry.stats_index = *slot;
         maps.leases.emplace(subnet.v4, entry);
         auto &node = maps.nodes.try_emplace(attrs.public_ip, weft_node{0, *slot}).first->second;

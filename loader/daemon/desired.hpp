@@ -61,8 +61,8 @@ struct HostState {
     /// Path below /proc/sys to value. As read: nullopt for one that the kernel does not have.
     std::map<std::string, std::optional<std::string>> sysctls;
     std::optional<net::VxlanDevice> vtep;
-    int vtep_ifindex = 0; ///< as read
-    Net4 scope;           ///< as desired: addresses of weft.1 outside of it are somebody else's
+    int vtep_ifindex = 0;                     ///< as read
+    Net4 scope;                               ///< as desired: addresses of weft.1 outside of it are somebody else's
     Net4Set addresses;                        ///< of weft.1
     std::map<Ip4, Mac> neighbours;            ///< permanent ones of weft.1
     std::map<std::string, net::Route> routes; ///< those of ours that do not lead to a pod, by route_key()
@@ -72,6 +72,10 @@ struct HostState {
 [[nodiscard]] std::string route_key(const net::Route &route);
 
 [[nodiscard]] HostState desired_host(const ClusterView &view);
+
+/// Why a lease is nothing to forward to, found in its own data and ours; nothing if it can be used.
+[[nodiscard]] std::optional<std::string> why_unusable(const ClusterView &view, const Net4 &subnet,
+                                                      const LeaseAttrs &attrs);
 
 /// How a node is reached over the underlay.
 struct NextHop {
@@ -101,7 +105,7 @@ struct DesiredMaps {
     std::vector<Unusable> unusable;
 };
 
-/// @param next_hops has every node of `view.others`. A node without a next hop keeps its lease entry, so that packets
+/// @param next_hops has the node of every usable lease. A node without a next hop keeps its lease entry, so that packets
 ///        from it are taken, with no encapsulation: packets to it go to the host stack, which answers.
 /// @param actual what the maps hold now: a lease that is there keeps its slot of lease_stats, so its counters go on.
 /// @param slots size of lease_stats.

@@ -19,9 +19,10 @@ template <class... F> struct Overloaded : F... {
 template <class T> bool same(const T &a, const T &b) { return std::memcmp(&a, &b, sizeof(T)) == 0; }
 
 std::string text(const weft_lease &lease) {
-    return fmt::format("node={} next_hop={} ifindex={} mac={} mtu={} encap={} slot={}", abi::ip4(lease.node).to_string(),
-                       abi::ip4(lease.next_hop).to_string(), lease.ifindex, abi::mac(lease.vtep_mac).to_string(),
-                       static_cast<unsigned>(lease.mtu), abi::encap_label(lease.encap), lease.stats_index);
+    return fmt::format("node={} next_hop={} ifindex={} mac={} mtu={} encap={} slot={}",
+                       abi::ip4(lease.node).to_string(), abi::ip4(lease.next_hop).to_string(), lease.ifindex,
+                       abi::mac(lease.vtep_mac).to_string(), static_cast<unsigned>(lease.mtu),
+                       abi::encap_label(lease.encap), lease.stats_index);
 }
 
 std::string text(const net::VxlanDevice &device) {
@@ -37,23 +38,22 @@ std::vector<std::uint8_t> union_of(const std::vector<std::uint8_t> &a, const std
 } // namespace
 
 std::string item_of(const Action &action) {
-    return std::visit(
-        Overloaded{
-            [](const SetSysctl &a) { return "sysctl " + a.path; },
-            [](const ReplaceVtep &a) { return "device " + a.device.name; },
-            [](const ChangeVtep &a) { return "device " + a.device.name; },
-            [](const AddAddress &a) { return "address " + a.address.to_string(); },
-            [](const RemoveAddress &a) { return "address " + a.address.to_string(); },
-            [](const SetNeighbour &a) { return "neighbour " + a.address.to_string(); },
-            [](const AddRoute &a) { return "route " + net::to_string(a.route); },
-            [](const RemoveRoute &a) { return "route " + net::to_string(a.route); },
-            [](const SetPrefixLens &) { return std::string("prefix lengths"); },
-            [](const PutNode &a) { return "node " + a.address.to_string(); },
-            [](const RemoveNode &a) { return "node " + a.address.to_string(); },
-            [](const PutLease &a) { return "lease " + a.subnet.to_string(); },
-            [](const RemoveLease &a) { return "lease " + a.subnet.to_string(); },
-        },
-        action);
+    return std::visit(Overloaded{
+                          [](const SetSysctl &a) { return "sysctl " + a.path; },
+                          [](const ReplaceVtep &a) { return "device " + a.device.name; },
+                          [](const ChangeVtep &a) { return "device " + a.device.name; },
+                          [](const AddAddress &a) { return "address " + a.address.to_string(); },
+                          [](const RemoveAddress &a) { return "address " + a.address.to_string(); },
+                          [](const SetNeighbour &a) { return "neighbour " + a.address.to_string(); },
+                          [](const AddRoute &a) { return "route " + net::to_string(a.route); },
+                          [](const RemoveRoute &a) { return "route " + net::to_string(a.route); },
+                          [](const SetPrefixLens &) { return std::string("prefix lengths"); },
+                          [](const PutNode &a) { return "node " + a.address.to_string(); },
+                          [](const RemoveNode &a) { return "node " + a.address.to_string(); },
+                          [](const PutLease &a) { return "lease " + a.subnet.to_string(); },
+                          [](const RemoveLease &a) { return "lease " + a.subnet.to_string(); },
+                      },
+                      action);
 }
 
 std::string deed_of(const Action &action) {
@@ -80,10 +80,13 @@ std::vector<Action> diff(const HostState &desired, const HostState &actual) {
     for (const auto &[path, value] : desired.sysctls) {
         const auto found = actual.sysctls.find(path);
         // One that the kernel does not have (IPv6 is off, or the device is not there yet) cannot be set.
-        if (found != actual.sysctls.end() && found->second && found->second != value) plan.push_back(SetSysctl{path, *value});
+        if (found != actual.sysctls.end() && found->second && found->second != value)
+            plan.push_back(SetSysctl{path, *value});
     }
-    if (desired.vtep && !(actual.vtep && actual.vtep->can_become(*desired.vtep))) plan.push_back(ReplaceVtep{*desired.vtep});
-    else if (desired.vtep && actual.vtep != desired.vtep) plan.push_back(ChangeVtep{*desired.vtep});
+    if (desired.vtep && !(actual.vtep && actual.vtep->can_become(*desired.vtep)))
+        plan.push_back(ReplaceVtep{*desired.vtep});
+    else if (desired.vtep && actual.vtep != desired.vtep)
+        plan.push_back(ChangeVtep{*desired.vtep});
     for (const auto &address : desired.addresses)
         if (!actual.addresses.contains(address)) plan.push_back(AddAddress{address});
     for (const auto &[address, mac] : desired.neighbours) {
@@ -97,7 +100,8 @@ std::vector<Action> diff(const HostState &desired, const HostState &actual) {
     for (const auto &[name, route] : actual.routes)
         if (!desired.routes.contains(name)) plan.push_back(RemoveRoute{route});
     for (const auto &address : actual.addresses)
-        if (!desired.addresses.contains(address) && contains(desired.scope, address.address())) plan.push_back(RemoveAddress{address});
+        if (!desired.addresses.contains(address) && contains(desired.scope, address.address()))
+            plan.push_back(RemoveAddress{address});
     return plan;
 }
 

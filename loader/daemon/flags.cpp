@@ -29,7 +29,8 @@ constexpr IgnoredFlag kIgnoredFlags[] = {
     {"net-config-path", false, "weft reads the network configuration from etcd"},
     {"set-node-network-unavailable", true, "weft does not talk to Kubernetes"},
     {"iptables-resync", false, "weft puts its rules back as soon as they are missing"},
-    {"iptables-forward-rules", true, "weft adds no rules to the FORWARD chain, pods' packets between nodes do not pass it"},
+    {"iptables-forward-rules", true,
+     "weft adds no rules to the FORWARD chain, pods' packets between nodes do not pass it"},
     {"ip-blackhole-route", true, "weft always keeps an unreachable route for its own subnet"},
     {"v", false, "--log-level sets what is logged"},
     {"vmodule", false, "--log-level sets what is logged"},
@@ -78,12 +79,14 @@ Result<std::vector<std::string>> parse_endpoints(std::string_view text) {
         const auto one = text.substr(at, comma - at);
         // Without a scheme the TLS flags decide, as with etcd's own clients.
         const auto scheme = one.find("://");
-        const bool known = scheme == std::string_view::npos || one.starts_with("http://") || one.starts_with("https://");
+        const bool known =
+            scheme == std::string_view::npos || one.starts_with("http://") || one.starts_with("https://");
         const auto host = scheme == std::string_view::npos ? one : one.substr(scheme + 3);
         if (!known || host.empty() || host.find_first_of(" \t\"") != std::string_view::npos)
-            return fail(fmt::format("{} is not an endpoint (\"http://host:port\" or \"https://host:port\", several with "
-                                    "commas between)",
-                                    in_quotes(one)));
+            return fail(
+                fmt::format("{} is not an endpoint (\"http://host:port\" or \"https://host:port\", several with "
+                            "commas between)",
+                            in_quotes(one)));
         endpoints.emplace_back(one);
         at = comma + 1;
     }
@@ -199,8 +202,10 @@ private:
                 continue;
             }
             words.push_back(name);
-            if (equals != std::string::npos) words.push_back(arg.substr(equals + 1));
-            else if (i + 1 < args.size()) words.push_back(args[++i]);
+            if (equals != std::string::npos)
+                words.push_back(arg.substr(equals + 1));
+            else if (i + 1 < args.size())
+                words.push_back(args[++i]);
         }
         return words;
     }
@@ -214,8 +219,10 @@ private:
                 const auto value = env(prefix + suffix);
                 if (!value || value->empty()) continue;
                 from_env_["--" + name] = prefix + suffix;
-                if (app_.get_option("--" + name)->get_items_expected_max() == 0) words.push_back("--" + name + "=" + *value);
-                else words.insert(words.end(), {"--" + name, *value});
+                if (app_.get_option("--" + name)->get_items_expected_max() == 0)
+                    words.push_back("--" + name + "=" + *value);
+                else
+                    words.insert(words.end(), {"--" + name, *value});
                 break;
             }
         }
@@ -250,7 +257,8 @@ void declare_etcd(CommandLine &line, EtcdOptions &etcd) {
 
 void declare_uplink(CommandLine &line, Options &options) {
     const auto any = [](const std::string &text) -> Result<std::string> { return text; };
-    line.list("iface", options.uplink.ifaces, any, "uplink, by name or address; repeatable, the first that is there wins");
+    line.list("iface", options.uplink.ifaces, any,
+              "uplink, by name or address; repeatable, the first that is there wins");
     line.list("iface-regex", options.uplink.iface_regexes, parse_regex,
               "uplink, by a pattern on addresses or names; repeatable, tried after --iface");
     line.value("iface-can-reach", options.uplink.can_reach, parse_ip4, "uplink, by the route to this address");
@@ -299,8 +307,10 @@ Result<std::variant<ParsedFlags, PrintAndExit>> parse_flags(std::span<const std:
     std::array<bool, std::size(kIgnoredFlags)> ignored_bools{};
     for (std::size_t i = 0; i < std::size(kIgnoredFlags); ++i) {
         const auto help = fmt::format("accepted and ignored: {}", kIgnoredFlags[i].why);
-        if (kIgnoredFlags[i].is_bool) line.boolean(kIgnoredFlags[i].name, ignored_bools[i], help);
-        else line.text(kIgnoredFlags[i].name, ignored_values[i], help);
+        if (kIgnoredFlags[i].is_bool)
+            line.boolean(kIgnoredFlags[i].name, ignored_bools[i], help);
+        else
+            line.text(kIgnoredFlags[i].name, ignored_values[i], help);
     }
 
     if (auto done = line.parse(args, env); !done) return fail_as_is(std::move(done));

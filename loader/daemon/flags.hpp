@@ -22,10 +22,10 @@ namespace weft {
 
 /// How the uplink is chosen: flannel's flags, in flannel's order of trying.
 struct UplinkFlags {
-    std::vector<std::string> ifaces;       ///< --iface: names or addresses; the first that resolves wins
+    std::vector<std::string> ifaces;        ///< --iface: names or addresses; the first that resolves wins
     std::vector<std::string> iface_regexes; ///< --iface-regex: RE2, unanchored
-    std::optional<Ip4> can_reach;          ///< --iface-can-reach
-    std::optional<Ip4> public_ip;          ///< --public-ip: what peers are told
+    std::optional<Ip4> can_reach;           ///< --iface-can-reach
+    std::optional<Ip4> public_ip;           ///< --public-ip: what peers are told
 
     [[nodiscard]] bool names_an_interface() const {
         return !ifaces.empty() || !iface_regexes.empty() || can_reach.has_value();
@@ -40,8 +40,8 @@ struct Options {
     std::filesystem::path subnet_file = "/run/flannel/subnet.env";
     std::chrono::minutes renew_margin{60};
     bool ip_masq = false;
-    bool masq_random_ports = true; ///< false with --ip-masq-fully-random-disable
-    asio::ip::address healthz_ip;  ///< 0.0.0.0
+    bool masq_random_ports = true;  ///< false with --ip-masq-fully-random-disable
+    asio::ip::address healthz_ip;   ///< 0.0.0.0
     std::uint16_t healthz_port = 0; ///< 0: no HTTP server
     std::filesystem::path run_dir = "/run/weft";
     std::filesystem::path bpf_dir = "/sys/fs/bpf/weft";

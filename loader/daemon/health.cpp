@@ -51,8 +51,10 @@ public:
         });
         asio::async_read_until(socket_, asio::dynamic_buffer(request_, kMaxRequest), "\r\n\r\n",
                                [self = shared_from_this()](asio::error_code err, std::size_t) {
-                                   if (err) self->close();
-                                   else self->reply();
+                                   if (err)
+                                       self->close();
+                                   else
+                                       self->reply();
                                });
     }
 

@@ -72,7 +72,8 @@ public:
                 mtus[link.index] = link.mtu;
                 if (link.name == kVtepName) vtep = link.index;
             }
-        for (const auto &node : nodes) hops.push_back(links ? resolve(node, from, mtus, vtep) : std::unexpected(links.error()));
+        for (const auto &node : nodes)
+            hops.push_back(links ? resolve(node, from, mtus, vtep) : std::unexpected(links.error()));
         return hops;
     }
 

@@ -25,33 +25,34 @@ std::string_view to_string(NodeState state) {
 }
 
 void Reconciler::set_uplink(const Uplink &uplink) {
-    if (uplink_ == uplink) return;
-    uplink_ = uplink;
+    if (has_uplink_ && view_.uplink == uplink) return;
+    view_.uplink = uplink;
+    has_uplink_ = true;
     forget_next_hops();
     check_attachments();
 }
 
 void Reconciler::set_config(const NetConf &conf, const VxlanConf &vxlan) {
-    conf_ = conf;
-    vxlan_ = vxlan;
+    view_.network = conf.network;
+    view_.subnet_len = conf.subnet_len;
+    view_.vxlan = vxlan;
+    has_config_ = true;
 }
 
-void Reconciler::set_own(const Subnet &own) { own_ = own; }
+void Reconciler::set_own(const Subnet &own) {
+    view_.own = own;
+    has_own_ = true;
+}
 
 void Reconciler::set_leases(const std::vector<Lease> &leases) {
-    others_.clear();
+    view_.others.clear();
     for (const auto &lease : leases) put_lease(lease);
     snapshot_seen_ = true;
 }
 
-std::optional<ClusterView> Reconciler::view() const {
-    if (!conf_ || !own_ || !uplink_) return std::nullopt;
-    return ClusterView{conf_->network, conf_->subnet_len, vxlan_, *uplink_, *own_, others_};
-}
-
 NodeState Reconciler::state() const {
-    if (!conf_) return NodeState::waiting_config;
-    if (!own_) return NodeState::acquiring;
+    if (!has_config_) return NodeState::waiting_config;
+    if (!has_own_) return NodeState::acquiring;
     const bool clean = host_failures_.all().empty() && hop_failures_.all().empty() && map_failures_.all().empty() &&
                        step_failures_.all().empty();
     return ready() && clean ? NodeState::synced : NodeState::syncing;
@@ -65,13 +66,12 @@ std::map<std::string, Backoff::Failure> Reconciler::failures() const {
 }
 
 std::optional<Reconciler::TimePoint> Reconciler::apply(TimePoint now) {
-    const auto known = view();
-    if (!known) return std::nullopt;
-    apply_host(*known, now);
-    apply_rules(*known, now);
-    if (load(*known, now) && snapshot_seen_) {
-        resolve(*known, now);
-        apply_maps(*known, now);
+    if (!view()) return std::nullopt;
+    apply_host(now);
+    apply_rules(now);
+    if (load(now) && snapshot_seen_) {
+        resolve(now);
+        apply_maps(now);
         attach(now);
     }
     std::optional<TimePoint> next;
@@ -80,8 +80,8 @@ std::optional<Reconciler::TimePoint> Reconciler::apply(TimePoint now) {
     return next;
 }
 
-void Reconciler::apply_host(const ClusterView &view, TimePoint now) {
-    const auto desired = desired_host(view);
+void Reconciler::apply_host(TimePoint now) {
+    const auto desired = desired_host(view_);
     const auto planner = [&]() -> Result<std::vector<Action>> {
         auto actual = kernel_.read_host(desired);
         if (!actual) return fail_as_is(std::move(actual));
@@ -92,18 +92,18 @@ void Reconciler::apply_host(const ClusterView &view, TimePoint now) {
 }
 
 /// @return whether programs and maps are there for this view.
-bool Reconciler::load(const ClusterView &view, TimePoint now) {
+bool Reconciler::load(TimePoint now) {
     static const std::string item = "load programs";
     if (vtep_ifindex_ == 0 || !step_failures_.due(item, now)) return false;
     const DatapathConfig config{
-        .network = view.network,
-        .subnet = view.own.v4,
-        .node = view.uplink.address,
-        .vtep_mac = vtep_mac(view.uplink.public_ip),
-        .port = view.vxlan.port,
-        .vni = view.vxlan.vni,
-        .max_leases = subnet_capacity(view.network, view.subnet_len),
-        .uplink_ifindex = view.uplink.ifindex,
+        .network = view_.network,
+        .subnet = view_.own.v4,
+        .node = view_.uplink.address,
+        .vtep_mac = vtep_mac(view_.uplink.public_ip),
+        .port = view_.vxlan.port,
+        .vni = view_.vxlan.vni,
+        .max_leases = subnet_capacity(view_.network, view_.subnet_len),
+        .uplink_ifindex = view_.uplink.ifindex,
         .vtep_ifindex = vtep_ifindex_,
         .mode = options_.mode,
         .bpf_dir = options_.bpf_dir,
@@ -116,9 +116,10 @@ bool Reconciler::load(const ClusterView &view, TimePoint now) {
     return true;
 }
 
-void Reconciler::resolve(const ClusterView &view, TimePoint now) {
+void Reconciler::resolve(TimePoint now) {
     std::set<Ip4> wanted;
-    for (const auto &[subnet, attrs] : view.others) wanted.insert(attrs.public_ip);
+    for (const auto &[subnet, attrs] : view_.others)
+        if (!why_unusable(view_, subnet.v4, attrs)) wanted.insert(attrs.public_ip);
     std::erase_if(hops_, [&](const auto &hop) { return !wanted.contains(hop.first); });
     const auto item_of_hop = [](const Ip4 &node) { return "next hop " + node.to_string(); };
     std::set<std::string> items;
@@ -130,21 +131,23 @@ void Reconciler::resolve(const ClusterView &view, TimePoint now) {
         if (known == hops_.end() || again) unknown.push_back(node);
     }
     hop_failures_.keep_only(items);
-    auto found = kernel_.resolve(unknown, view.uplink.address);
+    auto found = kernel_.resolve(unknown, view_.uplink.address);
     for (std::size_t i = 0; i < unknown.size(); ++i) {
         const auto item = item_of_hop(unknown[i]);
-        if (!found[i]) failed(hop_failures_, item, found[i].error(), now);
-        else if (hop_failures_.succeeded(item)) log_.info("{}: found again", item);
+        if (!found[i])
+            failed(hop_failures_, item, found[i].error(), now);
+        else if (hop_failures_.succeeded(item))
+            log_.info("{}: found again", item);
         hops_.insert_or_assign(unknown[i], std::move(found[i]));
     }
 }
 
-void Reconciler::apply_maps(const ClusterView &view, TimePoint now) {
-    const auto capacity = subnet_capacity(view.network, view.subnet_len);
+void Reconciler::apply_maps(TimePoint now) {
+    const auto capacity = subnet_capacity(view_.network, view_.subnet_len);
     const auto planner = [&]() -> Result<std::vector<Action>> {
         auto actual = kernel_.read_maps();
         if (!actual) return fail_as_is(std::move(actual));
-        auto desired = desired_maps(view, hops_, *actual, capacity);
+        auto desired = desired_maps(view_, hops_, *actual, capacity);
         report(desired.unusable);
         programmed_ = desired.maps.leases.size();
         return diff(desired.maps, *actual);
@@ -154,10 +157,10 @@ void Reconciler::apply_maps(const ClusterView &view, TimePoint now) {
     filled_ = true;
 }
 
-void Reconciler::apply_rules(const ClusterView &view, TimePoint now) {
+void Reconciler::apply_rules(TimePoint now) {
     static const std::string item = "masquerade rules";
     std::optional<Masquerade> wanted;
-    if (options_.masquerade) wanted = Masquerade{view.network, view.own.v4, options_.random_ports};
+    if (options_.masquerade) wanted = Masquerade{view_.network, view_.own.v4, options_.random_ports};
     if ((!check_rules_ && rules_ == wanted) || !step_failures_.due(item, now)) return;
     auto written = kernel_.ensure_masquerade(wanted);
     if (!written) {
@@ -173,8 +176,9 @@ void Reconciler::apply_rules(const ClusterView &view, TimePoint now) {
 /// After the maps are filled: programs that meet empty maps would drop what their forerunners carry.
 void Reconciler::attach(TimePoint now) {
     static const std::string item = "attach programs";
-    const std::pair links{uplink_->ifindex, vtep_ifindex_};
-    const bool wanted = check_attachments_ || !attached_ || attached_links_ != links || kernel_.datapath_mode() == "none";
+    const std::pair links{view_.uplink.ifindex, vtep_ifindex_};
+    const bool wanted =
+        check_attachments_ || !attached_ || attached_links_ != links || kernel_.datapath_mode() == "none";
     if (!filled_ || !wanted || !step_failures_.due(item, now)) return;
     auto lines = kernel_.attach();
     if (!lines) {
@@ -189,8 +193,8 @@ void Reconciler::attach(TimePoint now) {
     check_attachments_ = false;
 }
 
-void Reconciler::converge(const char *what, const Planner &planner, Backoff &failures,
-                          spdlog::level::level_enum level, TimePoint now) {
+void Reconciler::converge(const char *what, const Planner &planner, Backoff &failures, spdlog::level::level_enum level,
+                          TimePoint now) {
     const auto reading = fmt::format("read {}", what);
     std::set<std::string> done;
     std::size_t written = 0;
@@ -215,8 +219,10 @@ void Reconciler::converge(const char *what, const Planner &planner, Backoff &fai
                 failed(failures, item, Error(EAGAIN, "the kernel took it, but does not have it"), now);
                 continue;
             }
-            if (perform(action, item, failures, level, now)) now_done.insert(deed);
-            else if (is_foundation(action)) break;
+            if (perform(action, item, failures, level, now))
+                now_done.insert(deed);
+            else if (is_foundation(action))
+                break;
         }
         failures.keep_only(pending); // what is as it should be is nobody's failure any more
         if (now_done.empty()) break;

@@ -57,8 +57,8 @@ public:
     void set_own(const Subnet &own);
     /// Every other node's lease: what is not among them is gone.
     void set_leases(const std::vector<Lease> &leases);
-    void put_lease(const Lease &lease) { others_[lease.subnet] = lease.attrs; }
-    void remove_lease(const Subnet &subnet) { others_.erase(subnet); }
+    void put_lease(const Lease &lease) { view_.others[lease.subnet] = lease.attrs; }
+    void remove_lease(const Subnet &subnet) { view_.others.erase(subnet); }
     /// Routes or links changed: nodes may be reached another way.
     void forget_next_hops() { hops_.clear(); }
     /// Attachments may be gone: the next apply() looks.
@@ -72,8 +72,8 @@ public:
     [[nodiscard]] NodeState state() const;
     /// Programs are attached, and the leases of the first snapshot were in the maps: pods can be wired.
     [[nodiscard]] bool ready() const { return attached_ && filled_; }
-    /// What is known, once configuration, lease and uplink are.
-    [[nodiscard]] std::optional<ClusterView> view() const;
+    /// What is known; nullptr until configuration, lease and uplink are.
+    [[nodiscard]] const ClusterView *view() const { return has_uplink_ && has_config_ && has_own_ ? &view_ : nullptr; }
     [[nodiscard]] int vtep_ifindex() const { return vtep_ifindex_; } ///< 0: there is none
     [[nodiscard]] std::size_t programmed() const { return programmed_; }
     [[nodiscard]] const Net4Map<std::string> &unusable() const { return unusable_; }
@@ -83,12 +83,12 @@ public:
 private:
     using Planner = std::function<Result<std::vector<Action>>()>;
 
-    void apply_host(const ClusterView &view, TimePoint now);
-    bool load(const ClusterView &view, TimePoint now);
-    void resolve(const ClusterView &view, TimePoint now);
-    void apply_maps(const ClusterView &view, TimePoint now);
+    void apply_host(TimePoint now);
+    bool load(TimePoint now);
+    void resolve(TimePoint now);
+    void apply_maps(TimePoint now);
     void attach(TimePoint now);
-    void apply_rules(const ClusterView &view, TimePoint now);
+    void apply_rules(TimePoint now);
     void converge(const char *what, const Planner &planner, Backoff &failures, spdlog::level::level_enum level,
                   TimePoint now);
     bool perform(const Action &action, const std::string &item, Backoff &failures, spdlog::level::level_enum level,
@@ -100,11 +100,8 @@ private:
     spdlog::logger &log_;
     NodeOptions options_;
 
-    std::optional<Uplink> uplink_;
-    std::optional<NetConf> conf_;
-    VxlanConf vxlan_;
-    std::optional<Subnet> own_;
-    std::map<Subnet, LeaseAttrs> others_;
+    ClusterView view_;
+    bool has_uplink_ = false, has_config_ = false, has_own_ = false;
     bool snapshot_seen_ = false;
 
     NextHops hops_;

@@ -40,8 +40,8 @@ public:
             chosen->address = all.front();
         }
         if (link.mtu == 0) return fail(fmt::format("uplink {} has an MTU of 0", link.name));
-        return Uplink{link.index, link.name, link.mac, link.mtu, *chosen->address,
-                      flags_.public_ip.value_or(*chosen->address)};
+        return Uplink{link.index, link.name,        link.mac,
+                      link.mtu,   *chosen->address, flags_.public_ip.value_or(*chosen->address)};
     }
 
 private:
@@ -70,13 +70,15 @@ private:
     Result<Choice> by_default() {
         if (flags_.public_ip) {
             if (const auto *link = holder_of(*flags_.public_ip)) return Choice{link, flags_.public_ip};
-            return fail(fmt::format("no interface holds --public-ip={} (behind NAT --iface is needed, too); there are: {}",
-                                    flags_.public_ip->to_string(), candidates()),
-                        ENODEV);
+            return fail(
+                fmt::format("no interface holds --public-ip={} (behind NAT --iface is needed, too); there are: {}",
+                            flags_.public_ip->to_string(), candidates()),
+                ENODEV);
         }
         if (host_.default_routes.empty())
-            return fail(fmt::format("no default route to take the uplink from, and no --iface; there are: {}", candidates()),
-                        ENODEV);
+            return fail(
+                fmt::format("no default route to take the uplink from, and no --iface; there are: {}", candidates()),
+                ENODEV);
         const auto &route = host_.default_routes.front();
         if (route.next_hops != 1)
             return fail(fmt::format("the default route has {} next hops: --iface must name the uplink; there are: {}",

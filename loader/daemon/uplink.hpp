@@ -42,6 +42,7 @@ using RouteQuery = std::function<Result<net::RouteAnswer>(const Ip4 &destination
 /// Of a link's addresses global ones go before link-local ones, permanent before dynamic, stable before temporary.
 /// weft's own devices are never an uplink, so that a pattern that matches the pod network does not loop the tunnel.
 /// Errors: one sentence with what was tried and which links there are.
-[[nodiscard]] Result<Uplink> select_uplink(const UplinkFlags &flags, const HostNetwork &host, const RouteQuery &route_to);
+[[nodiscard]] Result<Uplink> select_uplink(const UplinkFlags &flags, const HostNetwork &host,
+                                           const RouteQuery &route_to);
 
 } // namespace weft

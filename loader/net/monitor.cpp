@@ -47,7 +47,8 @@ std::optional<NetworkChange> change_in(nlmsghdr *header) {
         change.kind = route;
         change.removed = header->nlmsg_type == RTM_DELROUTE;
         change.protocol = static_cast<const rtmsg *>(nlmsg_data(header))->rtm_protocol;
-        if (nlattr *oif = nlmsg_find_attr(header, sizeof(rtmsg), RTA_OIF)) change.ifindex = static_cast<int>(nla_get_u32(oif));
+        if (nlattr *oif = nlmsg_find_attr(header, sizeof(rtmsg), RTA_OIF))
+            change.ifindex = static_cast<int>(nla_get_u32(oif));
         return change;
     default: return std::nullopt;
     }
@@ -63,7 +64,8 @@ public:
 
     Status start() {
         for (const int group : {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_NEIGH, RTNLGRP_IPV4_ROUTE})
-            if (int err = nl_socket_add_membership(sock_.get(), group); err < 0) return fail_nl(err, "watch the network");
+            if (int err = nl_socket_add_membership(sock_.get(), group); err < 0)
+                return fail_nl(err, "watch the network");
         const int fd = nl_socket_get_fd(sock_.get());
         // FORCE needs CAP_NET_ADMIN, which weftd has; without it the default size does, with more resyncs.
         if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBuffer, sizeof(kReceiveBuffer)) < 0)

@@ -31,9 +31,8 @@ struct NetworkChange {
 /// Threads: both callbacks run on the io_context's thread. The destructor ends them; `io` outlives the monitor.
 class NetworkMonitor {
 public:
-    [[nodiscard]] static Result<NetworkMonitor> start(asio::io_context &io,
-                                                      std::function<void(const NetworkChange &)> change,
-                                                      std::function<void()> overrun);
+    [[nodiscard]] static Result<NetworkMonitor>
+    start(asio::io_context &io, std::function<void(const NetworkChange &)> change, std::function<void()> overrun);
 
     NetworkMonitor(NetworkMonitor &&) noexcept;
     NetworkMonitor &operator=(NetworkMonitor &&) noexcept;

@@ -48,9 +48,9 @@ std::optional<DefaultRoute> parse_default(nlmsghdr &msg) {
 
 Result<RouteAnswer> query_route(NlSocket &sock, const Ip4 &destination, const std::optional<Ip4> &source) {
     auto msg = make_request(RTM_GETROUTE);
-    attr::put_header(*msg, rtmsg{.rtm_family = AF_INET,
-                                 .rtm_dst_len = 32,
-                                 .rtm_src_len = static_cast<unsigned char>(source ? 32 : 0)});
+    attr::put_header(
+        *msg,
+        rtmsg{.rtm_family = AF_INET, .rtm_dst_len = 32, .rtm_src_len = static_cast<unsigned char>(source ? 32 : 0)});
     attr::put(*msg, RTA_DST, destination);
     if (source) attr::put(*msg, RTA_SRC, *source);
     const auto what = fmt::format("route to {}", destination.to_string());

@@ -17,7 +17,7 @@ struct RouteAnswer {
     int ifindex = 0;
     std::optional<Ip4> gateway; ///< none: the destination itself is the neighbour
     std::optional<Ip4> source;
-    unsigned mtu = 0;           ///< of the route or of a path MTU learnt by ICMP; 0: the link's
+    unsigned mtu = 0;                    ///< of the route or of a path MTU learnt by ICMP; 0: the link's
     RouteType type = RouteType::unicast; ///< local: the address is this host's own
 
     bool operator==(const RouteAnswer &) const = default;

@@ -15,8 +15,8 @@ namespace weft::net {
 /// A vxlan device with what weft sets on it.
 struct VxlanDevice {
     std::string name;
-    bool external = true;     ///< collect-metadata mode: the tunnel key travels with each packet
-    std::uint16_t port = 0;   ///< UDP, host byte order
+    bool external = true;   ///< collect-metadata mode: the tunnel key travels with each packet
+    std::uint16_t port = 0; ///< UDP, host byte order
     bool learning = false;
     Mac mac;
     unsigned mtu = 0;

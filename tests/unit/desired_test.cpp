@@ -23,7 +23,8 @@ LeaseAttrs attrs(const char *public_ip, const char *mac = "1e:3a:76:11:44:7f") {
 ClusterView view() {
     ClusterView v;
     v.network = net4("10.244.0.0/16");
-    v.uplink = {.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")};
+    v.uplink = {
+        .ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")};
     v.own = subnet("10.244.3.0/24");
     return v;
 }
@@ -95,7 +96,8 @@ TEST(Desired, AWiderPathDoesNotRaiseTheMtu) {
     auto v = view();
     v.others[subnet("10.244.7.0/24")] = attrs("192.168.1.9");
     EXPECT_EQ(desired_maps(v, direct(v, 9000), {}, 256).maps.leases.begin()->second.mtu, 1450);
-    EXPECT_EQ(desired_maps(v, direct(v, 60), {}, 256).maps.leases.begin()->second.mtu, 68) << "never less than IPv4 allows";
+    EXPECT_EQ(desired_maps(v, direct(v, 60), {}, 256).maps.leases.begin()->second.mtu, 68)
+        << "never less than IPv4 allows";
 }
 
 TEST(Desired, ANodeWithoutARouteKeepsItsEntryAndItsRightToSend) {
@@ -137,7 +139,8 @@ TEST(Desired, LeasesThatCannotBeUsedAreNamedWithTheReason) {
 
 TEST(Desired, StatsSlotsStayWithTheirLeases) {
     auto v = view();
-    for (const char *net : {"10.244.7.0/24", "10.244.8.0/24", "10.244.9.0/24"}) v.others[subnet(net)] = attrs("192.168.1.9");
+    for (const char *net : {"10.244.7.0/24", "10.244.8.0/24", "10.244.9.0/24"})
+        v.others[subnet(net)] = attrs("192.168.1.9");
     MapState actual;
     actual.leases[net4("10.244.9.0/24")].stats_index = 0;
     actual.leases[net4("10.244.200.0/24")].stats_index = 1; // about to go: its slot is not free yet
@@ -152,7 +155,8 @@ TEST(Desired, StatsSlotsStayWithTheirLeases) {
 
 TEST(Desired, TooManyLeasesForTheSlotsAreNamed) {
     auto v = view();
-    for (const char *net : {"10.244.7.0/24", "10.244.8.0/24", "10.244.9.0/24"}) v.others[subnet(net)] = attrs("192.168.1.9");
+    for (const char *net : {"10.244.7.0/24", "10.244.8.0/24", "10.244.9.0/24"})
+        v.others[subnet(net)] = attrs("192.168.1.9");
     const auto got = desired_maps(v, direct(v), {}, 2);
     EXPECT_EQ(got.maps.leases.size(), 2U);
     ASSERT_EQ(got.unusable.size(), 1U);

@@ -80,7 +80,9 @@ TEST(Flags, InterfacesRepeatAndKeepTheirOrder) {
     EXPECT_FALSE(options({"--public-ip=1.2.3.4"}).uplink.names_an_interface());
 }
 
-TEST(Flags, TheLastOfASingleFlagWins) { EXPECT_EQ(options({"--etcd-prefix=/a", "--etcd-prefix=/b"}).etcd.prefix, "/b"); }
+TEST(Flags, TheLastOfASingleFlagWins) {
+    EXPECT_EQ(options({"--etcd-prefix=/a", "--etcd-prefix=/b"}).etcd.prefix, "/b");
+}
 
 TEST(Flags, CommandLineThenWeftThenFlannelEnvironment) {
     const Env both{{"WEFT_ETCD_PREFIX", "/weft"}, {"FLANNELD_ETCD_PREFIX", "/flannel"}, {"FLANNELD_IP_MASQ", "true"}};

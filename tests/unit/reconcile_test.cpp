@@ -43,8 +43,8 @@ public:
     Result<HostState> read_host(const HostState &desired) override {
         auto now = host;
         for (const auto &[path, value] : desired.sysctls)
-            if (!now.sysctls.contains(path)) now.sysctls[path] = path.contains("weft.1") && !host.vtep ? std::nullopt
-                                                                                                     : std::optional("0");
+            if (!now.sysctls.contains(path))
+                now.sysctls[path] = path.contains("weft.1") && !host.vtep ? std::nullopt : std::optional("0");
         return now;
     }
     Status perform(const Action &action) override {
@@ -58,8 +58,10 @@ public:
         std::vector<Result<NextHop>> hops;
         for (const auto &node : nodes) {
             ++resolved;
-            if (unreachable.contains(node.to_string())) hops.push_back(fail_errno(ENETUNREACH, "route"));
-            else hops.push_back(NextHop{node, 2, 1500});
+            if (unreachable.contains(node.to_string()))
+                hops.push_back(fail_errno(ENETUNREACH, "route"));
+            else
+                hops.push_back(NextHop{node, 2, 1500});
         }
         return hops;
     }
@@ -108,7 +110,8 @@ private:
 class ReconcileTest : public ::testing::Test {
 protected:
     ReconcileTest() {
-        r.set_uplink({.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")});
+        r.set_uplink(
+            {.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")});
     }
     void configure() {
         NetConf conf;
@@ -161,9 +164,9 @@ TEST_F(ReconcileTest, WritesInTheOrderOfDependence) {
     acquire();
     r.set_leases({lease("10.244.7.0/24", "192.168.1.9")});
     EXPECT_THAT(apply(), ElementsAre("+ sysctl net/ipv4/ip_forward", "+ device weft.1", "+ address 10.244.3.0/32",
-                                     "+ address 10.244.3.1/32", "+ neighbour 169.254.1.1", HasSubstr("+ route 10.244.0.0/16"),
-                                     HasSubstr("+ route unreachable"), "load", "+ prefix lengths", "+ node 192.168.1.9",
-                                     "+ lease 10.244.7.0/24", "attach"));
+                                     "+ address 10.244.3.1/32", "+ neighbour 169.254.1.1",
+                                     HasSubstr("+ route 10.244.0.0/16"), HasSubstr("+ route unreachable"), "load",
+                                     "+ prefix lengths", "+ node 192.168.1.9", "+ lease 10.244.7.0/24", "attach"));
 }
 
 TEST_F(ReconcileTest, ASecondApplyWritesNothing) {
@@ -178,7 +181,8 @@ TEST_F(ReconcileTest, NothingIsRemovedOrAttachedBeforeTheFirstSnapshot) {
     bring_up();
     const auto before = kernel.maps.leases.size();
     Reconciler restarted(kernel, log, {});
-    restarted.set_uplink({.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")});
+    restarted.set_uplink(
+        {.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")});
     NetConf conf;
     conf.network = net4("10.244.0.0/16");
     conf.subnet_len = 24;
@@ -201,7 +205,8 @@ TEST_F(ReconcileTest, NothingIsRemovedOrAttachedBeforeTheFirstSnapshot) {
 TEST_F(ReconcileTest, ARestartThatFindsEverythingChangesNothing) {
     bring_up();
     Reconciler restarted(kernel, log, {});
-    restarted.set_uplink({.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")});
+    restarted.set_uplink(
+        {.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")});
     NetConf conf;
     conf.network = net4("10.244.0.0/16");
     conf.subnet_len = 24;
@@ -351,7 +356,8 @@ TEST_F(ReconcileTest, AnUnreachableNodeIsTriedAgain) {
 
 TEST_F(ReconcileTest, MasqueradeRulesFollowTheSubnetAndComeBack) {
     Reconciler masquerading(kernel, log, {.masquerade = true});
-    masquerading.set_uplink({.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")});
+    masquerading.set_uplink(
+        {.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")});
     NetConf conf;
     conf.network = net4("10.244.0.0/16");
     masquerading.set_config(conf, {});
@@ -375,6 +381,7 @@ TEST_F(ReconcileTest, AForeignBackendIsReportedOnce) {
     bring_up();
     auto foreign = lease("10.244.8.0/24", "192.168.1.10");
     foreign.attrs.backend_type = "host-gw";
+    kernel.unreachable = {"192.168.1.10"}; // nobody asks
     r.put_lease(foreign);
     apply(1s);
     apply(2s);

@@ -12,21 +12,29 @@ namespace {
 using ::testing::HasSubstr;
 
 net::Link link(int index, const char *name, unsigned mtu = 1500) {
-    return {.index = index, .name = name, .mac = Mac{{2, 0, 0, 0, 0, static_cast<std::uint8_t>(index)}}, .mtu = mtu,
+    return {.index = index,
+            .name = name,
+            .mac = Mac{{2, 0, 0, 0, 0, static_cast<std::uint8_t>(index)}},
+            .mtu = mtu,
             .flags = index == 1 ? 0U + IFF_UP + IFF_LOOPBACK : 0U + IFF_UP};
 }
 
-net::LinkAddress addr(int ifindex, const char *cidr, unsigned flags = IFA_F_PERMANENT, unsigned scope = RT_SCOPE_UNIVERSE) {
+net::LinkAddress addr(int ifindex, const char *cidr, unsigned flags = IFA_F_PERMANENT,
+                      unsigned scope = RT_SCOPE_UNIVERSE) {
     return {.ifindex = ifindex, .address = *parse_net4(cidr), .scope = scope, .flags = flags};
 }
 
 /// lo, two cards, and what a former life of weft left: a device and a pod's veth in the pod network 10.244.0.0/16.
 HostNetwork host() {
     HostNetwork h;
-    h.links = {link(1, "lo", 65536), link(2, "eth0"), link(3, "eth1", 9000), link(4, "weft.1", 1450), link(5, "weftab12")};
+    h.links = {link(1, "lo", 65536), link(2, "eth0"), link(3, "eth1", 9000), link(4, "weft.1", 1450),
+               link(5, "weftab12")};
     h.links[4].alias = "weft:net:id:eth0";
-    h.addresses = {addr(1, "127.0.0.1/8", IFA_F_PERMANENT, RT_SCOPE_HOST), addr(2, "192.168.1.5/24"),
-                   addr(3, "169.254.7.7/16"), addr(3, "10.9.0.3/24", 0), addr(3, "10.9.0.2/24"),
+    h.addresses = {addr(1, "127.0.0.1/8", IFA_F_PERMANENT, RT_SCOPE_HOST),
+                   addr(2, "192.168.1.5/24"),
+                   addr(3, "169.254.7.7/16"),
+                   addr(3, "10.9.0.3/24", 0),
+                   addr(3, "10.9.0.2/24"),
                    addr(4, "10.244.3.0/32")};
     h.default_routes = {{.ifindex = 2, .metric = 100}};
     return h;
@@ -51,14 +59,28 @@ TEST(Uplink, IsChosenByFlannelsRules) {
         {"a name; permanent global address before others", {.ifaces = {"eth1"}}, "eth1", "10.9.0.2", "10.9.0.2"},
         {"an address, and that one is used", {.ifaces = {"10.9.0.3"}}, "eth1", "10.9.0.3", "10.9.0.3"},
         {"the first that is there", {.ifaces = {"wlan0", "eth1", "eth0"}}, "eth1", "10.9.0.2", "10.9.0.2"},
-        {"a pattern on addresses goes before names", {.iface_regexes = {"^10\\.|eth0"}}, "eth1", "10.9.0.2", "10.9.0.2"},
+        {"a pattern on addresses goes before names",
+         {.iface_regexes = {"^10\\.|eth0"}},
+         "eth1",
+         "10.9.0.2",
+         "10.9.0.2"},
         {"a pattern is unanchored", {.iface_regexes = {"th1"}}, "eth1", "10.9.0.2", "10.9.0.2"},
-        {"a pattern after every name", {.ifaces = {"no"}, .iface_regexes = {"eth0"}}, "eth0", "192.168.1.5", "192.168.1.5"},
-        {"a pattern on the pod network finds no device of ours", {.iface_regexes = {"10\\.244|weft", "eth0"}}, "eth0",
-         "192.168.1.5", "192.168.1.5"},
+        {"a pattern after every name",
+         {.ifaces = {"no"}, .iface_regexes = {"eth0"}},
+         "eth0",
+         "192.168.1.5",
+         "192.168.1.5"},
+        {"a pattern on the pod network finds no device of ours",
+         {.iface_regexes = {"10\\.244|weft", "eth0"}},
+         "eth0",
+         "192.168.1.5",
+         "192.168.1.5"},
         {"a public address that is local", {.public_ip = ip("10.9.0.3")}, "eth1", "10.9.0.3", "10.9.0.3"},
-        {"a public address behind NAT, with a name", {.ifaces = {"eth0"}, .public_ip = ip("203.0.113.9")}, "eth0",
-         "192.168.1.5", "203.0.113.9"},
+        {"a public address behind NAT, with a name",
+         {.ifaces = {"eth0"}, .public_ip = ip("203.0.113.9")},
+         "eth0",
+         "192.168.1.5",
+         "203.0.113.9"},
     };
     for (const auto &c : table) {
         const auto got = choose(c.flags);
@@ -98,14 +120,16 @@ TEST(Uplink, AddressesDeprecatedOrOfLoopbackDoNotCount) {
 }
 
 TEST(Uplink, FailuresSayWhatWasTriedAndWhatThereIs) {
-    const auto none = choose({.ifaces = {"eth7", "10.1.1.1"}, .iface_regexes = {"^wl"}, .can_reach = *parse_ip4("1.1.1.1")});
+    const auto none =
+        choose({.ifaces = {"eth7", "10.1.1.1"}, .iface_regexes = {"^wl"}, .can_reach = *parse_ip4("1.1.1.1")});
     ASSERT_FALSE(none);
     for (const char *part : {"--iface=eth7", "--iface=10.1.1.1", "--iface-regex=^wl", "--iface-can-reach=1.1.1.1",
                              "eth0 (192.168.1.5)", "eth1 (10.9.0.2)"})
         EXPECT_THAT(none.error().sentence(), HasSubstr(part));
     EXPECT_EQ(none.error().sentence().find('\n'), std::string::npos);
 
-    EXPECT_THAT(choose({.public_ip = *parse_ip4("203.0.113.9")}).error().sentence(), HasSubstr("--public-ip=203.0.113.9"));
+    EXPECT_THAT(choose({.public_ip = *parse_ip4("203.0.113.9")}).error().sentence(),
+                HasSubstr("--public-ip=203.0.113.9"));
     auto h = host();
     h.default_routes[0].next_hops = 2;
     EXPECT_THAT(choose({}, h).error().sentence(), HasSubstr("2 next hops"));
