@@ -53,6 +53,7 @@ TEST_P(BehindARouter, ANextHopsNewMacIsFollowed) {
 TEST_P(BehindARouter, ANewRouteToTheNodeIsFollowed) {
     WEFT_ASSERT_OK(ping(near_pod_->ns, far_pod_->address));
     // The router moves to another address; the node's route follows, and so must the lease's next hop.
+    WEFT_ASSERT_OK(cluster_->router().sysctl("net.ipv4.conf.all.promote_secondaries", "1"));
     WEFT_ASSERT_OK(cluster_->router().ip("address add 192.0.2.253/24 dev near"));
     WEFT_ASSERT_OK(near_->netns().ip("route replace default via 192.0.2.253"));
     WEFT_ASSERT_OK(cluster_->router().ip("address del 192.0.2.254/24 dev near"));

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "capture.hpp"
 
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <sys/socket.h>
+
+#include <algorithm>
 #include <csignal>
 
 #include <fmt/format.h>
@@ -84,6 +89,25 @@ std::string line_of(const Ip4View &ip) {
                                                                     : "checksum WRONG");
 }
 
+constexpr std::uint16_t kMarkerEthertype = 0x88b5; // IEEE 802: for local experiments
+constexpr std::string_view kMarker = "weft: end of capture";
+
+/// Sends one frame out of `interface` that nobody takes.
+Status send_marker(const std::string &netns, const std::string &interface) {
+    return run_in_netns(netns, [&]() -> Status {
+        const UniqueFd fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+        if (!fd) return fail_errno(errno, "packet socket");
+        sockaddr_ll to{.sll_family = AF_PACKET, .sll_ifindex = static_cast<int>(::if_nametoindex(interface.c_str()))};
+        std::string frame(12, '\x02'); // locally administered addresses
+        frame += {static_cast<char>(kMarkerEthertype >> 8), static_cast<char>(kMarkerEthertype & 0xff)};
+        frame += kMarker;
+        frame.resize(std::max<std::size_t>(frame.size(), 60));
+        if (::sendto(fd.get(), frame.data(), frame.size(), 0, reinterpret_cast<sockaddr *>(&to), sizeof to) < 0)
+            return fail_errno(errno, "send on " + interface);
+        return {};
+    });
+}
+
 } // namespace
 
 std::string VxlanFrame::to_string() const {
@@ -110,16 +134,23 @@ Result<std::vector<VxlanFrame>> read_vxlan(const std::filesystem::path &pcap, st
 Result<Capture> Capture::start(const Netns &ns, std::string_view interface, std::string_view filter) {
     auto dir = TempDir::create("capture");
     if (!dir) return fail_as_is(std::move(dir));
-    // Immediate mode: nothing of what was seen is still in the kernel's buffer when it is stopped.
     auto process = ns.spawn({"tcpdump", "-i", std::string(interface), "--immediate-mode", "-U", "-s", "0", "-w",
-                             *dir / "capture.pcap", "-Z", "root", std::string(filter)});
+                             *dir / "capture.pcap", "-Z", "root",
+                             fmt::format("({}) or ether proto {:#x}", filter, kMarkerEthertype)});
     if (!process) return fail_as_is(std::move(process));
     if (!process->wait_for_output("listening on")) return fail(process->describe());
-    return Capture(std::move(*dir), std::move(*process));
+    return Capture(std::move(*dir), std::move(*process), ns.path(), std::string(interface));
 }
 
 Status Capture::stop() {
     if (!tcpdump_.running()) return {};
+    // tcpdump reads the kernel's ring in order and drops what it has not read when it is stopped.
+    if (auto sent = send_marker(netns_, interface_); !sent) return sent;
+    const auto marked = [&] {
+        const auto text = read_file(file());
+        return text && text->find(kMarker) != std::string::npos;
+    };
+    if (!wait_until(marked)) return fail("the end of the capture is not seen: " + tcpdump_.describe());
     if (auto sent = tcpdump_.signal(SIGINT); !sent) return sent;
     if (!tcpdump_.wait(5s)) return fail("tcpdump does not end");
     return {};

@@ -54,16 +54,20 @@ public:
     /// Comes back when tcpdump listens. `filter`: a pcap expression.
     [[nodiscard]] static Result<Capture> start(const Netns &ns, std::string_view interface,
                                                std::string_view filter = "udp");
-    /// Ends it, with everything written that was captured so far.
+    /// Ends it once everything is written that passed the interface before this call: a frame of a private ethertype is sent
+    /// behind it, and waited for in the file.
     Status stop();
     [[nodiscard]] std::filesystem::path file() const { return dir_ / "capture.pcap"; }
     /// stop(), then read_vxlan() of the file.
     [[nodiscard]] Result<std::vector<VxlanFrame>> vxlan_frames(std::uint16_t port = 8472);
 
 private:
-    Capture(TempDir dir, Process process) : dir_(std::move(dir)), tcpdump_(std::move(process)) {}
+    Capture(TempDir dir, Process process, std::string netns, std::string interface)
+        : dir_(std::move(dir)), tcpdump_(std::move(process)), netns_(std::move(netns)),
+          interface_(std::move(interface)) {}
     TempDir dir_;
     Process tcpdump_;
+    std::string netns_, interface_;
 };
 
 } // namespace weft::test

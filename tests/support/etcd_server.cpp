@@ -5,12 +5,10 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <fcntl.h>
-#include <sched.h>
-#include <thread>
-
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+
+#include "netns.hpp"
 
 namespace weft::test {
 namespace {
@@ -46,16 +44,15 @@ std::string unbase64(std::string_view text) {
 
 Result<std::uint16_t> free_port(const std::string &address, const std::string &netns) {
     if (netns.empty()) return free_port_here(address);
-    const UniqueFd fd(::open(netns.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!fd) return fail_errno(errno, netns);
-    Result<std::uint16_t> port = 0;
-    std::thread([&] {
-        if (::setns(fd.get(), CLONE_NEWNET) < 0)
-            port = fail_errno(errno, "enter " + netns);
-        else
-            port = free_port_here(address);
-    }).join();
-    return port;
+    std::uint16_t found = 0;
+    auto entered = run_in_netns(netns, [&]() -> Status {
+        auto port = free_port_here(address);
+        if (!port) return fail_as_is(std::move(port));
+        found = *port;
+        return {};
+    });
+    if (!entered) return fail_as_is(std::move(entered));
+    return found;
 }
 
 Result<EtcdServer> EtcdServer::start(EtcdOptions options) {

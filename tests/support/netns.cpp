@@ -141,27 +141,27 @@ Status Netns::sysctl(std::string_view name, std::string_view value) const {
     std::string file(name);
     // Interface names may contain dots; a name written with slashes is taken as it is.
     if (file.find('/') == file.npos) std::replace(file.begin(), file.end(), '.', '/');
-    Status written;
-    auto entered = run_in([&] { written = write_file("/proc/sys/" + file, value); });
-    if (!entered) return entered;
-    if (!written) return fail_in(std::move(written), name_);
+    return run_in([&] { return write_file("/proc/sys/" + file, value); });
+}
+
+Status Netns::run_in(const std::function<Status()> &body) const {
+    auto done = run_in_netns(path(), body);
+    if (!done) return fail_in(std::move(done), name_);
     return {};
 }
 
-Status Netns::run_in(const std::function<void()> &body) const {
-    const UniqueFd fd(::open(path().c_str(), O_RDONLY | O_CLOEXEC));
-    if (!fd) return fail_errno(errno, path());
-    int code = 0;
+Status run_in_netns(const std::string &path, const std::function<Status()> &body) {
+    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd) return fail_errno(errno, path);
+    Status result;
     // A thread of its own, because a namespace belongs to a thread and is never given back.
     std::thread([&] {
-        if (::setns(fd.get(), CLONE_NEWNET) < 0) {
-            code = errno;
-            return;
-        }
-        body();
+        if (::setns(fd.get(), CLONE_NEWNET) < 0)
+            result = fail_errno(errno, "enter " + path);
+        else
+            result = body();
     }).join();
-    if (code) return fail_errno(code, "enter " + name_);
-    return {};
+    return result;
 }
 
 void Netns::kill_all() const { kill_processes_in(path()); }

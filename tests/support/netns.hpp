@@ -41,9 +41,10 @@ public:
     Status ip(std::string_view batch) const;
     /// Writes /proc/sys/<name with dots> of this namespace.
     Status sysctl(std::string_view name, std::string_view value) const;
-    /// Calls `body` on a thread of its own inside, and waits for it. Processes are started with spawn(), not in `body`:
+    /// Calls `body` on a thread of its own inside, and waits for it. @return what `body` returns.
+    /// Processes are started with spawn(), not in `body`:
     /// a child dies with the thread that started it.
-    Status run_in(const std::function<void()> &body) const;
+    Status run_in(const std::function<Status()> &body) const;
 
     /// Kills every process in it and waits until they are gone.
     void kill_all() const;
@@ -52,6 +53,9 @@ private:
     explicit Netns(std::string name) : name_(std::move(name)) {}
     std::string name_;
 };
+
+/// Netns::run_in() for the namespace at `path`.
+Status run_in_netns(const std::string &path, const std::function<Status()> &body);
 
 /// Kills every process whose network namespace is the one at `path`, never the caller.
 void kill_processes_in(const std::string &path);
