@@ -21,7 +21,7 @@ public:
     struct Failure {
         unsigned attempts = 0;
         std::string sentence;
-        TimePoint retry_at{}, said_at{};
+        TimePoint retry_at, said_at;
     };
 
     /// Whether it is time to try this item (again).

@@ -93,7 +93,7 @@ void Reconciler::apply_host(TimePoint now) {
 
 /// @return whether programs and maps are there for this view.
 bool Reconciler::load(TimePoint now) {
-    static const std::string item = "load programs";
+    const std::string item = "load programs";
     if (vtep_ifindex_ == 0 || !step_failures_.due(item, now)) return false;
     const DatapathConfig config{
         .network = view_.network,
@@ -158,7 +158,7 @@ void Reconciler::apply_maps(TimePoint now) {
 }
 
 void Reconciler::apply_rules(TimePoint now) {
-    static const std::string item = "masquerade rules";
+    const std::string item = "masquerade rules";
     std::optional<Masquerade> wanted;
     if (options_.masquerade) wanted = Masquerade{view_.network, view_.own.v4, options_.random_ports};
     if ((!check_rules_ && rules_ == wanted) || !step_failures_.due(item, now)) return;
@@ -175,7 +175,7 @@ void Reconciler::apply_rules(TimePoint now) {
 
 /// After the maps are filled: programs that meet empty maps would drop what their forerunners carry.
 void Reconciler::attach(TimePoint now) {
-    static const std::string item = "attach programs";
+    const std::string item = "attach programs";
     const std::pair links{view_.uplink.ifindex, vtep_ifindex_};
     const bool wanted =
         check_attachments_ || !attached_ || attached_links_ != links || kernel_.datapath_mode() == "none";
