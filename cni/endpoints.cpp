@@ -77,9 +77,9 @@ Status Endpoints::sweep(net::NlSocket &host) const {
     auto links = net::list_links(host);
     if (!links) return fail_as_is(std::move(links));
     for (const auto &[key, entry] : *entries) {
-        const bool alive = std::ranges::any_of(*links, [&](const net::Link &link) {
-            return link.index == static_cast<int>(entry.ifindex) && is_host_end(link);
-        });
+        const int named = static_cast<int>(entry.ifindex);
+        const bool alive = std::ranges::any_of(
+            *links, [named](const net::Link &link) { return link.index == named && is_host_end(link); });
         if (alive) continue;
         if (auto erased = map_->erase(key); !erased) return fail_as_is(std::move(erased));
     }

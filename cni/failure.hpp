@@ -33,7 +33,7 @@ enum Code : int {
 struct Failure {
     int code = kKernelRefused;
     std::string msg;
-    std::string details = {};
+    std::string details;
 };
 
 template <class T> using Outcome = std::expected<T, Failure>;

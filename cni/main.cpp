@@ -13,6 +13,7 @@ int main() {
     // A runtime that hangs up is told by write()'s error, after which ADD undoes what it did.
     ::signal(SIGPIPE, SIG_IGN);
     try {
+        // NOLINTNEXTLINE(concurrency-mt-unsafe): read before any thread starts, written never.
         return weft::cni::run_command([](const char *name) -> const char * { return std::getenv(name); });
     } catch (const std::exception &thrown) {
         constexpr std::string_view kText = R"({"cniVersion":"1.1.0","code":999,"msg":"internal error, see stderr"})";

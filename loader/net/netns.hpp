@@ -27,8 +27,8 @@ public:
     [[nodiscard]] static Result<Netns> current();
 
     /// Runs `closure` (returning Result<T> or Status) inside and returns what it returned. Blocks until it has ended.
-    template <class F> [[nodiscard]] std::invoke_result_t<F> run(F &&closure) const {
-        std::optional<std::invoke_result_t<F>> outcome;
+    template <class F> [[nodiscard]] std::invoke_result_t<const F &> run(const F &closure) const {
+        std::optional<std::invoke_result_t<const F &>> outcome;
         if (auto ran = run_on_own_thread([&] { outcome.emplace(closure()); }); !ran) return fail_as_is(std::move(ran));
         return std::move(*outcome);
     }
