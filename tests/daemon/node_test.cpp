@@ -146,6 +146,21 @@ TEST_F(NodeTest, EndsCleanlyLeavesAllAndComesBackToIt) {
     EXPECT_THAT(log(), Not(HasSubstr("reconcile: device")));
 }
 
+TEST_F(NodeTest, ASubnetThatSomebodyElseTookIsGivenUp) {
+    start();
+    WEFT_ASSERT_ASSIGN(const auto first, node_->base_address());
+    WEFT_ASSERT_OK(put_lease(first + "-24", "192.0.2.77"));
+    EXPECT_TRUE(wait_until([&] { return node_->base_address().value_or(first) != first; })) << log();
+    WEFT_ASSERT_ASSIGN(const auto second, node_->base_address());
+    EXPECT_THAT(log(), HasSubstr("this node's subnet changed"));
+    EXPECT_TRUE(wait_until([&] { return status()["state"] == "synced"; })) << status();
+    EXPECT_EQ(lease_field(first + "/24", "node"), "192.0.2.77") << log();
+    const auto addresses = sh("ip -o -4 addr show dev weft.1");
+    EXPECT_THAT(addresses, HasSubstr(second + "/32"));
+    EXPECT_THAT(addresses, Not(HasSubstr(first + "/32")));
+    EXPECT_THAT(sh("ip route show type unreachable"), Not(HasSubstr(first)));
+}
+
 TEST_F(NodeTest, HealthTellsTheTruth) {
     const auto get = [&] {
         return node_->netns().output(words("curl -s -o /dev/null -w %{http_code} http://127.0.0.1:8099/healthz"));
