@@ -260,7 +260,15 @@ Done Adding::route_from_host() {
         auto known = net::set_permanent_neighbour(ground_.host, host_index_, pod.address, wiring_.pod_mac);
         if (!known) return kernel(std::move(known));
         // Replaced rather than refused: a route to an address that IPAM gave us is a dead pod's.
-        auto added = net::add_route(ground_.host, host_route(pod.address, host_index_), net::IfExists::replace);
+        auto route = host_route(pod.address, host_index_);
+        // The host speaks to its pods as their gateway, as flannel's bridge does: an address in the pod network, which also a
+        // pod without a default route can answer. No weft.1 yet, or another IPAM's gateway: the kernel chooses.
+        route.source = pod.gateway;
+        auto added = net::add_route(ground_.host, route, net::IfExists::replace);
+        if (!added && added.error().code() == EINVAL) {
+            route.source.reset();
+            added = net::add_route(ground_.host, route, net::IfExists::replace);
+        }
         if (!added) return kernel(std::move(added));
     }
     return {};
