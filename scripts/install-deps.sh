@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs the Debian 12 packages that weft's build, demo and tests need. Quick and silent when they are all there.
 #
-#   scripts/install-deps.sh [build] [demo] [test]     without an argument: all of them
+#   scripts/install-deps.sh [build] [demo] [test] [bench]   without an argument: build and test
 #   scripts/install-deps.sh --list [...]              prints the packages instead, one a line
 set -euo pipefail
 
@@ -17,9 +17,10 @@ build=(
     libbenchmark-dev libgmock-dev libgtest-dev libtins-dev
 )
 demo=(bsdextrautils etcd-client etcd-server iperf3 iproute2 iputils-ping jq procps socat tcpdump util-linux)
+bench=("${demo[@]}" ethtool iptables sockperf)
 test=(
     "${demo[@]}" clang-format-19 clang-tidy-19 conntrack containernetworking-plugins curl ethtool git iptables nftables
-    python3 shellcheck
+    openssl python3 shellcheck
 )
 
 usage() {
@@ -34,6 +35,7 @@ main() {
         build) wanted+=("${build[@]}") ;;
         demo) wanted+=("${demo[@]}") ;;
         test) wanted+=("${test[@]}") ;;
+        bench) wanted+=("${bench[@]}") ;;
         -h | --help)
             usage
             exit 0
