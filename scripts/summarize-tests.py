@@ -24,7 +24,7 @@ def read(root):
     """(passed, failed, skipped): names, names, {reason: names}."""
     passed, failed, skipped = [], [], defaultdict(list)
     for case in root.iter("testcase"):
-        name, status = case.get("name"), case.get("status")
+        name, status = case.get("name").split("  # ")[0], case.get("status")  # GoogleTest adds a parameter's bytes
         skip = case.find("skipped")
         if status == "run":
             passed.append(name)
