@@ -93,7 +93,7 @@ set_wire() {
 
 # A node as flannel sets it up: vxlan device, cni0 bridge, static neighbour and FDB entries, its rules, bridge-nf on.
 flannel_node() {
-    local n=$1 i=$2 o=$((3 - $2)) rule
+    local n=$1 i=$2 o=$((3 - $2))
     in_ns "$n" ip link add flannel.1 address 02:77:c0:00:02:0"$i" type vxlan id 1 local 192.0.2."$i" dev eth0 dstport 8472 nolearning
     in_ns "$n" ip link set flannel.1 up
     in_ns "$n" ip address add 10.244."$i".0/32 dev flannel.1

@@ -18,7 +18,8 @@ static __always_inline enum weft_reason push_here(struct __sk_buff *skb, const s
 }
 
 /* The kernel's own way: it knows about path MTU, outer fragmentation and packets that are tunnelled already. */
-static __always_inline enum weft_reason let_kernel_push(struct __sk_buff *skb, const struct weft_lease *lease, __u8 inner_tos)
+static __always_inline enum weft_reason let_kernel_push(struct __sk_buff *skb, const struct weft_lease *lease,
+							__u8 inner_tos)
 {
 	struct bpf_tunnel_key key = {
 		.tunnel_id = cfg.vni,

@@ -38,8 +38,7 @@ struct ReasonInfo {
     std::string_view label;
     std::string_view text;
 };
-#define WEFT_REASON_INFO(number, name, class, label, text)                                                             \
-    ReasonInfo{WEFT_R_##name, WEFT_CLASS_##class, label, text},
+#define WEFT_REASON_INFO(number, name, class, label, text) ReasonInfo{WEFT_R_##name, WEFT_CLASS_##class, label, text},
 inline constexpr ReasonInfo kReasons[] = {WEFT_REASONS(WEFT_REASON_INFO)};
 #undef WEFT_REASON_INFO
 
@@ -57,7 +56,7 @@ static_assert(std::ranges::all_of(kReasons, [](const ReasonInfo &r) {
     const int number = r.reason;
     const auto range = number < WEFT_R_FIRST_STACK  ? WEFT_CLASS_FORWARD
                        : number < WEFT_R_FIRST_DROP ? WEFT_CLASS_STACK
-                                                      : WEFT_CLASS_DROP;
+                                                    : WEFT_CLASS_DROP;
     return r.verdict == range && number < WEFT_R_COUNT;
 }));
 

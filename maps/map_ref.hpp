@@ -70,7 +70,8 @@ private:
 };
 
 /// Reads one element of a per-CPU array: a value for each possible CPU.
-template <class Value> [[nodiscard]] Result<std::vector<Value>> read_percpu(int fd, __u32 index, const std::string &name) {
+template <class Value>
+[[nodiscard]] Result<std::vector<Value>> read_percpu(int fd, __u32 index, const std::string &name) {
     static_assert(sizeof(Value) % 8 == 0, "the kernel pads per-CPU values to 8 bytes");
     const int cpus = libbpf_num_possible_cpus();
     if (cpus < 0) return fail_errno(-cpus, "count CPUs");

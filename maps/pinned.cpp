@@ -17,9 +17,10 @@ Status check_layout(int fd, std::string_view pin, unsigned key_size, unsigned va
     __u32 len = sizeof(info);
     if (const int err = bpf_obj_get_info_by_fd(fd, &info, &len); err != 0) return fail_errno(-err, pin);
     if (info.key_size == key_size && info.value_size == value_size) return {};
-    return fail(fmt::format("{}: key of {} and value of {} bytes found, {} and {} expected: made by another version of weft",
-                            pin, info.key_size, info.value_size, key_size, value_size),
-                EPROTO);
+    return fail(
+        fmt::format("{}: key of {} and value of {} bytes found, {} and {} expected: made by another version of weft",
+                    pin, info.key_size, info.value_size, key_size, value_size),
+        EPROTO);
 }
 
 } // namespace weft::maps

@@ -21,7 +21,8 @@
 
 enum {
 	WEFT_ABI_VERSION = 1,
-	WEFT_VXLAN_OVERHEAD = 50, /* bytes on the wire inside the underlay's MTU: IPv4 20, UDP 8, VXLAN 8, Ethernet 14 */
+	WEFT_VXLAN_OVERHEAD =
+		50, /* bytes on the wire inside the underlay's MTU: IPv4 20, UDP 8, VXLAN 8, Ethernet 14 */
 	WEFT_DEFAULT_VNI = 1,
 	WEFT_DEFAULT_PORT = 8472, /* Linux's port before IANA's 4789; flannel's default */
 	WEFT_MAX_PREFIX_LENS = 33,
@@ -92,7 +93,7 @@ WEFT_STATIC_ASSERT(sizeof(struct weft_node) == 8, "weft_node");
 
 /* endpoints: a pod's address -> its veth. Written by the CNI plugin, collected by weftd, read by the programs. */
 struct weft_endpoint {
-	__u32 ifindex;		  /* host end of the veth */
+	__u32 ifindex; /* host end of the veth */
 	struct weft_mac pod_mac;
 	struct weft_mac host_mac; /* of the host end: the source of what the pod is handed */
 	__u32 flags;		  /* enum weft_endpoint_flags */
@@ -133,9 +134,9 @@ WEFT_STATIC_ASSERT(sizeof(struct weft_lease_stats) == 32, "weft_lease_stats");
 struct weft_event {
 	__u64 time_ns; /* CLOCK_MONOTONIC */
 	__u32 ifindex;
-	__u32 length; /* of the packet */
-	__u8 hook;    /* enum weft_hook */
-	__u8 reason;  /* enum weft_reason */
+	__u32 length;  /* of the packet */
+	__u8 hook;     /* enum weft_hook */
+	__u8 reason;   /* enum weft_reason */
 	__u16 snapped; /* how many bytes of packet[] are valid */
 	__u32 reserved;
 	__u8 packet[WEFT_EVENT_SNAP];
@@ -144,16 +145,16 @@ WEFT_STATIC_ASSERT(sizeof(struct weft_event) == 24 + WEFT_EVENT_SNAP, "weft_even
 
 /* Constants of one load of the programs: frozen in their read-only data, so the verifier drops what is off. */
 struct weft_cfg {
-	struct weft_ip4 network;      /* the cluster's pod network */
+	struct weft_ip4 network; /* the cluster's pod network */
 	struct weft_ip4 network_mask;
-	struct weft_ip4 subnet;	      /* this node's lease */
+	struct weft_ip4 subnet; /* this node's lease */
 	struct weft_ip4 subnet_mask;
-	struct weft_ip4 node;	      /* this node's outer address */
-	struct weft_mac vtep_mac;     /* weft.1's */
-	__u16 port;		      /* VXLAN UDP port, host byte order */
+	struct weft_ip4 node;	  /* this node's outer address */
+	struct weft_mac vtep_mac; /* weft.1's */
+	__u16 port;		  /* VXLAN UDP port, host byte order */
 	__u32 vni;
-	__u32 event_sample_mask;      /* a drop makes an event when (random & mask) == 0 */
-	__u8 ask_conntrack;	      /* the kernel has bpf_skb_ct_lookup and bpf_xdp_ct_lookup */
+	__u32 event_sample_mask; /* a drop makes an event when (random & mask) == 0 */
+	__u8 ask_conntrack;	 /* the kernel has bpf_skb_ct_lookup and bpf_xdp_ct_lookup */
 	__u8 reserved[3];
 };
 WEFT_STATIC_ASSERT(sizeof(struct weft_cfg) == 40, "weft_cfg");

@@ -46,7 +46,8 @@ static __always_inline struct weft_ip4 ip4_from(__be32 raw)
 	return addr;
 }
 
-static __always_inline bool in_net(__be32 addr, const volatile struct weft_ip4 *net, const volatile struct weft_ip4 *mask)
+static __always_inline bool in_net(__be32 addr, const volatile struct weft_ip4 *net,
+				   const volatile struct weft_ip4 *mask)
 {
 	return (addr & ip4_of(mask)) == ip4_of(net);
 }

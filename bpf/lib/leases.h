@@ -20,7 +20,8 @@ static __always_inline struct weft_lease *lease_of(__be32 addr)
 		return NULL;
 	for (i = 0; i < WEFT_MAX_PREFIX_LENS && i < state->prefix_len_count; i++) {
 		const __u32 prefix_len = state->prefix_lens[i] & 63;
-		struct weft_lease_key key = {.subnet = ip4_from(addr & prefix_mask(prefix_len)), .prefix_len = prefix_len};
+		struct weft_lease_key key = {.subnet = ip4_from(addr & prefix_mask(prefix_len)),
+					     .prefix_len = prefix_len};
 		struct weft_lease *lease = bpf_map_lookup_elem(&weft_leases, &key);
 
 		if (lease)

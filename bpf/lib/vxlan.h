@@ -62,8 +62,8 @@ static __always_inline __be16 source_port(__u32 hash)
 
 /* Pushes the outer headers of a lease, all but the outer Ethernet addresses, and counts the packet for the lease.
  * Until the push succeeds the packet is untouched. hop: whether this node is a hop of the inner packet's way. */
-static __always_inline enum weft_reason vxlan_push(struct __sk_buff *skb, const struct weft_lease *lease, __u8 inner_tos,
-						   bool hop)
+static __always_inline enum weft_reason vxlan_push(struct __sk_buff *skb, const struct weft_lease *lease,
+						   __u8 inner_tos, bool hop)
 {
 	struct weft_lease_stats *stats = lease_stats_of(lease->stats_index);
 	const __u32 hash = bpf_get_hash_recalc(skb);

@@ -22,7 +22,8 @@ Result<unsigned> parse_prefix_len(std::string_view text, unsigned max) {
 }
 
 /// Splits "addr/len" and builds a network of the type that make(addr, len) returns.
-template <class Net, class ParseAddr> Result<Net> parse_net(std::string_view text, unsigned max_len, ParseAddr parse_addr) {
+template <class Net, class ParseAddr>
+Result<Net> parse_net(std::string_view text, unsigned max_len, ParseAddr parse_addr) {
     const auto slash = text.find('/');
     if (slash == std::string_view::npos) return fail(fmt::format("{} is not a CIDR: no prefix length", quoted(text)));
     auto addr = parse_addr(text.substr(0, slash));

@@ -7,8 +7,7 @@ namespace weft {
 
 std::unexpected<Error> fail_errno(int errnum, std::string_view what) {
     // std::generic_category().message() is thread-safe, strerror() is not.
-    return std::unexpected(
-        Error(errnum, std::string(what) + ": " + std::generic_category().message(errnum)));
+    return std::unexpected(Error(errnum, std::string(what) + ": " + std::generic_category().message(errnum)));
 }
 
 } // namespace weft

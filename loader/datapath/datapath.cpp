@@ -150,9 +150,13 @@ int Datapath::program_fd(weft_hook hook) const {
 maps::MapRef<weft_lease_key, weft_lease> Datapath::leases() const {
     return {bpf_map__fd(impl_->tc->maps.weft_leases), WEFT_PIN_LEASES};
 }
-maps::MapRef<weft_ip4, weft_node> Datapath::nodes() const { return {bpf_map__fd(impl_->tc->maps.weft_nodes), WEFT_PIN_NODES}; }
+maps::MapRef<weft_ip4, weft_node> Datapath::nodes() const {
+    return {bpf_map__fd(impl_->tc->maps.weft_nodes), WEFT_PIN_NODES};
+}
 maps::MapRef<weft_ip4, weft_endpoint> Datapath::endpoints() const { return impl_->endpoints(); }
-maps::MapRef<__u32, weft_state> Datapath::state() const { return {bpf_map__fd(impl_->tc->maps.weft_state), WEFT_PIN_STATE}; }
+maps::MapRef<__u32, weft_state> Datapath::state() const {
+    return {bpf_map__fd(impl_->tc->maps.weft_state), WEFT_PIN_STATE};
+}
 
 Status Datapath::clear_lease_stats(__u32 stats_index) const {
     const int cpus = libbpf_num_possible_cpus();

@@ -20,15 +20,15 @@ enum class DatapathMode { automatic, tc, xdp };
 
 /// What one load of the programs is made for. A change in any of it is a new load, which replaces the old one in place.
 struct DatapathConfig {
-    Net4 network;                 ///< the cluster's pod network
-    Net4 subnet;                  ///< this node's lease
-    Ip4 node;                     ///< this node's outer address
-    Mac vtep_mac;                 ///< weft.1's
+    Net4 network; ///< the cluster's pod network
+    Net4 subnet;  ///< this node's lease
+    Ip4 node;     ///< this node's outer address
+    Mac vtep_mac; ///< weft.1's
     std::uint16_t port = WEFT_DEFAULT_PORT;
     std::uint32_t vni = WEFT_DEFAULT_VNI;
     std::uint32_t max_leases = 1024; ///< how many subnets the network can hold: sizes leases, nodes and lease_stats
     int uplink_ifindex = 0;
-    int vtep_ifindex = 0;         ///< weft.1
+    int vtep_ifindex = 0; ///< weft.1
     DatapathMode mode = DatapathMode::automatic;
     std::filesystem::path bpf_dir = "/sys/fs/bpf/weft";
 };

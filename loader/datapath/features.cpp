@@ -16,7 +16,9 @@ struct BtfFree {
 using BtfPtr = std::unique_ptr<btf, BtfFree>;
 
 /// Kernel functions live in vmlinux's BTF, or in nf_conntrack's where that is a module.
-bool has_function(const btf &kernel, const char *name) { return btf__find_by_name_kind(&kernel, name, BTF_KIND_FUNC) > 0; }
+bool has_function(const btf &kernel, const char *name) {
+    return btf__find_by_name_kind(&kernel, name, BTF_KIND_FUNC) > 0;
+}
 
 } // namespace
 

@@ -32,7 +32,8 @@ Status make_bpf_dir(const std::filesystem::path &bpf_dir) {
     struct statfs fs{};
     if (statfs(bpf_dir.c_str(), &fs) != 0) return fail_errno(errno, bpf_dir.string());
     if (static_cast<unsigned long>(fs.f_type) != BPF_FS_MAGIC)
-        return fail(fmt::format("{} is not on a bpffs: mount one with 'mount -t bpf bpf /sys/fs/bpf'", bpf_dir.string()));
+        return fail(
+            fmt::format("{} is not on a bpffs: mount one with 'mount -t bpf bpf /sys/fs/bpf'", bpf_dir.string()));
     if (chmod(bpf_dir.c_str(), 0700) != 0) return fail_errno(errno, fmt::format("chmod {}", bpf_dir.string()));
     return {};
 }
@@ -50,7 +51,8 @@ Status replace_program_pin(int program_fd, const std::filesystem::path &bpf_dir,
     const auto path = bpf_dir / pin;
     const auto fresh = bpf_dir / fmt::format("{}_new", pin); // bpffs allows no dots in names
     (void)unlink(fresh.c_str());                             // left by a weftd that died between pin and rename
-    if (const int err = bpf_obj_pin(program_fd, fresh.c_str()); err != 0) return fail_errno(-err, fmt::format("pin {}", fresh.string()));
+    if (const int err = bpf_obj_pin(program_fd, fresh.c_str()); err != 0)
+        return fail_errno(-err, fmt::format("pin {}", fresh.string()));
     if (rename(fresh.c_str(), path.c_str()) != 0) return fail_errno(errno, fmt::format("rename to {}", path.string()));
     return {};
 }

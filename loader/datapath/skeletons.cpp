@@ -48,13 +48,14 @@ Result<SkelPtr<weft_bpf>> load_tc(const DatapathConfig &config, const Features &
     skel->rodata->cfg = make_cfg(config, features);
 
     const auto &maps = skel->maps;
-    const auto sized = set_max_entries({maps.weft_leases, maps.weft_nodes, maps.weft_lease_stats}, std::max(config.max_leases, 1U));
+    const auto sized =
+        set_max_entries({maps.weft_leases, maps.weft_nodes, maps.weft_lease_stats}, std::max(config.max_leases, 1U));
     if (!sized) return std::unexpected(sized.error());
-    for (const auto &[map, pin] : {MapPin{maps.weft_leases, WEFT_PIN_LEASES}, MapPin{maps.weft_nodes, WEFT_PIN_NODES},
-                                   MapPin{maps.weft_endpoints, WEFT_PIN_ENDPOINTS}, MapPin{maps.weft_state, WEFT_PIN_STATE},
-                                   MapPin{maps.weft_counters, WEFT_PIN_COUNTERS},
-                                   MapPin{maps.weft_lease_stats, WEFT_PIN_LEASE_STATS},
-                                   MapPin{maps.weft_events, WEFT_PIN_EVENTS}})
+    for (const auto &[map, pin] :
+         {MapPin{maps.weft_leases, WEFT_PIN_LEASES}, MapPin{maps.weft_nodes, WEFT_PIN_NODES},
+          MapPin{maps.weft_endpoints, WEFT_PIN_ENDPOINTS}, MapPin{maps.weft_state, WEFT_PIN_STATE},
+          MapPin{maps.weft_counters, WEFT_PIN_COUNTERS}, MapPin{maps.weft_lease_stats, WEFT_PIN_LEASE_STATS},
+          MapPin{maps.weft_events, WEFT_PIN_EVENTS}})
         if (auto set = set_pin(*map, config.bpf_dir, pin); !set) return fail_as_is(std::move(set));
 
     if (const int err = weft_bpf::load(skel.get()); err != 0) return fail_errno(-err, "load tc programs");

@@ -10,9 +10,9 @@ namespace weft::datapath {
 
 enum class TcHook { ingress, egress };
 
-/// Puts a tc program first on a hook of an interface of this namespace: by TCX where the kernel has it (6.6), else as a filter on
-/// a clsact qdisc at weft's own priority and handle. A program of ours that is there already is replaced in one step: no packet
-/// sees neither. The attachment belongs to the interface and ends with it; nothing is pinned for it.
+/// Puts a tc program first on a hook of an interface of this namespace: by TCX where the kernel has it (6.6), else as a
+/// filter on a clsact qdisc at weft's own priority and handle. A program of ours that is there already is replaced in one
+/// step: no packet sees neither. The attachment belongs to the interface and ends with it; nothing is pinned for it.
 ///
 /// TCX first, because it needs no qdisc: the CNI bandwidth plugin adds an ingress qdisc of its own to a pod's veth, which a
 /// clsact there refuses, and nobody's `tc qdisc del` takes it off.

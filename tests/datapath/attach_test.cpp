@@ -17,9 +17,9 @@
 #include "datapath/datapath.hpp"
 #include "datapath/tc_attach.hpp"
 #include "datapath/xdp_attach.hpp"
-#include "net/link.hpp"
 #include "dirs.hpp"
 #include "needs.hpp"
+#include "net/link.hpp"
 
 namespace weft {
 namespace {
@@ -59,7 +59,8 @@ protected:
         return index;
     }
 
-    [[nodiscard]] Result<Datapath> load(DatapathMode mode = DatapathMode::automatic, std::uint32_t max_leases = 256) const {
+    [[nodiscard]] Result<Datapath> load(DatapathMode mode = DatapathMode::automatic,
+                                        std::uint32_t max_leases = 256) const {
         DatapathConfig config;
         config.network = *parse_net4("10.244.0.0/16");
         config.subnet = *parse_net4("10.244.1.0/24");
@@ -73,7 +74,8 @@ protected:
     }
 
     void put_pod(const Datapath &datapath, const char *address, int ifindex) const {
-        ASSERT_TRUE(datapath.endpoints().put(abi::ip4(*parse_ip4(address)), weft_endpoint{static_cast<__u32>(ifindex), {}, {}, 0}));
+        ASSERT_TRUE(datapath.endpoints().put(abi::ip4(*parse_ip4(address)),
+                                             weft_endpoint{static_cast<__u32>(ifindex), {}, {}, 0}));
     }
 
     /// The id of the weft program on a hook; 0 for none.
@@ -97,7 +99,8 @@ TEST_F(Attach, EachProgramIsOnItsHookAndASecondTimeNothingChanges) {
     put_pod(*datapath, "10.244.1.2", pod_);
     const auto made = datapath->attach();
     ASSERT_TRUE(made) << made.error().sentence();
-    EXPECT_EQ(*made, (std::vector<std::string>{"from_host on weft.1", "from_tunnel on weft.1", "from_wire on up0", "from_pod on weft0123"}));
+    EXPECT_EQ(*made, (std::vector<std::string>{"from_host on weft.1", "from_tunnel on weft.1", "from_wire on up0",
+                                               "from_pod on weft0123"}));
     EXPECT_EQ(on(vtep_, TcHook::egress), id_of(*datapath, WEFT_HOOK_FROM_HOST));
     EXPECT_EQ(on(vtep_, TcHook::ingress), id_of(*datapath, WEFT_HOOK_FROM_TUNNEL));
     EXPECT_EQ(on(uplink_, TcHook::ingress), id_of(*datapath, WEFT_HOOK_FROM_WIRE));
@@ -202,7 +205,8 @@ TEST_F(Attach, XdpIsAttachedAndTakenOffByTheMode) {
 
 /// Somebody's XDP program that lets everything pass, attached without libxdp.
 int foreign_xdp_program() {
-    const bpf_insn pass[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS}, {.code = BPF_JMP | BPF_EXIT}};
+    const bpf_insn pass[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_PASS},
+                             {.code = BPF_JMP | BPF_EXIT}};
     return bpf_prog_load(BPF_PROG_TYPE_XDP, "foreign", "GPL", pass, std::size(pass), nullptr);
 }
 

@@ -30,7 +30,8 @@ TEST(Events, ADropIsSampledWithTheHeadOfThePacket) {
 
     Outer from_stranger;
     from_stranger.src = world::kStranger;
-    const auto packet = tunnel(ip(world::kPeerPod, world::kPod) / tcp() / Tins::RawPDU(std::string(100, 'x')), from_stranger);
+    const auto packet =
+        tunnel(ip(world::kPeerPod, world::kPod) / tcp() / Tins::RawPDU(std::string(100, 'x')), from_stranger);
     // One in 64 is sampled: 2,000 without one would be a chance of 1 in 10^13.
     for (int i = 0; i < 2000 && events.empty(); ++i) {
         for (const auto hook : {WEFT_HOOK_FROM_WIRE, WEFT_HOOK_XDP_WIRE}) (void)programs.run(hook, packet);

@@ -44,7 +44,8 @@ TEST(FlannelCapture, EveryPacketFromTheFlannelNodeIsTakenByTheRightPath) {
         ++seen[reason], ++taken;
     }
     EXPECT_GE(taken, 15);
-    for (const char *reason : {"decap_to_pod", "l4_untracked", "fragment", "ttl_expiring"}) EXPECT_GT(seen[reason], 0) << reason;
+    for (const char *reason : {"decap_to_pod", "l4_untracked", "fragment", "ttl_expiring"})
+        EXPECT_GT(seen[reason], 0) << reason;
 }
 
 TEST(FlannelCapture, OurOuterHeadersAreFlannels) {
@@ -63,8 +64,11 @@ TEST(FlannelCapture, OurOuterHeadersAreFlannels) {
         ASSERT_EQ(ours.size(), bytes.size());
         // All but the outer Ethernet header (the neighbour's), id, checksums and source port, which no two senders share.
         auto expected = bytes;
-        for (const auto &[from, to] : {std::pair{0, 12}, {kEthLen + 4, kEthLen + 6}, {kEthLen + 10, kEthLen + 12},
-                                      {kEthLen + 20, kEthLen + 22}, {kEthLen + 26, kEthLen + 28}})
+        for (const auto &[from, to] : {std::pair{0, 12},
+                                       {kEthLen + 4, kEthLen + 6},
+                                       {kEthLen + 10, kEthLen + 12},
+                                       {kEthLen + 20, kEthLen + 22},
+                                       {kEthLen + 26, kEthLen + 28}})
             std::copy(ours.begin() + from, ours.begin() + to, expected.begin() + from);
         // The pod's packet had its TTL patched above, not its checksum: what we decremented must be flannel's TTL.
         std::copy(ours.begin() + kInnerIp + 10, ours.begin() + kInnerIp + 12, expected.begin() + kInnerIp + 10);

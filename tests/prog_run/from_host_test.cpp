@@ -17,15 +17,18 @@ void expect_pushed(const Bytes &in, const Outcome &out) {
     EXPECT_TRUE(ip_checksum_ok(out.packet, kEthLen));
     EXPECT_EQ(be16(out.packet, kEthLen + 2), out.packet.size() - kEthLen);
     EXPECT_EQ(Bytes(out.packet.begin() + kInnerIp, out.packet.end()), Bytes(in.begin() + kEthLen, in.end()));
-    EXPECT_EQ(Bytes(out.packet.begin() + 50, out.packet.begin() + 56), Bytes(kPeerVtepMac.bytes.begin(), kPeerVtepMac.bytes.end()));
+    EXPECT_EQ(Bytes(out.packet.begin() + 50, out.packet.begin() + 56),
+              Bytes(kPeerVtepMac.bytes.begin(), kPeerVtepMac.bytes.end()));
     EXPECT_EQ(out.peer.tx_packets, 1U);
 }
 
 /// Left to the vxlan driver, which needs the inner MACs right.
 void expect_keyed(const Bytes &in, const Outcome &out) {
     ASSERT_EQ(out.packet.size(), in.size());
-    EXPECT_EQ(Bytes(out.packet.begin(), out.packet.begin() + 6), Bytes(kPeerVtepMac.bytes.begin(), kPeerVtepMac.bytes.end()));
-    EXPECT_EQ(Bytes(out.packet.begin() + 6, out.packet.begin() + 12), Bytes(kVtepMac.bytes.begin(), kVtepMac.bytes.end()));
+    EXPECT_EQ(Bytes(out.packet.begin(), out.packet.begin() + 6),
+              Bytes(kPeerVtepMac.bytes.begin(), kPeerVtepMac.bytes.end()));
+    EXPECT_EQ(Bytes(out.packet.begin() + 6, out.packet.begin() + 12),
+              Bytes(kVtepMac.bytes.begin(), kVtepMac.bytes.end()));
     EXPECT_EQ(Bytes(out.packet.begin() + 12, out.packet.end()), Bytes(in.begin() + 12, in.end()));
 }
 
@@ -40,16 +43,24 @@ const Bytes kTooBig = from_host(ip(kVtep, kPeerPod) / udp() / Tins::RawPDU(std::
 const Row kRows[] = {
     {"TCP from the host is pushed", from_host(ip(kVtep, kPeerPod) / tcp()), "encap", expect_pushed},
     {"ICMP is pushed", from_host(ip(kVtep, kPeerPod) / Tins::ICMP()), "encap", expect_pushed},
-    {"a fragment that the stack made is pushed", from_host(fragment() / Tins::RawPDU(std::string(64, 'x'))), "encap", expect_pushed},
+    {"a fragment that the stack made is pushed", from_host(fragment() / Tins::RawPDU(std::string(64, 'x'))), "encap",
+     expect_pushed},
     {"TTL 1 is the next hops to judge", from_host(ip(kVtep, kPeerPod, 1) / Tins::ICMP()), "encap", expect_pushed},
     {"over the path MTU the driver pushes", kTooBig, "kernel_encap", expect_keyed},
-    {"GSO of a kind the push refuses goes to the driver", from_host(ip(kVtep, kPeerPod) / tcp()), "kernel_encap", expect_keyed,
+    {"GSO of a kind the push refuses goes to the driver",
+     from_host(ip(kVtep, kPeerPod) / tcp()),
+     "kernel_encap",
+     expect_keyed,
      {.gso_size = 1000, .gso_segs = 2}},
-    {"GSO of another protocol goes to the driver", from_host(ip(kVtep, kPeerPod) / Tins::ICMP()), "kernel_encap", expect_keyed,
+    {"GSO of another protocol goes to the driver",
+     from_host(ip(kVtep, kPeerPod) / Tins::ICMP()),
+     "kernel_encap",
+     expect_keyed,
      {.gso_size = 1000, .gso_segs = 2}},
     {"a subnet nobody leases", from_host(ip(kVtep, kNoLease) / tcp()), "no_route"},
     {"our own subnet is no lease", from_host(ip(kVtep, kNoPod) / tcp()), "no_route"},
-    {"IPv6 multicast of the interface itself", from_host(Tins::IPv6("ff02::2", "fe80::1") / Tins::ICMPv6()), "tunnel_not_ip"},
+    {"IPv6 multicast of the interface itself", from_host(Tins::IPv6("ff02::2", "fe80::1") / Tins::ICMPv6()),
+     "tunnel_not_ip"},
     {"a malformed header", patched(from_host(ip(kVtep, kPeerPod) / tcp()), kEthLen, {0x43}), "bad_ipv4"},
 };
 

@@ -32,7 +32,7 @@ void expect_pushed(const Bytes &in, const Outcome &out) {
     EXPECT_EQ(be16(out.packet, 40), 0) << "UDP checksum";
 
     const Bytes vxlan_and_eth(out.packet.begin() + 42, out.packet.begin() + kInnerIp);
-    const Bytes expected{0x08, 0,    0,    0,    0,    0,    1,    0,                       // flags, VNI 1
+    const Bytes expected{0x08, 0,    0,    0,    0,    0,    1,    0, // flags, VNI 1
                          0x16, 0xd2, 0x3f, 0xdb, 0xe2, 0x37, 0x1e, 0x3a, 0x76, 0x11, 0x44, 0x7f, 0x08, 0x00};
     EXPECT_EQ(vxlan_and_eth, expected);
 
@@ -50,7 +50,8 @@ void expect_pushed(const Bytes &in, const Outcome &out) {
 void expect_handed_over(const Bytes &in, const Outcome &out) {
     ASSERT_EQ(out.packet.size(), in.size());
     EXPECT_EQ(Bytes(out.packet.begin(), out.packet.begin() + 6), Bytes(kPodMac.bytes.begin(), kPodMac.bytes.end()));
-    EXPECT_EQ(Bytes(out.packet.begin() + 6, out.packet.begin() + 12), Bytes(kPodHostMac.bytes.begin(), kPodHostMac.bytes.end()));
+    EXPECT_EQ(Bytes(out.packet.begin() + 6, out.packet.begin() + 12),
+              Bytes(kPodHostMac.bytes.begin(), kPodHostMac.bytes.end()));
     EXPECT_EQ(out.packet[kEthLen + 8], in[kEthLen + 8] - 1);
     EXPECT_TRUE(ip_checksum_ok(out.packet, kEthLen));
     EXPECT_EQ(Bytes(out.packet.begin() + kEthLen + 12, out.packet.end()), Bytes(in.begin() + kEthLen + 12, in.end()));
@@ -75,7 +76,8 @@ Tins::IP fragment(std::uint16_t offset, bool more) {
 
 const Row kRows[] = {
     {"TCP to a pod of another node is pushed", to_peer(), "encap", expect_pushed},
-    {"UDP to a pod of another node is pushed", from_pod(ip(kPod, kPeerPod) / udp() / Tins::RawPDU("q")), "encap", expect_pushed},
+    {"UDP to a pod of another node is pushed", from_pod(ip(kPod, kPeerPod) / udp() / Tins::RawPDU("q")), "encap",
+     expect_pushed},
     {"an empty UDP datagram is pushed", from_pod(ip(kPod, kPeerPod) / udp()), "encap", expect_pushed},
     {"ECT 0 is copied outwards", to_peer(0x02), "encap", expect_pushed},
     {"CE is copied outwards", to_peer(0x03), "encap", expect_pushed},
@@ -86,8 +88,10 @@ const Row kRows[] = {
     {"TTL 2 is forwarded", from_pod(ip(kPod, kPeerPod, 2) / tcp()), "encap", expect_pushed},
     {"TTL 1 is the kernels to answer", from_pod(ip(kPod, kPeerPod, 1) / tcp()), "ttl_expiring"},
     {"TTL 0 is the kernels to judge", from_pod(ip(kPod, kPeerPod, 0) / tcp()), "ttl_expiring"},
-    {"a pod on the same node gets it directly", from_pod(ip(kPod, kNeighbourPod) / tcp()), "to_pod", expect_handed_over},
-    {"a pod whose qdisc must see packets gets them by the stack", from_pod(ip(kPod, kStackPod) / tcp()), "pod_prefers_stack"},
+    {"a pod on the same node gets it directly", from_pod(ip(kPod, kNeighbourPod) / tcp()), "to_pod",
+     expect_handed_over},
+    {"a pod whose qdisc must see packets gets them by the stack", from_pod(ip(kPod, kStackPod) / tcp()),
+     "pod_prefers_stack"},
     {"no such pod in our subnet", from_pod(ip(kPod, kNoPod) / tcp()), "no_pod"},
     {"a subnet nobody leases", from_pod(ip(kPod, kNoLease) / tcp()), "no_lease"},
     {"the world outside", from_pod(ip(kPod, kOutside) / tcp()), "not_pod_network"},
@@ -103,8 +107,13 @@ const Row kRows[] = {
     {"version 5 in an IPv4 frame", patched(to_peer(), kEthLen, {0x55}), "bad_ipv4"},
     {"a total length beyond the frame", patched(to_peer(), kEthLen + 2, {0x7f, 0xff}), "bad_ipv4"},
     {"a total length below the header", patched(to_peer(), kEthLen + 2, {0x00, 0x13}), "bad_ipv4"},
-    {"a frame cut inside the TCP header", patched(cut(to_peer(), kEthLen + 20 + 10), kEthLen + 2, {0, 30}), "truncated"},
-    {"GSO whose segments fit asks the kernel for its type", to_peer(), "push_refused", nullptr, {.gso_size = 1000, .gso_segs = 2}},
+    {"a frame cut inside the TCP header", patched(cut(to_peer(), kEthLen + 20 + 10), kEthLen + 2, {0, 30}),
+     "truncated"},
+    {"GSO whose segments fit asks the kernel for its type",
+     to_peer(),
+     "push_refused",
+     nullptr,
+     {.gso_size = 1000, .gso_segs = 2}},
     {"GSO whose segments are too big", to_peer(), "too_big", nullptr, {.gso_size = 1411, .gso_segs = 2}},
 };
 
@@ -122,7 +131,10 @@ TEST(FromPodLeases, ALongerPrefixWinsAndTheSourcePortFollowsTheFlow) {
     ASSERT_TRUE(leases.put(narrow, lease));
     const auto outer_dst = [&](const Ip4 &dst) {
         const auto out = programs.run(WEFT_HOOK_FROM_POD, from_pod(ip(kPod, dst) / tcp()));
-        return Tins::EthernetII(out.packet.data(), static_cast<std::uint32_t>(out.packet.size())).rfind_pdu<Tins::IP>().dst_addr().to_string();
+        return Tins::EthernetII(out.packet.data(), static_cast<std::uint32_t>(out.packet.size()))
+            .rfind_pdu<Tins::IP>()
+            .dst_addr()
+            .to_string();
     };
     EXPECT_EQ(outer_dst(*parse_ip4("10.244.86.63")), "192.0.2.9");
     EXPECT_EQ(outer_dst(*parse_ip4("10.244.86.64")), kPeer.to_string());

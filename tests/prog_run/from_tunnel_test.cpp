@@ -7,8 +7,9 @@ namespace weft::prog_run {
 namespace {
 
 TEST(FromTunnel, APacketWithoutTunnelMetadataIsDropped) {
-    expect_row(WEFT_HOOK_FROM_TUNNEL, {"", bytes_of(eth(world::kVtepMac, world::kPeerVtepMac) / ip(world::kPeerPod, world::kPod) / tcp()),
-                                       "no_tunnel_key"});
+    expect_row(WEFT_HOOK_FROM_TUNNEL,
+               {"", bytes_of(eth(world::kVtepMac, world::kPeerVtepMac) / ip(world::kPeerPod, world::kPod) / tcp()),
+                "no_tunnel_key"});
 }
 
 } // namespace

@@ -80,13 +80,16 @@ std::vector<WireRow> rows() {
         left("a reserved flag set", tunnel(payload(), outer([](Outer &o) { o.flags = 0x88000000; })), "bad_vxlan"),
         left("reserved bits behind the VNI", patched(kGood, kEthLen + 35, {0x01}), "bad_vxlan"),
         left("another VNI", tunnel(payload(), outer([](Outer &o) { o.vni = 2; })), "wrong_vni"),
-        left("an inner MAC that is not ours", tunnel(payload(), outer([](Outer &o) { o.inner_dst = kPodMac; })), "wrong_inner_mac"),
-        left("an inner broadcast", tunnel(payload(), outer([](Outer &o) { o.inner_dst = *parse_mac("ff:ff:ff:ff:ff:ff"); })),
+        left("an inner MAC that is not ours", tunnel(payload(), outer([](Outer &o) { o.inner_dst = kPodMac; })),
+             "wrong_inner_mac"),
+        left("an inner broadcast",
+             tunnel(payload(), outer([](Outer &o) { o.inner_dst = *parse_mac("ff:ff:ff:ff:ff:ff"); })),
              "wrong_inner_mac"),
         left("inner ARP", tunnel_raw(Bytes(28), 0x0806), "inner_not_ipv4"),
         left("inner IPv6", tunnel_raw(bytes_of(Tins::IPv6("fd00::2", "fd00::1") / tcp()), 0x86dd), "inner_not_ipv4"),
         left("an inner VLAN tag", tunnel_raw(Bytes(40), 0x8100), "inner_not_ipv4"),
-        left("a sender without a lease", tunnel(payload(), outer([](Outer &o) { o.src = kStranger; })), "unknown_sender"),
+        left("a sender without a lease", tunnel(payload(), outer([](Outer &o) { o.src = kStranger; })),
+             "unknown_sender"),
         left("a node that speaks as another nodes pod", tunnel(ip(kNoLease, kPod) / tcp()), "spoofed_source"),
         left("a node that speaks as our own pod", tunnel(ip(kNeighbourPod, kPod) / tcp()), "spoofed_source"),
         left("no such pod", tunnel(ip(kPeerPod, kNoPod) / tcp()), "no_pod"),
@@ -99,7 +102,8 @@ std::vector<WireRow> rows() {
         left("an inner header length below the minimum", patched(kGood, kInnerIp, {0x44}), "bad_ipv4"),
         left("an inner length beyond the frame", patched(kGood, kInnerIp + 2, {0x05, 0x00}), "bad_ipv4"),
         left("an inner length below the header", patched(kGood, kInnerIp + 2, {0x00, 0x10}), "bad_ipv4"),
-        left("a tunnel inside the tunnel to the node", tunnel(ip(kPeerPod, kNode) / udp(8472) / Tins::RawPDU("x")), "no_pod"),
+        left("a tunnel inside the tunnel to the node", tunnel(ip(kPeerPod, kNode) / udp(8472) / Tins::RawPDU("x")),
+             "no_pod"),
     };
 }
 
@@ -112,7 +116,8 @@ void PrintTo(const WireRow &row, std::ostream *os) { PrintTo(row.row, os); }
 void expect_popped(const WireRow &row, const Bytes &in, const Outcome &out) {
     ASSERT_EQ(out.packet.size(), in.size() - kOverhead);
     EXPECT_EQ(Bytes(out.packet.begin(), out.packet.begin() + 6), Bytes(kPodMac.bytes.begin(), kPodMac.bytes.end()));
-    EXPECT_EQ(Bytes(out.packet.begin() + 6, out.packet.begin() + 12), Bytes(kPodHostMac.bytes.begin(), kPodHostMac.bytes.end()));
+    EXPECT_EQ(Bytes(out.packet.begin() + 6, out.packet.begin() + 12),
+              Bytes(kPodHostMac.bytes.begin(), kPodHostMac.bytes.end()));
     EXPECT_EQ(be16(out.packet, 12), 0x0800);
     EXPECT_TRUE(ip_checksum_ok(out.packet, kEthLen));
     EXPECT_EQ(out.packet[kEthLen + 8], in[kInnerIp + 8] - 1);

@@ -137,8 +137,8 @@ Status Programs::fill_maps() {
 std::map<std::string, std::uint64_t> Programs::read_reasons(weft_hook hook) {
     std::map<std::string, std::uint64_t> counted;
     for (unsigned reason = 0; reason < WEFT_R_COUNT; ++reason) {
-        const auto values =
-            maps::read_percpu<weft_counter>(counters_fd_.get(), static_cast<unsigned>(hook) * WEFT_R_COUNT + reason, "counters");
+        const auto values = maps::read_percpu<weft_counter>(
+            counters_fd_.get(), static_cast<unsigned>(hook) * WEFT_R_COUNT + reason, "counters");
         if (!values) continue;
         const auto total = std::accumulate(values->begin(), values->end(), std::uint64_t{0},
                                            [](std::uint64_t sum, const weft_counter &c) { return sum + c.packets; });
@@ -214,8 +214,7 @@ std::string row_name(const ::testing::TestParamInfo<Row> &info) {
     std::string name;
     bool upper = true;
     for (const char c : info.param.sentence) {
-        if (std::isalnum(static_cast<unsigned char>(c)))
-            name += static_cast<char>(upper ? std::toupper(c) : c);
+        if (std::isalnum(static_cast<unsigned char>(c))) name += static_cast<char>(upper ? std::toupper(c) : c);
         upper = !std::isalnum(static_cast<unsigned char>(c));
     }
     return name;

@@ -56,10 +56,10 @@ inline constexpr unsigned kPeerStats = 5;
 /// What one run of a program did.
 struct Outcome {
     int verdict = -1;
-    Bytes packet;                                   ///< as it left the program
-    Bytes metadata;                                 ///< XDP only
-    std::map<std::string, std::uint64_t> reasons;   ///< label -> packets counted by this run
-    weft_lease_stats peer{};                        ///< counted for the peer's lease by this run
+    Bytes packet;                                 ///< as it left the program
+    Bytes metadata;                               ///< XDP only
+    std::map<std::string, std::uint64_t> reasons; ///< label -> packets counted by this run
+    weft_lease_stats peer{};                      ///< counted for the peer's lease by this run
     std::uint32_t mark = 0;
 };
 
@@ -103,7 +103,7 @@ private:
 struct Row {
     std::string sentence;
     Bytes packet;
-    std::string reason; ///< label
+    std::string reason;                                                       ///< label
     std::function<void(const Bytes &in, const Outcome &out)> check = nullptr; ///< of the bytes; null: unchanged
     Context context = {};
 };

@@ -19,14 +19,15 @@ struct Endpoint {
     std::uint16_t port;
 };
 
-/// An entry in the conntrack table of this test's namespace, gone with the object. @param nat as conntrack(8) takes it: the kernel
-/// works out the answering direction from it.
+/// An entry in the conntrack table of this test's namespace, gone with the object. @param nat as conntrack(8) takes it:
+/// the kernel works out the answering direction from it.
 class ConntrackEntry {
 public:
     ConntrackEntry(const std::string &protocol, const Endpoint &from, const Endpoint &to, const std::string &nat)
         : tuple_(fmt::format("-p {} -s {} --sport {} -d {} --dport {}", protocol, from.address.to_string(), from.port,
                              to.address.to_string(), to.port)) {
-        made_ = run(fmt::format("-I {} {} --timeout 60 {}", tuple_, protocol == "tcp" ? "--state ESTABLISHED" : "", nat));
+        made_ =
+            run(fmt::format("-I {} {} --timeout 60 {}", tuple_, protocol == "tcp" ? "--state ESTABLISHED" : "", nat));
     }
     ConntrackEntry(const ConntrackEntry &) = delete;
     ~ConntrackEntry() { run("-D " + tuple_); }
@@ -106,7 +107,8 @@ TEST_P(Nat, AMasqueradedFlowIsTheStacks) {
     expect(WEFT_HOOK_FROM_POD, sent(packet(pod, server)), "nated");
 }
 
-INSTANTIATE_TEST_SUITE_P(Table, Nat, ::testing::Values("tcp", "udp"), [](const auto &param_info) { return param_info.param; });
+INSTANTIATE_TEST_SUITE_P(Table, Nat, ::testing::Values("tcp", "udp"),
+                         [](const auto &param_info) { return param_info.param; });
 
 } // namespace
 } // namespace weft::prog_run

@@ -38,7 +38,9 @@ TEST(Csum, HeaderSumIsRfc1071) {
 }
 
 // RFC 1071, section 3: the sum over 00 01 f2 03 f4 f5 f6 f7 is ddf2.
-TEST(Csum, FoldIsRfc1071sExample) { EXPECT_EQ(csum_fold(0x0001u + 0xf203u + 0xf4f5u + 0xf6f7u), static_cast<std::uint16_t>(~0xddf2)); }
+TEST(Csum, FoldIsRfc1071sExample) {
+    EXPECT_EQ(csum_fold(0x0001u + 0xf203u + 0xf4f5u + 0xf6f7u), static_cast<std::uint16_t>(~0xddf2));
+}
 
 TEST(Csum, ReplacingAWordGivesTheSumOfTheNewHeader) {
     std::mt19937 random(2);
@@ -50,7 +52,8 @@ TEST(Csum, ReplacingAWordGivesTheSumOfTheNewHeader) {
         const auto replaced = csum_replace16(header.check, old_id, header.id);
         // 0 and ffff are both zero in ones' complement (RFC 1624, section 3), and a receiver takes both.
         const auto summed = ip4_header_csum(&header);
-        ASSERT_TRUE(replaced == summed || (replaced % 0xffff == 0 && summed % 0xffff == 0)) << replaced << " " << summed;
+        ASSERT_TRUE(replaced == summed || (replaced % 0xffff == 0 && summed % 0xffff == 0))
+            << replaced << " " << summed;
     }
 }
 
@@ -63,7 +66,8 @@ TEST(Ecn, DecapsulationIsRfc6040sTable) {
                                 {ECN_CE, ECN_CE, ECN_CE, ECN_CE}};
     for (std::size_t inner = 0; inner < 4; ++inner)
         for (std::size_t outer = 0; outer < 4; ++outer)
-            EXPECT_EQ(ecn_decapsulated(static_cast<std::uint8_t>(codepoints[outer] | 0xb8), static_cast<std::uint8_t>(codepoints[inner] | 0x28)),
+            EXPECT_EQ(ecn_decapsulated(static_cast<std::uint8_t>(codepoints[outer] | 0xb8),
+                                       static_cast<std::uint8_t>(codepoints[inner] | 0x28)),
                       expected[inner][outer])
                 << "inner " << codepoints[inner] << " outer " << codepoints[outer];
 }
