@@ -31,7 +31,7 @@ protected:
 
     void expect_transfers(const Netns &from, const std::string &to, const std::string &seen_as, std::uint64_t bytes) {
         for (const auto direction : {Direction::send, Direction::receive}) {
-            WEFT_ASSERT_ASSIGN(const auto transfer, tcp_transfer(from, to, bytes, direction));
+            WEFT_ASSERT_ASSIGN(const auto transfer, tcp_transfer(from, to, bytes, {.direction = direction}));
             EXPECT_EQ(transfer.seen_as, seen_as) << from.name() << " to " << to;
         }
     }

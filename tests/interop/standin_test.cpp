@@ -50,7 +50,8 @@ TEST_P(FlannelPair, TalksBothWays) {
     WEFT_EXPECT_OK(ping(one_->netns(), pod_two_->address));
     WEFT_EXPECT_OK(udp_echo(pod_two_->ns, pod_one_->address, {1, 64, 1400, 3000}, 20));
     for (const auto direction : {Direction::send, Direction::receive}) {
-        WEFT_ASSERT_ASSIGN(auto transfer, tcp_transfer(pod_one_->ns, pod_two_->address, 20'000'001, direction));
+        WEFT_ASSERT_ASSIGN(auto transfer,
+                           tcp_transfer(pod_one_->ns, pod_two_->address, 20'000'001, {.direction = direction}));
         EXPECT_EQ(transfer.bytes, 20'000'001u);
         EXPECT_EQ(transfer.seen_as, pod_one_->address);
     }

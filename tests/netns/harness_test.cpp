@@ -7,6 +7,7 @@
 #include "etcd_server.hpp"
 #include "needs.hpp"
 #include "netns.hpp"
+#include "traffic.hpp"
 #include "wire.hpp"
 
 namespace weft::test {
@@ -63,6 +64,25 @@ TEST(Harness, EtcdKeepsItsDataOverARestart) {
     WEFT_ASSERT_OK(etcd.del("/a/b"));
     WEFT_ASSERT_ASSIGN(auto gone, etcd.get("/a/b"));
     EXPECT_EQ(gone, std::nullopt);
+}
+
+TEST(Harness, AChangedByteIsNoticed) {
+    WEFT_REQUIRES(requires_netns());
+    WEFT_REQUIRES(requires_tools({"nft"}));
+    WEFT_ASSERT_ASSIGN(auto ns, Netns::create("liar"));
+    WEFT_ASSERT_ASSIGN(auto server, serve_traffic(ns));
+    WEFT_ASSERT_OK(tcp_transfer(ns, "127.0.0.1", 1'000'000));
+    WEFT_ASSERT_OK(udp_echo(ns, "127.0.0.1", {1000}));
+    // One byte of each big packet. Checksums are half done on a loopback, so that nobody else notices.
+    WEFT_ASSERT_OK(
+        ns.run({"nft", "-f", "-"}, {.input = "table ip t {\n chain c {\n  type filter hook output priority 0;\n"
+                                             "  meta length > 900 @th,1600,8 set 0x5a\n }\n}\n"}));
+    for (const auto direction : {Direction::send, Direction::receive}) {
+        const auto transfer = tcp_transfer(ns, "127.0.0.1", 1'000'000, {.direction = direction});
+        ASSERT_FALSE(transfer);
+        EXPECT_NE(transfer.error().sentence().find("first_wrong"), std::string::npos) << transfer.error().sentence();
+    }
+    EXPECT_FALSE(udp_echo(ns, "127.0.0.1", {1000}));
 }
 
 TEST(Harness, ASegmentJoinsNodesOnEveryWire) {

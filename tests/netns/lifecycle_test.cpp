@@ -111,7 +111,7 @@ TEST_P(Bulk, AGibibyteArrivesUnchanged) {
     WEFT_ASSERT_ASSIGN(auto *pod_one, one->add_pod());
     WEFT_ASSERT_ASSIGN(auto *pod_two, two->add_pod());
     WEFT_ASSERT_ASSIGN(const auto transfer,
-                       tcp_transfer(pod_one->ns, pod_two->address, 1024 * kMiB, Direction::send, 110s));
+                       tcp_transfer(pod_one->ns, pod_two->address, 1024 * kMiB, {.timeout = 110s}));
     RecordProperty("gbit_s", std::to_string(transfer.gbit_s));
     fmt::print("1 GiB in {:.1f} s, {:.2f} Gbit/s\n", transfer.seconds, transfer.gbit_s);
     expect_no_drops(*one);
@@ -144,6 +144,16 @@ TEST_P(BigCluster, AHundredLeasesAreOneRouteAndNoNeighbours) {
     EXPECT_LE(std::count(neighbours.begin(), neighbours.end(), '\n'), 1) << neighbours;
     WEFT_ASSERT_ASSIGN(const auto fdb, node->netns().run("bridge fdb show dev weft.1"));
     EXPECT_EQ(fdb.find("dst 192.0.2."), fdb.npos) << fdb;
+
+    if (requires_tools({"bpftool"})) return;
+    const auto pin = node->bpf_dir() / "leases_v1";
+    WEFT_ASSERT_ASSIGN(const auto dump, run_ok({"bpftool", "-j", "map", "dump", "pinned", pin}));
+    const auto entries = nlohmann::json::parse(dump, nullptr, false);
+    ASSERT_TRUE(entries.is_array() && !entries.empty()) << dump;
+    // By field, from the map's own type information.
+    for (const auto *field : {"node", "next_hop", "ifindex", "vtep_mac", "mtu", "encap"})
+        EXPECT_TRUE(entries[0].contains(nlohmann::json::json_pointer(fmt::format("/formatted/value/{}", field))))
+            << entries[0];
 }
 
 INSTANTIATE_TEST_SUITE_P(Setups, BigCluster, testing::Values(Setup{"auto", WireMode::offload}), setup_name);

@@ -39,7 +39,7 @@ protected:
 
     void expect_transfers(const Netns &from, const std::string &to, const std::string &seen_as, std::uint64_t bytes) {
         for (const auto direction : {Direction::send, Direction::receive}) {
-            WEFT_ASSERT_ASSIGN(const auto transfer, tcp_transfer(from, to, bytes, direction));
+            WEFT_ASSERT_ASSIGN(const auto transfer, tcp_transfer(from, to, bytes, {.direction = direction}));
             EXPECT_EQ(transfer.bytes, bytes);
             EXPECT_EQ(transfer.seen_as, seen_as) << from.name() << " to " << to;
         }
@@ -91,6 +91,19 @@ TEST_P(Traffic, APacketTooBigIsAnsweredNotLost) {
                                            fmt::format("ping -n -c 1 -W 2 -M do -s 1423 {}", pod(1, 0).address))));
     EXPECT_NE(out.code, 0);
     EXPECT_NE((out.out + out.err).find("mtu=1450"), std::string::npos) << out.out << out.err;
+}
+
+/// With a TTL too short, whoever discards the packet says so: the same hops as in a flannel cluster.
+TEST_P(Traffic, APathIsSeenHopByHop) {
+    WEFT_ASSERT_ASSIGN(const auto base, nodes_[0]->base_address());
+    WEFT_ASSERT_ASSIGN(const auto remote_base, nodes_[1]->base_address());
+    const auto gateway = (*parse_ip4(base) + 1).to_string();
+    for (const auto &[ttl, answer] : {std::pair{1, "From " + gateway + " "}, std::pair{2, "From " + remote_base + " "},
+                                      std::pair{3, "bytes from " + pod(1, 0).address + ": icmp_seq=1 ttl=62"}}) {
+        WEFT_ASSERT_ASSIGN(const auto out, pod(0, 0).ns.output(words(
+                                               fmt::format("ping -n -c 1 -W 2 -t {} {}", ttl, pod(1, 0).address))));
+        EXPECT_NE(out.out.find(answer), std::string::npos) << "TTL " << ttl << ": " << out.out;
+    }
 }
 
 TEST_P(Traffic, NodesAndPodsReachEachOther) {

@@ -32,7 +32,7 @@ TEST_P(BehindARouter, PodsReachEachOther) {
     WEFT_EXPECT_OK(ping(near_->netns(), far_pod_->address));
     WEFT_EXPECT_OK(udp_echo(far_pod_->ns, near_pod_->address, {1, 1422, 5000}, 5));
     for (const auto direction : {Direction::send, Direction::receive})
-        WEFT_EXPECT_OK(tcp_transfer(near_pod_->ns, far_pod_->address, 16 * kMiB, direction));
+        WEFT_EXPECT_OK(tcp_transfer(near_pod_->ns, far_pod_->address, 16 * kMiB, {.direction = direction}));
     WEFT_ASSERT_ASSIGN(const auto leases, near_->weftctl("leases"));
     ASSERT_EQ(leases.size(), 1u) << leases;
     EXPECT_EQ(leases[0].value("node", ""), "198.51.100.2");
@@ -80,7 +80,7 @@ TEST_P(Neighbours, ANodesNewMacIsFollowed) {
     WEFT_ASSERT_OK(two->netns().ip("link set eth0 address 02:00:00:00:be:ef"));
     EXPECT_TRUE(wait_until([&] { return ping(pod_one->ns, pod_two->address, 1).has_value(); }));
     for (const auto direction : {Direction::send, Direction::receive})
-        WEFT_EXPECT_OK(tcp_transfer(pod_one->ns, pod_two->address, kMiB, direction));
+        WEFT_EXPECT_OK(tcp_transfer(pod_one->ns, pod_two->address, kMiB, {.direction = direction}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Setups, Neighbours, kBareSetups, setup_name);

@@ -69,7 +69,7 @@ protected:
 TEST_P(Wire, EveryFrameOfATransferIsSoundVxlan) {
     WEFT_ASSERT_ASSIGN(auto frames_of, capture(1));
     WEFT_ASSERT_OK(tcp_transfer(pod_one_->ns, pod_two_->address, 500'000));
-    WEFT_ASSERT_OK(tcp_transfer(pod_one_->ns, pod_two_->address, 500'000, Direction::receive));
+    WEFT_ASSERT_OK(tcp_transfer(pod_one_->ns, pod_two_->address, 500'000, {.direction = Direction::receive}));
     WEFT_ASSERT_OK(udp_echo(pod_one_->ns, pod_two_->address, {1, 100, 1422}, 10));
     WEFT_ASSERT_ASSIGN(const auto frames, frames_of.vxlan_frames());
     ASSERT_GT(frames.size(), 2 * 500'000u / 1400);

@@ -23,12 +23,12 @@ Result<Process> serve_traffic(const Netns &ns) {
     return server;
 }
 
-Result<Transfer> tcp_transfer(const Netns &from, std::string_view to, std::uint64_t bytes, Direction direction,
-                              std::chrono::milliseconds timeout) {
-    auto out =
-        from.run({WEFT_TRAFFIC, "tcp", std::string(to), std::to_string(kTrafficPort),
-                  direction == Direction::send ? "--send" : "--receive", std::to_string(bytes), "--seed", next_seed()},
-                 {}, timeout);
+Result<Transfer> tcp_transfer(const Netns &from, std::string_view to, std::uint64_t bytes,
+                              const TransferOptions &options) {
+    auto out = from.run({WEFT_TRAFFIC, "tcp", std::string(to), std::to_string(options.port),
+                         options.direction == Direction::send ? "--send" : "--receive", std::to_string(bytes), "--seed",
+                         next_seed(), "--source-port", std::to_string(options.source_port)},
+                        {}, options.timeout);
     if (!out) return fail_in(std::move(out), fmt::format("TCP with {}", to));
     const auto result = nlohmann::json::parse(*out, nullptr, false);
     if (!result.is_object()) return fail("weft_traffic said: " + *out);
@@ -36,9 +36,10 @@ Result<Transfer> tcp_transfer(const Netns &from, std::string_view to, std::uint6
                     result.value("seen_as", "")};
 }
 
-Status udp_echo(const Netns &from, std::string_view to, std::vector<std::size_t> sizes, unsigned count) {
+Status udp_echo(const Netns &from, std::string_view to, std::vector<std::size_t> sizes, unsigned count,
+                std::uint16_t port) {
     std::vector<std::string> argv{
-        WEFT_TRAFFIC, "udp",       std::string(to), std::to_string(kTrafficPort), "--count", std::to_string(count),
+        WEFT_TRAFFIC, "udp",       std::string(to), std::to_string(port), "--count", std::to_string(count),
         "--seed",     next_seed(), "--size"};
     for (const auto size : sizes) argv.push_back(std::to_string(size));
     auto out = from.run(std::move(argv));

@@ -25,15 +25,22 @@ struct Transfer {
     std::string seen_as; ///< the client's address as the server saw it
 };
 
+struct TransferOptions {
+    Direction direction = Direction::send;
+    std::uint16_t port = kTrafficPort;
+    std::uint16_t source_port = 0; ///< 0: any
+    std::chrono::milliseconds timeout = 60s;
+};
+
 /// One TCP transfer between a client in `from` and the server at `to`, its content checked at the receiving end.
 /// An error when it did not arrive whole, unchanged and in time.
 [[nodiscard]] Result<Transfer> tcp_transfer(const Netns &from, std::string_view to, std::uint64_t bytes,
-                                            Direction direction = Direction::send,
-                                            std::chrono::milliseconds timeout = 60s);
+                                            const TransferOptions &options = {});
 
 /// `count` rounds of one UDP datagram of each of `sizes` (payload bytes), one after the other, each echoed and compared.
 /// An error when one was lost or changed.
-Status udp_echo(const Netns &from, std::string_view to, std::vector<std::size_t> sizes, unsigned count = 1);
+Status udp_echo(const Netns &from, std::string_view to, std::vector<std::size_t> sizes, unsigned count = 1,
+                std::uint16_t port = kTrafficPort);
 
 /// `count` echo requests 10 ms apart, all of which must be answered. `options`: more arguments for ping ("-s 1400 -M do").
 Status ping(const Netns &from, std::string_view to, unsigned count = 3, std::string_view options = {});

@@ -166,8 +166,8 @@ int report(nlohmann::json result, bool good) {
 }
 
 struct TcpArgs {
-    std::string address, source;
-    std::uint16_t port = 0;
+    std::string address;
+    std::uint16_t port = 0, source_port = 0;
     std::uint64_t send = 0, receive = 0, seed = 1;
 };
 
@@ -175,7 +175,10 @@ int tcp_client(const TcpArgs &args) {
     asio::io_context io;
     tcp::socket socket(io, tcp::v4());
     asio::error_code error;
-    if (!args.source.empty()) socket.bind({asio::ip::make_address_v4(args.source), 0}, error);
+    if (args.source_port) { // also one that a connection to another address used a moment ago
+        socket.set_option(tcp::socket::reuse_address(true), error);
+        socket.bind({tcp::v4(), args.source_port}, error);
+    }
     const auto begin = Clock::now();
     if (!error) socket.connect({asio::ip::make_address_v4(args.address), args.port}, error);
     if (error) return report({{"error", "connect: " + error.message()}}, false);
@@ -264,7 +267,7 @@ int main(int argc, char **argv) try {
     amount->add_option("--send", tcp_args.send);
     amount->add_option("--receive", tcp_args.receive);
     tcp_mode->add_option("--seed", tcp_args.seed);
-    tcp_mode->add_option("--source", tcp_args.source);
+    tcp_mode->add_option("--source-port", tcp_args.source_port);
     auto *udp_mode = app.add_subcommand("udp");
     udp_mode->add_option("address", udp_args.address)->required();
     udp_mode->add_option("port", udp_args.port)->required();
