@@ -121,17 +121,24 @@ namespace_is_idle() { [[ -z $(ip netns pids "$1") ]]; }
 
 # --- the cluster -----------------------------------------------------------------------------------------------------------
 
+build_programs() {
+    local options=() log=/dev/stdout
+    heading "Building (minutes, the first time)"
+    if [[ ! -f build/CMakeCache.txt ]] && command -v ninja >/dev/null; then options+=(-G Ninja); fi
+    [[ -t 1 ]] || log=$(mktemp) # progress is for somebody who looks
+    {
+        cmake -S . -B build "${options[@]}" --log-level=NOTICE &&
+            cmake --build build --parallel "$(nproc)" --target weftd weftctl weft
+    } >"$log" 2>&1 9>&- || {
+        [[ $log == /dev/stdout ]] || tail -n 30 "$log" >&2
+        die "the build fails"
+    }
+    [[ $log == /dev/stdout ]] || rm -f -- "$log"
+}
+
 prepare() {
     if ((install)); then scripts/install-deps.sh build demo 9>&-; fi
-    if ((build)); then
-        local options=()
-        if [[ ! -f build/CMakeCache.txt ]] && command -v ninja >/dev/null; then options+=(-G Ninja); fi
-        heading "Building"
-        {
-            cmake -S . -B build "${options[@]}" --log-level=NOTICE
-            cmake --build build --parallel --target weftd weftctl weft
-        } 9>&- | tail -n 1
-    fi
+    if ((build)); then build_programs; fi
     local program
     for program in weftd weftctl weft; do
         [[ -x $bin/$program ]] || die "$bin/$program is not there: run without --no-build"
@@ -374,7 +381,8 @@ main() {
     parse "$@"
     ((EUID == 0)) || die "needs root, for network namespaces and BPF: sudo scripts/demo.sh"
     exec 9>"$lock"
-    flock --nonblock 9 || die "another demo is running"
+    # What a killed demo had just started holds the lock until it ends, seconds later.
+    flock --timeout 10 9 || die "another demo is running"
     if ((down)); then
         clean_up
         exit 0
