@@ -38,8 +38,9 @@ TEST(Harness, ANamespaceEndsWithItsProcesses) {
         path = ns.path();
         ASSERT_TRUE(std::filesystem::exists(path));
         // A daemon that has left the session of whoever started it, in the background.
-        WEFT_ASSERT_ASSIGN(auto pid, ns.run({"sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & echo $!"}));
-        daemon = std::stoi(pid);
+        WEFT_ASSERT_ASSIGN(auto starter, ns.spawn({"setsid", "-f", "sh", "-c", "echo $$; exec sleep 1000"}));
+        ASSERT_TRUE(wait_until([&] { return starter.out().ends_with("\n"); })) << starter.describe();
+        daemon = std::stoi(starter.out());
         EXPECT_TRUE(alive(daemon));
         WEFT_ASSERT_OK(ns.sysctl("net.ipv4.ip_forward", "1"));
         WEFT_ASSERT_ASSIGN(auto forward, ns.run("cat /proc/sys/net/ipv4/ip_forward"));
