@@ -83,8 +83,9 @@ mount_bpffs() {
 # What killed test programs left behind: everything they make is named after their pid.
 sweep() {
     local path pid
-    for path in /run/netns/weft-[0-9]*-* /sys/fs/bpf/weft-test-[0-9]*-* /tmp/weft-test-[0-9]*-* /dev/shm/weft-test-[0-9]*-*; do
-        [[ -e $path && $path =~ /weft-(test-)?([0-9]+)- ]] || continue
+    for path in /run/netns/weft-[0-9]*-* /sys/fs/bpf/weft-{test,prog-run}-[0-9]* /tmp/weft-test-[0-9]*-* \
+        /dev/shm/weft-test-[0-9]*-*; do
+        [[ -e $path && $path =~ /weft-(test-|prog-run-)?([0-9]+)(-|$) ]] || continue
         pid=${BASH_REMATCH[2]}
         if kill -0 "$pid" 2>/dev/null; then continue; fi
         case $path in
