@@ -35,25 +35,14 @@ extern struct nf_conn *bpf_xdp_ct_lookup(struct xdp_md *xdp_ctx, struct bpf_sock
 					 struct bpf_ct_opts___weft *opts, __u32 opts__sz) __ksym __weak;
 extern void bpf_ct_release(struct nf_conn *nfct) __ksym __weak;
 
-static __always_inline struct bpf_sock_tuple ct_tuple(const struct ip4_view *v)
+static __always_inline struct bpf_sock_tuple ct_tuple(__be32 saddr, __be16 sport, __be32 daddr, __be16 dport)
 {
 	struct bpf_sock_tuple tuple = {};
 
-	tuple.ipv4.saddr = v->saddr;
-	tuple.ipv4.daddr = v->daddr;
-	tuple.ipv4.sport = v->sport;
-	tuple.ipv4.dport = v->dport;
-	return tuple;
-}
-
-static __always_inline struct bpf_sock_tuple ct_reply_tuple(const struct ip4_view *v)
-{
-	struct bpf_sock_tuple tuple = {};
-
-	tuple.ipv4.saddr = v->daddr;
-	tuple.ipv4.daddr = v->saddr;
-	tuple.ipv4.sport = v->dport;
-	tuple.ipv4.dport = v->sport;
+	tuple.ipv4.saddr = saddr;
+	tuple.ipv4.daddr = daddr;
+	tuple.ipv4.sport = sport;
+	tuple.ipv4.dport = dport;
 	return tuple;
 }
 
@@ -81,7 +70,7 @@ static __always_inline enum weft_reason skb_ask_conntrack(struct __sk_buff *skb,
 
 	if (!cfg.ask_conntrack)
 		return WEFT_R_NO_CONNTRACK;
-	tuple = ct_tuple(v);
+	tuple = ct_tuple(v->saddr, v->sport, v->daddr, v->dport);
 	return skb_judge_tuple(skb, &tuple, v->proto);
 }
 
@@ -95,7 +84,7 @@ static __always_inline enum weft_reason skb_ask_conntrack_to_send(struct __sk_bu
 
 	if (reason || !v->may_open)
 		return reason;
-	tuple = ct_reply_tuple(v);
+	tuple = ct_tuple(v->daddr, v->dport, v->saddr, v->sport);
 	return skb_judge_tuple(skb, &tuple, v->proto);
 }
 
@@ -106,7 +95,7 @@ static __always_inline enum weft_reason xdp_ask_conntrack(struct xdp_md *ctx, co
 
 	if (!cfg.ask_conntrack)
 		return WEFT_R_NO_CONNTRACK;
-	tuple = ct_tuple(v);
+	tuple = ct_tuple(v->saddr, v->sport, v->daddr, v->dport);
 	return ct_judge(bpf_xdp_ct_lookup(ctx, &tuple, sizeof(tuple.ipv4), &opts, sizeof(opts)));
 }
 
