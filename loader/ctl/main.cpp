@@ -8,6 +8,7 @@
 
 #include "ctl/context.hpp"
 #include "ctl/counters.hpp"
+#include "ctl/docker_opts.hpp"
 #include "ctl/endpoints.hpp"
 #include "ctl/leases.hpp"
 #include "ctl/status.hpp"
@@ -21,7 +22,20 @@ struct Arguments {
     Context context;
     bool all = false;
     unsigned watch_seconds = 0;
+    DockerOptsRequest docker;
 };
+
+constexpr const char *kDockerOpts = "docker-opts";
+
+/// Letters and meaning are those of flannel's mk-docker-opts.sh, for units that call it.
+void define_docker_opts(CLI::App &command, DockerOptsRequest &request) {
+    command.add_option("-f", request.subnet_file, "the node's subnet.env")->capture_default_str()->take_last();
+    command.add_option("-d", request.output, "the file to write")->capture_default_str()->take_last();
+    command.add_flag("-i", request.individual, "each option in a variable of its own, DOCKER_OPT_MTU=...");
+    command.add_flag("-c", request.combined, "all options in one variable (neither -i nor -c: both)");
+    command.add_flag("-m", request.without_ip_masq, "no --ip-masq");
+    command.add_option("-k", request.combined_key, "name of that one variable")->capture_default_str()->take_last();
+}
 
 void add_common(CLI::App &command, Context &context) {
     command.add_option("--run-dir", context.run_dir, "weftd's run directory")->capture_default_str();
@@ -41,9 +55,19 @@ void define(CLI::App &app, Arguments &arguments) {
     counters->add_flag("--all", arguments.all, "also the reasons that never occurred");
     counters->add_option("--watch", arguments.watch_seconds, "rates instead of totals, every so many SECONDS")
         ->check(CLI::Range(1U, 86400U));
+    define_docker_opts(*app.add_subcommand(kDockerOpts, "dockerd's options for a bridge in this node's subnet"),
+                       arguments.docker);
+}
+
+Result<std::string> docker_opts(const DockerOptsRequest &request) {
+    auto remark = run_docker_opts(request);
+    if (!remark) return remark;
+    if (!remark->empty()) fmt::print(stderr, "weftctl: {}\n", *remark);
+    return std::string();
 }
 
 Result<std::string> run(const CLI::App &app, const Arguments &arguments) {
+    if (app.got_subcommand(kDockerOpts)) return docker_opts(arguments.docker);
     if (app.got_subcommand("status")) return run_status(arguments.context);
     if (app.got_subcommand("leases")) return run_leases(arguments.context);
     if (app.got_subcommand("endpoints")) return run_endpoints(arguments.context);
@@ -73,6 +97,10 @@ int main(int argc, char **argv) {
         define(app, arguments);
         app.parse(argc, argv);
     } catch (const CLI::ParseError &e) {
+        if (app.got_subcommand(kDockerOpts)) { // flannel's script: the usage, whatever is wrong or asked for
+            fmt::print(stderr, "{}", app.get_subcommand(kDockerOpts)->help());
+            return kFailed;
+        }
         if (e.get_exit_code() == 0) return app.exit(e); // --help, --version
         return fail_with(kUsage, fmt::format("{} (weftctl --help tells more)", explain(app, e)));
     }
