@@ -18,8 +18,9 @@ using namespace std::chrono_literals;
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr auto kAuditInterval = 60s;
-constexpr auto kRulesInterval =
-    10s; ///< firewall rules vanish more often than routes: any "nft flush ruleset" takes them
+/// From a change of firewall rules to the look at ours, and between two looks: kube-proxy's bursts cost one each.
+constexpr auto kRulesPause = 100ms;
+constexpr auto kRulesInterval = 1s;
 constexpr auto kShortestPause = 20ms; ///< between applies: a burst of events becomes one
 constexpr auto kLongestPause = 2s;
 
@@ -33,9 +34,10 @@ Daemon::Daemon(asio::io_context &io, Options options, Uplink uplink, Kernel &ker
     : io_(io), options_(std::move(options)), uplink_(std::move(uplink)), kernel_(kernel), log_(make_logger("daemon")),
       etcd_log_(make_logger("etcd")), reconcile_log_(make_logger("reconcile")),
       reconciler_(kernel, *reconcile_log_,
-                  {options_.datapath, options_.bpf_dir, options_.ip_masq, options_.masq_random_ports}),
-      signals_(io), apply_timer_(io), audit_timer_(io), rules_timer_(io), started_at_(std::chrono::system_clock::now()),
-      state_since_(started_at_) {
+                  {options_.datapath, options_.bpf_dir, options_.ip_masq, options_.masq_random_ports,
+                   options_.forward_rules, options_.firewall}),
+      signals_(io), apply_timer_(io), audit_timer_(io), rules_poll_timer_(io), rules_check_timer_(io),
+      started_at_(std::chrono::system_clock::now()), state_since_(started_at_) {
     reconciler_.set_uplink(uplink_);
 }
 
@@ -68,7 +70,7 @@ Status Daemon::start() {
     monitor_.emplace(std::move(*monitor));
     wait_for_signal();
     wait_for_audit();
-    if (options_.ip_masq) wait_for_rules_check();
+    watch_rules();
     log_->info("weftd " WEFT_VERSION " starts uplink={} address={} public_ip={} mtu={}", uplink_.name,
                uplink_.address.to_string(), uplink_.public_ip.to_string(), uplink_.mtu);
     leases_.emplace(io_, options_.etcd, lease_events());
@@ -227,13 +229,37 @@ void Daemon::wait_for_audit() {
     });
 }
 
-void Daemon::wait_for_rules_check() {
-    rules_timer_.expires_after(kRulesInterval);
-    rules_timer_.async_wait([this](asio::error_code err) {
+void Daemon::watch_rules() {
+    wait_for_rules_poll();
+    auto monitor = RuleMonitor::start(io_, [this] { check_rules_soon(); });
+    if (monitor)
+        rule_monitor_.emplace(std::move(*monitor));
+    else // the poll finds what nobody tells of
+        log_->warn("firewall rules are looked at every {} s only: {}", options_.rules_resync.count(),
+                   monitor.error().sentence());
+}
+
+void Daemon::wait_for_rules_poll() {
+    rules_poll_timer_.expires_after(options_.rules_resync);
+    rules_poll_timer_.async_wait([this](asio::error_code err) {
         if (err) return;
         reconciler_.check_rules();
         schedule();
-        wait_for_rules_check();
+        wait_for_rules_poll();
+    });
+}
+
+/// Our own writes are changes too, and cost one look that finds everything right.
+void Daemon::check_rules_soon() {
+    if (rules_check_pending_) return;
+    rules_check_pending_ = true;
+    rules_check_timer_.expires_at(std::max(SteadyClock::now() + kRulesPause, rules_checked_at_ + kRulesInterval));
+    rules_check_timer_.async_wait([this](asio::error_code err) {
+        if (err) return;
+        rules_check_pending_ = false;
+        rules_checked_at_ = SteadyClock::now();
+        reconciler_.check_rules();
+        schedule();
     });
 }
 
@@ -331,6 +357,7 @@ nlohmann::json Daemon::status() const {
     for (const auto &[subnet, why] : reconciler_.unusable()) unusable[subnet.to_string()] = why;
     for (const auto &[item, failure] : reconciler_.failures())
         failing[item] = fmt::format("{} (tried {} times)", failure.sentence, failure.attempts);
+    const auto firewall = kernel_.firewall_state();
     nlohmann::json status{
         {"state", to_string(reconciler_.state())},
         {"since", utc(state_since_)},
@@ -344,6 +371,7 @@ nlohmann::json Daemon::status() const {
           {"mtu", uplink_.mtu}}},
         {"public_ip", uplink_.public_ip.to_string()},
         {"datapath", kernel_.datapath_mode()},
+        {"firewall", {{"rules", firewall.rules}, {"said", firewall.complaint}}},
         {"etcd", {{"lease", leases_ ? to_string(leases_->state()) : "idle"}, {"said", etcd_said_}}},
         {"leases", {{"programmed", reconciler_.programmed()}, {"unusable", unusable}}},
         {"failing", failing},

@@ -20,6 +20,7 @@
 #include "daemon/kernel.hpp"
 #include "daemon/reconcile.hpp"
 #include "daemon/uplink.hpp"
+#include "firewall/monitor.hpp"
 #include "lease/lease_manager.hpp"
 #include "net/monitor.hpp"
 
@@ -56,7 +57,9 @@ private:
     void refresh_uplink();
     void full_resync();
     void wait_for_audit();
-    void wait_for_rules_check();
+    void watch_rules();
+    void wait_for_rules_poll();
+    void check_rules_soon();
     void wait_for_signal();
     void schedule();
     void apply();
@@ -73,10 +76,11 @@ private:
     std::shared_ptr<spdlog::logger> log_, etcd_log_, reconcile_log_;
     Reconciler reconciler_;
     asio::signal_set signals_;
-    asio::steady_timer apply_timer_, audit_timer_, rules_timer_;
+    asio::steady_timer apply_timer_, audit_timer_, rules_poll_timer_, rules_check_timer_;
     std::optional<ControlServer> control_;
     std::optional<HealthServer> health_;
     std::optional<net::NetworkMonitor> monitor_;
+    std::optional<RuleMonitor> rule_monitor_;
     std::optional<LeaseManager> leases_;
 
     std::optional<NetConf> conf_;
@@ -87,6 +91,8 @@ private:
     NodeState state_ = NodeState::waiting_config;
     std::chrono::system_clock::time_point started_at_, state_since_;
     std::chrono::steady_clock::duration last_apply_{};
+    std::chrono::steady_clock::time_point rules_checked_at_;
+    bool rules_check_pending_ = false;
     bool scheduled_ = false, told_ready_ = false;
     int exit_code_ = 0;
 };

@@ -28,9 +28,6 @@ constexpr IgnoredFlag kIgnoredFlags[] = {
     {"kube-annotation-prefix", false, "weft takes its leases from etcd"},
     {"net-config-path", false, "weft reads the network configuration from etcd"},
     {"set-node-network-unavailable", true, "weft does not talk to Kubernetes"},
-    {"iptables-resync", false, "weft puts its rules back as soon as they are missing"},
-    {"iptables-forward-rules", true,
-     "weft adds no rules to the FORWARD chain, pods' packets between nodes do not pass it"},
     {"ip-blackhole-route", true, "weft always keeps an unreachable route for its own subnet"},
     {"v", false, "--log-level sets what is logged"},
     {"vmodule", false, "--log-level sets what is logged"},
@@ -107,6 +104,19 @@ Result<DatapathMode> parse_datapath(std::string_view text) {
     if (text == "tc") return DatapathMode::tc;
     if (text == "xdp") return DatapathMode::xdp;
     return fail(fmt::format("{} is none of auto, tc, xdp", in_quotes(text)));
+}
+
+Result<FirewallChoice> parse_firewall(std::string_view text) {
+    if (text == "auto") return FirewallChoice::automatic;
+    if (text == "nftables") return FirewallChoice::nftables;
+    if (text == "iptables") return FirewallChoice::iptables;
+    return fail(fmt::format("{} is none of auto, nftables, iptables", in_quotes(text)));
+}
+
+Result<std::chrono::seconds> parse_resync(std::string_view text) {
+    auto seconds = parse_int<unsigned>(text, 1, 86400, " seconds");
+    if (!seconds) return fail_as_is(std::move(seconds));
+    return std::chrono::seconds(*seconds);
 }
 
 /// The command line as CLI11 sees it, and where each value really came from.
@@ -271,6 +281,12 @@ void declare_own(CommandLine &line, Options &options) {
     line.value("subnet-lease-renew-margin", options.renew_margin, parse_margin,
                "minutes before its end at which a lease is renewed");
     line.boolean("ip-masq", options.ip_masq, "masquerade what pods send out of the pod network");
+    line.boolean("iptables-forward-rules", options.forward_rules,
+                 "accept what is forwarded from and to pods in iptables' FORWARD chain");
+    line.value("iptables-resync", options.rules_resync, parse_resync,
+               "seconds between looks at the firewall rules; what nftables tells of is seen at once");
+    line.value("firewall", options.firewall, parse_firewall,
+               "where firewall rules are kept: auto (as the host does), nftables or iptables");
     line.value("healthz-ip", options.healthz_ip, parse_ip, "address of the health server");
     line.value("healthz-port", options.healthz_port, parse_port, "port of the health server; 0: none");
     line.path("run-dir", options.run_dir, "control socket, lock and state of the running system");

@@ -17,6 +17,7 @@
 #include "base/error.hpp"
 #include "datapath/datapath.hpp"
 #include "etcd/options.hpp"
+#include "firewall/host_rules.hpp"
 
 namespace weft {
 
@@ -40,7 +41,10 @@ struct Options {
     std::filesystem::path subnet_file = "/run/flannel/subnet.env";
     std::chrono::minutes renew_margin{60};
     bool ip_masq = false;
-    bool masq_random_ports = true;  ///< false with --ip-masq-fully-random-disable
+    bool masq_random_ports = true; ///< false with --ip-masq-fully-random-disable
+    bool forward_rules = true;     ///< --iptables-forward-rules
+    std::chrono::seconds rules_resync{5};
+    FirewallChoice firewall = FirewallChoice::automatic;
     asio::ip::address healthz_ip;   ///< 0.0.0.0
     std::uint16_t healthz_port = 0; ///< 0: no HTTP server
     std::filesystem::path run_dir = "/run/weft";

@@ -117,13 +117,19 @@ public:
         return maps;
     }
 
-    Result<bool> ensure_masquerade(const std::optional<Masquerade> &wanted) override {
-        if (!rules_) {
-            auto opened = MasqueradeTable::open();
+    Result<std::vector<std::string>> ensure_firewall(const FirewallConfig &wanted, FirewallChoice choice) override {
+        if (!firewall_) {
+            auto opened = Firewall::open();
             if (!opened) return fail_as_is(std::move(opened));
-            rules_ = std::move(*opened);
+            firewall_ = std::move(*opened);
         }
-        return rules_->ensure(wanted);
+        return firewall_->ensure(wanted, choice);
+    }
+
+    FirewallState firewall_state() const override {
+        if (!firewall_) return {};
+        const auto in_use = firewall_->in_use();
+        return {in_use ? to_string(*in_use) : "none", firewall_->complaint()};
     }
 
 private:
@@ -264,7 +270,7 @@ private:
 
     net::NlSocket sock_;
     std::optional<Datapath> datapath_;
-    std::optional<MasqueradeTable> rules_;
+    std::optional<Firewall> firewall_;
     DatapathConfig loaded_;
     bool attached_ = false;
 };

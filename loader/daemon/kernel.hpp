@@ -10,9 +10,9 @@
 #include "base/error.hpp"
 #include "daemon/desired.hpp"
 #include "daemon/diff.hpp"
-#include "daemon/masq.hpp"
 #include "daemon/uplink.hpp"
 #include "datapath/datapath.hpp"
+#include "firewall/firewall.hpp"
 
 namespace weft {
 
@@ -45,8 +45,14 @@ public:
     [[nodiscard]] virtual std::string_view datapath_mode() const = 0;
     [[nodiscard]] virtual Result<MapState> read_maps() = 0;
 
-    /// Makes the firewall's masquerade rules be `wanted`, or none of ours. @return whether they were not.
-    [[nodiscard]] virtual Result<bool> ensure_masquerade(const std::optional<Masquerade> &wanted) = 0;
+    /// Makes the firewall's rules of ours be `wanted`. @return one line for each thing that was done.
+    [[nodiscard]] virtual Result<std::vector<std::string>> ensure_firewall(const FirewallConfig &wanted,
+                                                                           FirewallChoice choice) = 0;
+    struct FirewallState {
+        std::string_view rules = "none"; ///< where they are: "nftables", "iptables-nft", "iptables-legacy"
+        std::string complaint;           ///< why they are not where they should be
+    };
+    [[nodiscard]] virtual FirewallState firewall_state() const = 0;
 };
 
 /// The kernel of the network namespace that the calling thread is in.

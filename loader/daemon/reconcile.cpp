@@ -36,6 +36,7 @@ void Reconciler::set_config(const NetConf &conf, const VxlanConf &vxlan) {
     view_.network = conf.network;
     view_.subnet_len = conf.subnet_len;
     view_.vxlan = vxlan;
+    prefer_nftables_ = conf.enable_nftables;
     has_config_ = true;
 }
 
@@ -158,17 +159,23 @@ void Reconciler::apply_maps(TimePoint now) {
 }
 
 void Reconciler::apply_rules(TimePoint now) {
-    const std::string item = "masquerade rules";
-    std::optional<Masquerade> wanted;
-    if (options_.masquerade) wanted = Masquerade{view_.network, view_.own.v4, options_.random_ports};
+    const std::string item = "firewall rules";
+    const FirewallConfig wanted{view_.network, view_.own.v4, options_.masquerade, options_.random_ports,
+                                options_.forward_rules};
     if ((!check_rules_ && rules_ == wanted) || !step_failures_.due(item, now)) return;
-    auto written = kernel_.ensure_masquerade(wanted);
-    if (!written) {
-        failed(step_failures_, item, written.error(), now);
+    const bool open = options_.firewall == FirewallChoice::automatic;
+    auto done =
+        kernel_.ensure_firewall(wanted, open && prefer_nftables_ ? FirewallChoice::nftables : options_.firewall);
+    if (!done) {
+        failed(step_failures_, item, done.error(), now);
         return;
     }
-    step_failures_.succeeded(item);
-    if (*written) log_.info("{}: {}", item, wanted ? "written" : "removed");
+    if (auto said = kernel_.firewall_state().complaint; said != rules_said_) {
+        if (!said.empty()) log_.warn("{}: {}", item, said);
+        rules_said_ = std::move(said);
+    }
+    const bool lost = !step_failures_.succeeded(item) && rules_ == wanted;
+    for (const auto &deed : *done) log_.info("{}: {}{}", item, deed, lost ? " again, somebody had changed them" : "");
     rules_ = wanted;
     check_rules_ = false;
 }

@@ -36,6 +36,8 @@ struct NodeOptions {
     std::filesystem::path bpf_dir = "/sys/fs/bpf/weft";
     bool masquerade = false;
     bool random_ports = true;
+    bool forward_rules = false;
+    FirewallChoice firewall = FirewallChoice::automatic;
 };
 
 /// Turns what is known of the cluster into what the kernel holds.
@@ -111,7 +113,9 @@ private:
     Net4Map<std::string> unusable_;
     std::optional<std::pair<int, int>> attached_links_; ///< uplink and weft.1 when last attached
     bool filled_ = false, attached_ = false, check_attachments_ = true, check_rules_ = true;
-    std::optional<Masquerade> rules_; ///< as last asked for
+    std::optional<FirewallConfig> rules_; ///< as last written
+    bool prefer_nftables_ = false;        ///< EnableNFTables, where --firewall leaves it open
+    std::string rules_said_;
 };
 
 } // namespace weft

@@ -68,7 +68,9 @@ Status WeftNode::launch(const Options &options) {
                                   "--log-level=debug"};
     argv.insert(argv.end(), options.flags.begin(), options.flags.end());
     notify_.clear();
-    auto started = ns_.spawn(std::move(argv), {.env = {notify_.env()}});
+    auto env = options.env;
+    env.push_back(notify_.env());
+    auto started = ns_.spawn(std::move(argv), {.env = std::move(env)});
     if (!started) return fail_as_is(std::move(started));
     weftd_ = std::move(*started);
     return {};

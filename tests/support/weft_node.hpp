@@ -44,6 +44,7 @@ public:
         std::string datapath = "auto"; ///< --datapath
         bool ip_masq = true;
         std::vector<std::string> flags; ///< more flags for weftd
+        std::vector<std::string> env;   ///< "NAME=value", for weftd
     };
 
     [[nodiscard]] static Result<WeftNode> create(std::string_view name);

@@ -43,6 +43,9 @@ TEST(Flags, DefaultsAreFlannels) {
     EXPECT_EQ(o.subnet_file, "/run/flannel/subnet.env");
     EXPECT_EQ(o.renew_margin, std::chrono::minutes(60));
     EXPECT_FALSE(o.ip_masq);
+    EXPECT_TRUE(o.forward_rules);
+    EXPECT_EQ(o.rules_resync, std::chrono::seconds(5));
+    EXPECT_EQ(o.firewall, FirewallChoice::automatic);
     EXPECT_EQ(o.healthz_ip.to_string(), "0.0.0.0");
     EXPECT_EQ(o.healthz_port, 0);
     EXPECT_EQ(o.run_dir, "/run/weft");
@@ -127,6 +130,15 @@ TEST(Flags, VersionAndHelpPrint) {
         EXPECT_THAT(std::get<PrintAndExit>(*help).text, HasSubstr(flag));
 }
 
+TEST(Flags, FirewallFlagsAreFlannelsAndOurs) {
+    const auto o =
+        options({"--firewall=iptables", "-iptables-resync=1"}, {{"FLANNELD_IPTABLES_FORWARD_RULES", "false"}});
+    EXPECT_EQ(o.firewall, FirewallChoice::iptables);
+    EXPECT_EQ(o.rules_resync, std::chrono::seconds(1));
+    EXPECT_FALSE(o.forward_rules);
+    EXPECT_EQ(options({}, {{"WEFT_FIREWALL", "nftables"}}).firewall, FirewallChoice::nftables);
+}
+
 struct Bad {
     std::vector<std::string> args;
     std::vector<std::string> said; ///< parts of the sentence: flag, found, expected
@@ -154,6 +166,8 @@ TEST(Flags, ABadOneIsNamedWithWhatWasFoundAndExpected) {
         {{"--etcd-prefix=/"}, {"--etcd-prefix", "\"/\""}},
         {{"--log-level=loud"}, {"--log-level", "loud", "debug, info, warn, error"}},
         {{"--datapath=dpdk"}, {"--datapath", "dpdk", "auto, tc, xdp"}},
+        {{"--firewall=ufw"}, {"--firewall", "ufw", "auto, nftables, iptables"}},
+        {{"--iptables-resync=0"}, {"--iptables-resync", "\"0\"", "1 to 86400"}},
         {{"--kube-subnet-mgr"}, {"--kube-subnet-mgr", "etcd"}},
         {{"--iface"}, {"--iface"}},
     };
@@ -170,12 +184,12 @@ TEST(Flags, ABadValueFromTheEnvironmentNamesTheVariable) {
 }
 
 TEST(Flags, ThoseWithoutMeaningHereWarnOnce) {
-    auto parsed = parse({"--iptables-resync=5", "-v=4", "--iptables-forward-rules=false", "--kube-subnet-mgr=false"},
-                        {{"FLANNELD_KUBE_API_URL", "http://k"}});
+    auto parsed =
+        parse({"--ip-blackhole-route", "-v=4", "--kube-subnet-mgr=false"}, {{"FLANNELD_KUBE_API_URL", "http://k"}});
     ASSERT_TRUE(parsed) << parsed.error().sentence();
     EXPECT_THAT(std::get<ParsedFlags>(*parsed).warnings,
-                ::testing::UnorderedElementsAre(HasSubstr("--iptables-resync"), HasSubstr("--v "),
-                                                HasSubstr("--iptables-forward-rules"), HasSubstr("--kube-api-url")));
+                ::testing::UnorderedElementsAre(HasSubstr("--ip-blackhole-route"), HasSubstr("--v "),
+                                                HasSubstr("--kube-api-url")));
 }
 
 } // namespace

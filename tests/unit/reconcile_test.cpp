@@ -81,13 +81,22 @@ public:
     }
     std::string_view datapath_mode() const override { return attached ? "tc" : "none"; }
     Result<MapState> read_maps() override { return maps; }
-    Result<bool> ensure_masquerade(const std::optional<Masquerade> &wanted) override {
-        if (rules == wanted) return false;
+    Result<std::vector<std::string>> ensure_firewall(const FirewallConfig &wanted,
+                                                     FirewallChoice wanted_choice) override {
+        ++rule_checks;
+        if (refuses.contains("rules")) return fail("rules refused");
+        choice = wanted_choice;
+        if (rules == wanted) return std::vector<std::string>{};
         rules = wanted;
+        if (wanted.wants_nothing()) return std::vector<std::string>{};
         log.push_back("rules");
-        return true;
+        return std::vector<std::string>{"written to nftables"};
     }
-    std::optional<Masquerade> rules;
+    FirewallState firewall_state() const override { return {"nftables", complaint}; }
+    FirewallConfig rules;
+    FirewallChoice choice = FirewallChoice::automatic;
+    std::string complaint;
+    int rule_checks = 0;
 
 private:
     void write(const SetSysctl &a) { host.sysctls[a.path] = a.value; }
@@ -354,27 +363,77 @@ TEST_F(ReconcileTest, AnUnreachableNodeIsTriedAgain) {
     EXPECT_EQ(r.state(), NodeState::synced);
 }
 
-TEST_F(ReconcileTest, MasqueradeRulesFollowTheSubnetAndComeBack) {
-    Reconciler masquerading(kernel, log, {.masquerade = true});
-    masquerading.set_uplink(
-        {.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")});
+class ReconcileRulesTest : public ReconcileTest {
+protected:
+    Reconciler masquerading{kernel, log, {.masquerade = true, .forward_rules = true}};
     NetConf conf;
-    conf.network = net4("10.244.0.0/16");
-    masquerading.set_config(conf, {});
-    masquerading.set_own(subnet("10.244.3.0/24"));
+
+    void SetUp() override {
+        masquerading.set_uplink(
+            {.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")});
+        conf.network = net4("10.244.0.0/16");
+        masquerading.set_config(conf, {});
+        masquerading.set_own(subnet("10.244.3.0/24"));
+    }
+};
+
+TEST_F(ReconcileRulesTest, FollowTheSubnetAndComeBack) {
     masquerading.apply(start);
-    EXPECT_EQ(kernel.rules, (Masquerade{net4("10.244.0.0/16"), net4("10.244.3.0/24")}));
+    const FirewallConfig wanted{net4("10.244.0.0/16"), net4("10.244.3.0/24"), true, true, true};
+    EXPECT_EQ(kernel.rules, wanted);
     masquerading.set_own(subnet("10.244.4.0/24"));
     masquerading.apply(start);
-    EXPECT_EQ(kernel.rules->subnet, net4("10.244.4.0/24"));
-    kernel.rules.reset();
+    EXPECT_EQ(kernel.rules.subnet, net4("10.244.4.0/24"));
+    kernel.rules = {};
     masquerading.check_rules();
     masquerading.apply(start);
-    EXPECT_TRUE(kernel.rules.has_value());
+    EXPECT_TRUE(kernel.rules.masquerade);
+    EXPECT_THAT(said.str(), HasSubstr("again, somebody had changed them"));
     configure();
     acquire();
     apply();
-    EXPECT_FALSE(kernel.rules.has_value()) << "without --ip-masq what an earlier run left goes";
+    EXPECT_TRUE(kernel.rules.wants_nothing()) << "without the flags what an earlier run left goes";
+}
+
+TEST_F(ReconcileRulesTest, ARefusalHasABackOffOfItsOwn) {
+    kernel.refuses = {"rules"};
+    masquerading.apply(start);
+    EXPECT_TRUE(masquerading.failures().contains("firewall rules"));
+    EXPECT_TRUE(kernel.config.has_value()) << "the programs do not wait for rules";
+    for (int i = 1; i < 10; ++i) {
+        masquerading.check_rules();
+        masquerading.apply(start + i * 50ms);
+    }
+    EXPECT_EQ(kernel.rule_checks, 1) << "a change of rules is no reason to try sooner";
+    kernel.refuses.clear();
+    masquerading.apply(start + 1s);
+    EXPECT_TRUE(kernel.rules.masquerade);
+    EXPECT_TRUE(masquerading.failures().empty());
+}
+
+TEST_F(ReconcileRulesTest, TheConfigurationCanAskForNftablesWhereNoFlagDecides) {
+    conf.enable_nftables = true;
+    masquerading.set_config(conf, {});
+    masquerading.apply(start);
+    EXPECT_EQ(kernel.choice, FirewallChoice::nftables);
+    Reconciler told(kernel, log, {.masquerade = true, .firewall = FirewallChoice::iptables});
+    told.set_uplink({.ifindex = 2, .name = "eth0", .mtu = 1500});
+    told.set_config(conf, {});
+    told.set_own(subnet("10.244.3.0/24"));
+    told.apply(start);
+    EXPECT_EQ(kernel.choice, FirewallChoice::iptables);
+}
+
+TEST_F(ReconcileRulesTest, AComplaintIsSaidOnce) {
+    kernel.complaint = "iptables is not installed";
+    for (int i = 0; i < 3; ++i) {
+        masquerading.check_rules();
+        masquerading.apply(start + i * 1s);
+    }
+    const auto text = said.str();
+    const auto first = text.find(kernel.complaint);
+    EXPECT_NE(first, text.npos);
+    EXPECT_EQ(first, text.rfind(kernel.complaint));
 }
 
 TEST_F(ReconcileTest, AForeignBackendIsReportedOnce) {

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firewall/firewall.hpp"
+
+#include <fmt/format.h>
+
+#include "firewall/iptables.hpp"
+#include "firewall/nftables.hpp"
+
+namespace weft {
+namespace {
+
+Result<std::unique_ptr<RuleKeeper>> make_keeper(RuleSystem system) {
+    if (system == RuleSystem::nftables) {
+        auto nft = Nft::open();
+        if (!nft) return fail_as_is(std::move(nft));
+        return std::make_unique<NftablesRules>(std::move(*nft));
+    }
+    auto tools = find_iptables(system);
+    if (!tools) return fail(fmt::format("{} is not installed", to_string(system)), ENOENT);
+    return std::make_unique<IptablesRules>(std::move(*tools));
+}
+
+} // namespace
+
+Result<Firewall> Firewall::open() {
+    auto nft = Nft::open();
+    if (!nft) return fail_as_is(std::move(nft));
+    return Firewall(std::move(*nft));
+}
+
+RuleKeeper *Firewall::keeper(RuleSystem system) {
+    auto &kept = keepers_[system];
+    if (!kept) {
+        auto made = make_keeper(system); // looked for again each time: it may be installed later
+        if (made) kept = std::move(*made);
+    }
+    return kept.get();
+}
+
+Result<RuleSystem> Firewall::choose(FirewallChoice choice) {
+    complaint_.clear();
+    if (choice == FirewallChoice::nftables) return RuleSystem::nftables;
+    auto use = probe_iptables(nft_, in_use_);
+    if (!use) return fail_as_is(std::move(use));
+    const bool unused = !use->nft && !use->legacy;
+    const auto default_kind =
+        choice == FirewallChoice::iptables && unused ? default_iptables() : std::optional<RuleSystem>();
+    const auto chosen = choose_rule_system(choice, *use, in_use_, default_kind);
+    if (choice == FirewallChoice::iptables && chosen == RuleSystem::nftables)
+        complaint_ = "--firewall=iptables, but iptables is not installed: nftables is used";
+    if (keeper(chosen)) return chosen;
+    complaint_ = fmt::format("this host has rules of {0}, but {0} is not installed: nftables is used, and where the "
+                             "FORWARD policy is DROP nothing of weft's can help",
+                             to_string(chosen));
+    return RuleSystem::nftables;
+}
+
+Status Firewall::remove_from_others(std::optional<RuleSystem> kept, std::vector<std::string> &done) {
+    for (const auto system : kRuleSystems) {
+        auto *other = system == kept ? nullptr : keeper(system);
+        if (!other) continue;
+        auto removed = other->remove();
+        if (!removed) return fail_as_is(std::move(removed));
+        if (*removed) done.push_back(fmt::format("removed from {}", to_string(system)));
+    }
+    others_clean_ = true;
+    return {};
+}
+
+Result<std::vector<std::string>> Firewall::ensure(const FirewallConfig &config, FirewallChoice choice) {
+    std::vector<std::string> done;
+    std::optional<RuleSystem> chosen;
+    if (!config.wants_nothing()) {
+        auto system = choose(choice);
+        if (!system) return fail_as_is(std::move(system));
+        auto *writer = keeper(*system);
+        if (!writer) return fail(fmt::format("{} cannot be used", to_string(*system)), ENOENT);
+        auto written = writer->ensure(config);
+        if (!written) return fail_as_is(std::move(written));
+        chosen = *system;
+        if (*written) done.push_back(fmt::format("written to {}", to_string(*chosen)));
+    }
+    if (chosen != in_use_) others_clean_ = false;
+    in_use_ = chosen;
+    if (!others_clean_)
+        if (auto removed = remove_from_others(chosen, done); !removed) return fail_as_is(std::move(removed));
+    return done;
+}
+
+Status remove_firewall_rules() {
+    Status all;
+    for (const auto system : kRuleSystems) {
+        auto keeper = make_keeper(system);
+        if (!keeper && keeper.error().code() == ENOENT) continue; // then nothing of ours is there either
+        Status removed;
+        if (!keeper)
+            removed = fail_as_is(std::move(keeper));
+        else if (auto done = (*keeper)->remove(); !done)
+            removed = fail_as_is(std::move(done));
+        if (all && !removed) all = std::move(removed);
+    }
+    return all;
+}
+
+std::vector<std::string> list_firewall_rules() {
+    std::vector<std::string> lines;
+    for (const auto system : kRuleSystems) {
+        const auto keeper = make_keeper(system);
+        if (!keeper) continue;
+        for (auto &line : (*keeper)->list()) lines.push_back(std::move(line));
+    }
+    return lines;
+}
+
+} // namespace weft

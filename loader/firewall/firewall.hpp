@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.hpp"
+#include "firewall/host_rules.hpp"
+#include "firewall/nft.hpp"
+#include "firewall/rule_system.hpp"
+
+namespace weft {
+
+/// weft's firewall rules on this host, in whichever rule system the host uses.
+///
+/// Contract: level-triggered: each ensure() looks which system is right now (Docker or kube-proxy may come after us), and
+/// whether the rules are there. A switch writes the new rules before it removes the old ones.
+/// Threads: one. The network namespace is that in which it was opened.
+/// Errors: name the rule system. Rules in the system that is not in use are removed on the next success.
+class Firewall {
+public:
+    [[nodiscard]] static Result<Firewall> open();
+
+    /// @return what was done, a line each; empty when everything was as it should be.
+    [[nodiscard]] Result<std::vector<std::string>> ensure(const FirewallConfig &config, FirewallChoice choice);
+
+    /// Where the rules are; nullopt: there are none.
+    [[nodiscard]] std::optional<RuleSystem> in_use() const { return in_use_; }
+    /// Why they are not where they should be; usually empty.
+    [[nodiscard]] const std::string &complaint() const { return complaint_; }
+
+private:
+    explicit Firewall(Nft nft) : nft_(std::move(nft)) {}
+    [[nodiscard]] Result<RuleSystem> choose(FirewallChoice choice);
+    /// nullptr: its programs are not installed.
+    [[nodiscard]] RuleKeeper *keeper(RuleSystem system);
+    [[nodiscard]] Status remove_from_others(std::optional<RuleSystem> kept, std::vector<std::string> &done);
+
+    Nft nft_;
+    std::map<RuleSystem, std::unique_ptr<RuleKeeper>> keepers_;
+    std::optional<RuleSystem> in_use_;
+    std::string complaint_;
+    bool others_clean_ = false; ///< no rules of ours are where in_use_ is not
+};
+
+/// Removes every rule, chain and table of weft's in this network namespace, whichever rule system has them.
+/// What cannot be removed holds up nothing else; the first such thing is the error.
+[[nodiscard]] Status remove_firewall_rules();
+/// What remove_firewall_rules() would remove, a line each.
+[[nodiscard]] std::vector<std::string> list_firewall_rules();
+
+} // namespace weft

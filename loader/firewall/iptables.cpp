@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firewall/iptables.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <sstream>
+
+#include "firewall/command.hpp"
+
+namespace weft {
+namespace {
+
+/// iptables waits so many seconds for the lock that all its callers on a machine share.
+constexpr const char *kLockPatience = "5";
+constexpr int kLockBusy = 4; ///< its exit code when that was not enough
+
+std::vector<std::string> lines_of(const std::string &text) {
+    std::vector<std::string> lines;
+    std::istringstream in(text);
+    for (std::string line; std::getline(in, line);)
+        if (!line.empty()) lines.push_back(std::move(line));
+    return lines;
+}
+
+std::string first_line(std::string_view text) { return std::string(text.substr(0, text.find('\n'))); }
+
+std::string jump_to(const IptablesPlace &place) {
+    return fmt::format("-A {} -m comment --comment \"{}\" -j {}", place.built_in, place.comment, place.own);
+}
+
+std::string text_of(const PacketRule &rule, const IptablesPlace &place, bool random_fully) {
+    std::string text = fmt::format("-A {} ", place.own);
+    const auto match = [&](const char *option, const std::optional<PacketRule::Prefix> &prefix) {
+        if (prefix) text += fmt::format("{}{} {} ", prefix->except ? "! " : "", option, prefix->text);
+    };
+    match("-s", rule.source);
+    match("-d", rule.destination);
+    if (rule.kube_mark) text += "-m mark --mark 0x4000/0x4000 ";
+    text += fmt::format("-m comment --comment \"{}\" -j ", place.comment);
+    switch (rule.verdict) {
+    case PacketRule::Verdict::leave: return text + "RETURN";
+    case PacketRule::Verdict::accept: return text + "ACCEPT";
+    case PacketRule::Verdict::masquerade: break;
+    }
+    return text + (rule.random_ports && random_fully ? "MASQUERADE --random-fully" : "MASQUERADE");
+}
+
+std::optional<IptablesTools> tools_named(const std::string &name, RuleSystem wanted) {
+    auto iptables = find_command(name), restore = find_command(name + "-restore");
+    if (!iptables || !restore) return std::nullopt;
+    const auto said = run_command({*iptables, "--version"});
+    const auto version = said ? parse_iptables_version(said->out) : std::nullopt;
+    if (!version || version->first != wanted) return std::nullopt;
+    return IptablesTools{wanted, std::move(*iptables), std::move(*restore), version->second};
+}
+
+} // namespace
+
+std::optional<std::pair<RuleSystem, bool>> parse_iptables_version(std::string_view text) {
+    const auto at = text.find(" v");
+    if (!text.starts_with("iptables") || at == text.npos) return std::nullopt;
+    unsigned parts[3] = {};
+    const char *next = text.data() + at + 2, *end = text.data() + text.size();
+    for (auto &part : parts) {
+        const auto parsed = std::from_chars(next, end, part);
+        if (parsed.ec != std::errc{}) break;
+        next = parsed.ptr;
+        if (next == end || *next != '.') break;
+        ++next;
+    }
+    constexpr unsigned kRandomFully[3] = {1, 6, 2};
+    const bool recent = !std::ranges::lexicographical_compare(parts, kRandomFully);
+    // Before 1.8 there was one kind and nothing in brackets.
+    const bool nft = text.find("(nf_tables)") != text.npos;
+    return std::pair(nft ? RuleSystem::iptables_nft : RuleSystem::iptables_legacy, recent);
+}
+
+std::optional<IptablesTools> find_iptables(RuleSystem system) {
+    for (const std::string &name : {std::string(to_string(system)), std::string("iptables")})
+        if (auto tools = tools_named(name, system)) return tools;
+    return std::nullopt;
+}
+
+std::optional<RuleSystem> default_iptables() {
+    const auto path = find_command("iptables");
+    if (!path) return std::nullopt;
+    const auto said = run_command({*path, "--version"});
+    const auto version = said ? parse_iptables_version(said->out) : std::nullopt;
+    return version ? std::optional(version->first) : std::nullopt;
+}
+
+std::vector<std::string> iptables_rules(const IptablesPlace &place, const FirewallConfig &config, bool random_fully) {
+    std::vector<std::string> lines;
+    const bool masquerade = std::string_view(place.own) == kMasqueradePlace.own;
+    for (const auto &rule : masquerade ? masquerade_rules(config) : forward_rules(config))
+        lines.push_back(text_of(rule, place, random_fully));
+    return lines;
+}
+
+std::string iptables_payload(const IptablesPlace &place, const std::vector<std::string> &wanted,
+                             const IptablesFound &found) {
+    std::string body;
+    if (wanted.empty()) {
+        for (const auto &jump : found.jumps) body += "-D" + jump.substr(2) + "\n"; // "-A POSTROUTING ..." as listed
+        if (found.chain) body += fmt::format("-F {0}\n-X {0}\n", place.own);
+    } else {
+        // Under --noflush this makes the chain, or empties it.
+        body += fmt::format(":{} - [0:0]\n", place.own);
+        for (const auto &rule : wanted) body += rule + "\n";
+        if (found.jumps.empty()) body += jump_to(place) + "\n";
+    }
+    return body.empty() ? body : fmt::format("*{}\n{}COMMIT\n", place.table, body);
+}
+
+Result<std::vector<std::string>> IptablesRules::list_chain(const char *table, const char *chain) {
+    auto said = run_command({tools_.iptables, "-w", kLockPatience, "-t", table, "-S", chain});
+    if (!said) return fail_as_is(std::move(said));
+    if (said->code == kLockBusy || said->code > 128)
+        return fail(fmt::format("{}: {}", to_string(tools_.system), first_line(said->err)), EAGAIN);
+    // Any other failure is its way to say that there is no such chain.
+    return said->code == 0 ? lines_of(said->out) : std::vector<std::string>();
+}
+
+Result<IptablesFound> IptablesRules::find(const IptablesPlace &place) {
+    IptablesFound found;
+    if (tools_.system == RuleSystem::iptables_legacy && std::ranges::count(legacy_tables(), place.table) == 0)
+        return found;
+    auto own = list_chain(place.table, place.own);
+    if (!own) return fail_as_is(std::move(own));
+    found.chain = !own->empty();
+    for (auto &line : *own)
+        if (line.starts_with("-A ")) found.rules.push_back(std::move(line));
+    auto built_in = list_chain(place.table, place.built_in);
+    if (!built_in) return fail_as_is(std::move(built_in));
+    for (auto &line : *built_in)
+        if (line.ends_with(fmt::format(" -j {}", place.own))) found.jumps.push_back(std::move(line));
+    return found;
+}
+
+Status IptablesRules::restore(const std::string &payload) {
+    std::vector<std::string> argv{tools_.restore, "--noflush"};
+    if (tools_.random_fully) argv.insert(argv.end(), {"--wait", kLockPatience});
+    auto said = run_command(std::move(argv), payload);
+    if (!said) return fail_as_is(std::move(said));
+    if (said->code == 0) return {};
+    return fail(fmt::format("{}: {}", tools_.restore, first_line(said->err)), said->code == kLockBusy ? EAGAIN : EIO);
+}
+
+Result<bool> IptablesRules::ensure(const FirewallConfig &config) {
+    std::string payload;
+    std::vector<const IptablesPlace *> written;
+    for (const auto &place : kIptablesPlaces) {
+        const auto wanted = iptables_rules(place, config, tools_.random_fully);
+        auto found = find(place);
+        if (!found) return fail_as_is(std::move(found));
+        const auto &[last_written, last_listed] = as_listed_[place.own];
+        const bool as_written = last_written == wanted && last_listed == found->rules;
+        const bool right =
+            wanted.empty() ? found->nothing() : !found->jumps.empty() && (found->rules == wanted || as_written);
+        if (right) continue;
+        payload += iptables_payload(place, wanted, *found);
+        written.push_back(&place);
+    }
+    if (payload.empty()) return false;
+    if (auto done = restore(payload); !done) return fail_as_is(std::move(done));
+    for (const auto *place : written) {
+        auto wanted = iptables_rules(*place, config, tools_.random_fully);
+        auto found = find(*place);
+        if (!found) return fail_as_is(std::move(found));
+        if (wanted.size() != found->rules.size() || wanted.empty() != found->jumps.empty())
+            return fail(fmt::format("{} took the rules of {}, but does not have them", tools_.restore, place->own),
+                        EAGAIN);
+        as_listed_[place->own] = {std::move(wanted), std::move(found->rules)};
+    }
+    return true;
+}
+
+Result<bool> IptablesRules::remove() { return ensure(FirewallConfig{}); }
+
+std::vector<std::string> IptablesRules::list() {
+    std::vector<std::string> lines;
+    for (const auto &place : kIptablesPlaces) {
+        const auto found = find(place);
+        if (!found || found->nothing()) continue;
+        for (const auto *some : {&found->jumps, &found->rules})
+            for (const auto &line : *some)
+                lines.push_back(fmt::format("{} -t {} {}", to_string(tools_.system), place.table, line));
+        if (found->chain)
+            lines.push_back(fmt::format("{} -t {} -N {}", to_string(tools_.system), place.table, place.own));
+    }
+    return lines;
+}
+
+std::vector<std::string> legacy_tables() {
+    // "/proc/net" would be the main thread's network namespace, not the calling one's.
+    std::ifstream in("/proc/thread-self/net/ip_tables_names");
+    std::vector<std::string> names;
+    for (std::string line; std::getline(in, line);) names.push_back(std::move(line));
+    return names;
+}
+
+} // namespace weft

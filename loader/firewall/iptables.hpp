@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "firewall/rule_system.hpp"
+
+namespace weft {
+
+/// The programs of one kind of iptables, as installed.
+struct IptablesTools {
+    RuleSystem system = RuleSystem::iptables_nft;
+    std::string iptables, restore; ///< full paths
+    bool random_fully = true;      ///< it knows --random-fully and restore --wait: 1.6.2, March 2018
+};
+
+/// The programs for iptables_nft or iptables_legacy: by their own names (iptables-nft, iptables-legacy) or, where a
+/// distribution has but one kind, plain iptables if it is of that kind. nullopt: not installed.
+[[nodiscard]] std::optional<IptablesTools> find_iptables(RuleSystem system);
+/// The kind of plain `iptables`; nullopt: not installed.
+[[nodiscard]] std::optional<RuleSystem> default_iptables();
+/// "iptables v1.8.9 (nf_tables)": the kind it says, and whether it is 1.6.2 or later.
+[[nodiscard]] std::optional<std::pair<RuleSystem, bool>> parse_iptables_version(std::string_view text);
+
+/// Where weft's rules live among iptables': a chain of our own, and a jump to it at the end of a built-in one, as
+/// flannel has it: an operator's rules before the jump keep their meaning.
+struct IptablesPlace {
+    const char *table, *built_in, *own, *comment;
+};
+inline constexpr IptablesPlace kMasqueradePlace{"nat", "POSTROUTING", "WEFT-POSTRTG", "weft masq"};
+inline constexpr IptablesPlace kForwardPlace{"filter", "FORWARD", "WEFT-FWD", "weft forward"};
+inline constexpr IptablesPlace kIptablesPlaces[] = {kMasqueradePlace, kForwardPlace};
+
+/// The lines of weft's own chain ("-A WEFT-FWD -s ...") as iptables lists them.
+[[nodiscard]] std::vector<std::string> iptables_rules(const IptablesPlace &place, const FirewallConfig &config,
+                                                      bool random_fully = true);
+
+/// What there is of weft's in one place.
+struct IptablesFound {
+    bool chain = false;             ///< ours exists
+    std::vector<std::string> rules; ///< in it, as listed
+    std::vector<std::string> jumps; ///< to it, as listed
+
+    [[nodiscard]] bool nothing() const { return !chain && jumps.empty(); }
+};
+
+/// One table's part of what iptables-restore --noflush reads: makes `found` become `wanted`; empty when there is nothing
+/// to do. Jumps that are there stay where they are; wanted rules without a jump get one at the end.
+/// @param wanted empty: chain and jumps go.
+[[nodiscard]] std::string iptables_payload(const IptablesPlace &place, const std::vector<std::string> &wanted,
+                                           const IptablesFound &found);
+
+/// weft's rules as chains of iptables' tables nat and filter.
+///
+/// Contract: reads weft's own chains and the built-in chains that lead to them, nothing else; writes by one iptables-restore.
+/// A table that the kernel's older iptables has not registered is not registered by looking for rules of ours in it.
+class IptablesRules final : public RuleKeeper {
+public:
+    explicit IptablesRules(IptablesTools tools) : tools_(std::move(tools)) {}
+
+    [[nodiscard]] Result<bool> ensure(const FirewallConfig &config) override;
+    [[nodiscard]] Result<bool> remove() override;
+    [[nodiscard]] std::vector<std::string> list() override;
+
+private:
+    [[nodiscard]] Result<IptablesFound> find(const IptablesPlace &place);
+    [[nodiscard]] Result<std::vector<std::string>> list_chain(const char *table, const char *chain);
+    [[nodiscard]] Status restore(const std::string &payload);
+
+    IptablesTools tools_;
+    /// By place: the rules as last written, and as then listed. A version that lists in other words than ours is no reason
+    /// to write again.
+    std::map<std::string, std::pair<std::vector<std::string>, std::vector<std::string>>> as_listed_;
+};
+
+/// Tables that the kernel's older iptables has registered in this network namespace: the lines of /proc/net/ip_tables_names.
+[[nodiscard]] std::vector<std::string> legacy_tables();
+
+} // namespace weft

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/addr.hpp"
+
+namespace weft {
+
+/// What the host's firewall should do for the pod network: flannel's --ip-masq and --iptables-forward-rules.
+struct FirewallConfig {
+    Net4 network;             ///< the cluster's pod network
+    Net4 subnet;              ///< this node's
+    bool masquerade = false;  ///< what leaves the pod network, or enters it from outside, gets this host's address
+    bool random_ports = true; ///< fully random source ports, against races between flows that want one port
+    bool forward = false;     ///< accept what is forwarded from and to pods, where the host's own rules drop by default
+
+    bool operator==(const FirewallConfig &) const = default;
+    [[nodiscard]] bool wants_nothing() const { return !masquerade && !forward; }
+};
+
+/// A rule as both rule systems can say it. Prefixes are text, so that it holds for either address family.
+struct PacketRule {
+    enum class Verdict : std::uint8_t {
+        leave,      ///< the rest of the chain is not for this packet
+        masquerade, ///< with PacketRule::random_ports
+        accept,
+    };
+    struct Prefix {
+        std::string text;
+        bool except = false; ///< every address but these
+
+        bool operator==(const Prefix &) const = default;
+    };
+    bool kube_mark = false; ///< only what kube-proxy has marked for its own masquerade
+    std::optional<Prefix> source, destination;
+    Verdict verdict = Verdict::leave;
+    bool random_ports = false;
+
+    bool operator==(const PacketRule &) const = default;
+};
+
+/// flannel's rules in flannel's order; empty when they are not wanted.
+[[nodiscard]] std::vector<PacketRule> masquerade_rules(const FirewallConfig &config);
+[[nodiscard]] std::vector<PacketRule> forward_rules(const FirewallConfig &config);
+
+} // namespace weft
