@@ -82,6 +82,9 @@ static __always_inline enum weft_reason from_pod(struct __sk_buff *skb)
 
 	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return WEFT_R_NOT_IPV4;
+	/* The tag is beside the packet, not in it: pushed and redirected, the packet would leave on that VLAN of the uplink. */
+	if (skb->vlan_present)
+		return WEFT_R_VLAN;
 	ensure_linear(skb, ETH_HLEN + sizeof(struct iphdr) + sizeof(struct tcphdr));
 	c = skb_cursor(skb);
 	eth = take(&c, sizeof(*eth));

@@ -16,6 +16,14 @@ static __always_inline const struct popped_mark *popped_mark_of(const struct __s
 	return mark;
 }
 
+/* The pop takes the outer header, but leaves the tunnel type on a GSO packet (kernels to 6.18; the vxlan device takes it
+ * off). TCP is segmented without looking at it. UDP is taken for the tunnel packet that it was, and lost: where the pod's
+ * socket wants datagrams one by one, or on its way out of a pod that forwards it. */
+static __always_inline enum weft_reason survives_pop(const struct __sk_buff *skb, const struct ip4_view *inner)
+{
+	return skb->gso_size && inner->proto == IPPROTO_UDP ? WEFT_R_UDP_GSO : WEFT_R_NONE;
+}
+
 static __always_inline enum weft_reason pop_and_deliver(struct __sk_buff *skb, const struct received *r)
 {
 	const __u32 packets = wire_packets(skb), outer_bytes = skb->len;
@@ -48,6 +56,8 @@ static __always_inline enum weft_reason from_wire(struct __sk_buff *skb)
 	enum weft_reason reason;
 	struct cursor c;
 
+	if (skb->vlan_present)
+		return WEFT_R_VLAN;
 	mark = popped_mark_of(skb);
 	if (mark) {
 		const __u32 ifindex = mark->ifindex;
@@ -60,6 +70,9 @@ static __always_inline enum weft_reason from_wire(struct __sk_buff *skb)
 	ensure_linear(skb, RECEIVE_HEADERS);
 	c = skb_cursor(skb);
 	reason = judge_received(&c, skb->len, &r);
+	if (reason)
+		return reason;
+	reason = survives_pop(skb, &r.inner);
 	if (reason)
 		return reason;
 	reason = skb_ask_conntrack(skb, &r.inner);

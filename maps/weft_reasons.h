@@ -42,6 +42,8 @@
 	X(61, NO_CONNTRACK, STACK, "no_conntrack", "this kernel's conntrack cannot be asked, so NAT is possible")      \
 	X(62, POP_REFUSED, STACK, "pop_refused", "the kernel refused to shrink the packet, it decapsulates itself")    \
 	X(63, POD_PREFERS_STACK, STACK, "pod_prefers_stack", "a qdisc on the pod's veth must see every packet")        \
+	X(64, UDP_GSO, STACK, "udp_gso", "tunnelled UDP that still is to be segmented, the kernel decapsulates")       \
+	X(65, VLAN, STACK, "vlan", "carries a VLAN tag, the kernel knows whose it is")                                 \
                                                                                                                        \
 	X(120, BAD_VXLAN, DROP, "bad_vxlan", "VXLAN header with other flags or reserved bits than VNI-valid")          \
 	X(121, WRONG_VNI, DROP, "wrong_vni", "VXLAN network identifier is not ours")                                   \

@@ -20,7 +20,7 @@ demo=(bsdextrautils etcd-client etcd-server iperf3 iproute2 iputils-ping jq proc
 bench=("${demo[@]}" ethtool iptables sockperf)
 test=(
     "${demo[@]}" clang-format-19 clang-tidy-19 conntrack containernetworking-plugins curl ethtool git iptables nftables
-    openssl python3 shellcheck
+    iputils-tracepath openssl python3 shellcheck traceroute
 )
 
 usage() {

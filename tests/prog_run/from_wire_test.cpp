@@ -48,6 +48,12 @@ const Bytes kGood = tunnel(payload());
 const Bytes kWithUdpChecksum = patched(kGood, kEthLen + 20 + 6, {0x12, 0x34});
 const Bytes kOuterFragment = patched(kGood, kEthLen + 6, {0x20, 0x00});
 
+/// With an 802.1Q tag. A tag beside the packet, where drivers and the stack put it, cannot be given to a test run.
+Bytes tagged(Bytes frame) {
+    frame.insert(frame.begin() + 12, {0x81, 0x00, 0x00, 0x07});
+    return frame;
+}
+
 std::vector<WireRow> rows() {
     using enum Tins::IP::Flags;
     const auto tos = [](std::uint8_t t) { return outer([t](Outer &o) { o.tos = t; }); };
@@ -70,6 +76,7 @@ std::vector<WireRow> rows() {
         left("another UDP port", tunnel(payload(), outer([](Outer &o) { o.dport = 4789; })), "not_overlay"),
         left("another destination node", tunnel(payload(), outer([](Outer &o) { o.dst = kRouter; })), "not_overlay"),
         left("TCP to the node itself", bytes_of(eth(kPodMac, kPodMac) / ip(kPeer, kNode) / tcp(8472)), "not_overlay"),
+        left("a VLAN tag in the frame", tagged(kGood), "not_ipv4"),
         left("ARP on the uplink", bytes_of(Tins::ARP::make_arp_request("192.0.2.2", "192.0.2.1")), "not_ipv4"),
         left("an outer fragment", kOuterFragment, "outer_fragment"),
         left("a later outer fragment", patched(kGood, kEthLen + 6, {0x00, 0x10}), "outer_fragment"),
@@ -147,6 +154,23 @@ class FromWire : public ::testing::TestWithParam<WireRow> {};
 TEST_P(FromWire, Tc) { expect_wire_row(WEFT_HOOK_FROM_WIRE, "decap_to_pod", GetParam()); }
 TEST_P(FromWire, Xdp) { expect_wire_row(WEFT_HOOK_XDP_WIRE, "xdp_popped", GetParam()); }
 INSTANTIATE_TEST_SUITE_P(Table, FromWire, ::testing::ValuesIn(rows()), wire_row_name);
+
+// What only tc can meet: packets that GRO or the sender's "hardware" left joined.
+const Row kJoinedRows[] = {
+    {"tunnelled UDP to be segmented keeps its tunnel type after a pop",
+     tunnel(inner() / udp() / Tins::RawPDU("12345678")),
+     "udp_gso",
+     nullptr,
+     {.gso_size = 4, .gso_segs = 2}},
+    {"a tunnelled TCP GSO packet of unknown type is not shrunk",
+     kGood,
+     "pop_refused",
+     nullptr,
+     {.gso_size = 4, .gso_segs = 2}},
+};
+class FromWireJoined : public ::testing::TestWithParam<Row> {};
+TEST_P(FromWireJoined, Tc) { expect_row(WEFT_HOOK_FROM_WIRE, GetParam()); }
+INSTANTIATE_TEST_SUITE_P(Table, FromWireJoined, ::testing::ValuesIn(kJoinedRows), row_name);
 
 } // namespace
 } // namespace weft::prog_run

@@ -20,6 +20,8 @@ Result<Net4> free_subnet(EtcdServer &etcd) {
     return fail("no subnet is free", ENOSPC);
 }
 
+const char *prefix_of(bool far) { return far ? "198.51.100" : "192.0.2"; }
+
 } // namespace
 
 Result<std::unique_ptr<Cluster>> Cluster::create(const Options &options) {
@@ -64,7 +66,7 @@ Result<std::string> Cluster::plug(const Netns &node, bool far) {
         if (auto built = build_router(); !built) return fail_as_is(std::move(built));
     }
     auto &segment = far ? *far_lan_ : *lan_;
-    const auto *prefix = far ? "198.51.100" : "192.0.2";
+    const auto *prefix = prefix_of(far);
     auto address = fmt::format("{}.{}", prefix, ++plugged_);
     if (auto plugged = segment.plug(node, "eth0", address + "/24"); !plugged) return fail_as_is(std::move(plugged));
     // The default route also where there is no router: it is how a node finds its uplink.
@@ -92,15 +94,15 @@ Result<WeftNode *> Cluster::add_node(bool far) {
     return node;
 }
 
-Result<FlannelNode *> Cluster::add_flannel_node() {
+Result<FlannelNode *> Cluster::add_flannel_node(bool far) {
     auto subnet = free_subnet(*etcd_);
     if (!subnet) return fail_as_is(std::move(subnet));
     auto node = FlannelNode::create(fmt::format("flannel{}", flannel_nodes_.size() + 1),
                                     {.network = *parse_net4("10.244.0.0/16"),
                                      .subnet = *subnet,
-                                     .public_ip = *parse_ip4(fmt::format("192.0.2.{}", plugged_ + 1))});
+                                     .public_ip = *parse_ip4(fmt::format("{}.{}", prefix_of(far), plugged_ + 1))});
     if (!node) return fail_as_is(std::move(node));
-    if (auto plugged = plug(node->netns(), false); !plugged) return fail_as_is(std::move(plugged));
+    if (auto plugged = plug(node->netns(), far); !plugged) return fail_as_is(std::move(plugged));
     if (auto started = node->start(*etcd_); !started) return fail_as_is(std::move(started));
     if (auto synced = node->sync(*etcd_); !synced) return fail_as_is(std::move(synced));
     flannel_nodes_.push_back(std::move(*node));

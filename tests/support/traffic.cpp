@@ -33,7 +33,7 @@ Result<Transfer> tcp_transfer(const Netns &from, std::string_view to, std::uint6
     const auto result = nlohmann::json::parse(*out, nullptr, false);
     if (!result.is_object()) return fail("weft_traffic said: " + *out);
     return Transfer{result.value("bytes", std::uint64_t{0}), result.value("seconds", 0.0), result.value("gbit_s", 0.0),
-                    result.value("seen_as", "")};
+                    result.value("longest_pause_s", 0.0), result.value("seen_as", "")};
 }
 
 Status udp_echo(const Netns &from, std::string_view to, std::vector<std::size_t> sizes, unsigned count,
@@ -44,6 +44,14 @@ Status udp_echo(const Netns &from, std::string_view to, std::vector<std::size_t>
     for (const auto size : sizes) argv.push_back(std::to_string(size));
     auto out = from.run(std::move(argv));
     if (!out) return fail_in(std::move(out), fmt::format("UDP with {}", to));
+    return {};
+}
+
+Status udp_segmented_echo(const Netns &from, std::string_view to, std::size_t bytes, std::uint16_t segment,
+                          unsigned count, std::uint16_t port) {
+    auto out = from.run({WEFT_TRAFFIC, "udp", std::string(to), std::to_string(port), "--count", std::to_string(count),
+                         "--seed", next_seed(), "--size", std::to_string(bytes), "--segment", std::to_string(segment)});
+    if (!out) return fail_in(std::move(out), fmt::format("UDP in segments with {}", to));
     return {};
 }
 

@@ -13,7 +13,11 @@ namespace weft::test {
 
 constexpr std::uint16_t kTrafficPort = 5000;
 
-/// A server in `ns` on every address of it, TCP and UDP port kTrafficPort, for the functions below. Ends with the object.
+/// UDP echo with UDP_GRO on: datagrams that the kernel joined are answered with UDP_SEGMENT.
+constexpr std::uint16_t kJoiningEchoPort = kTrafficPort + 1;
+
+/// A server in `ns` on every address of it, TCP and UDP port kTrafficPort and UDP port kJoiningEchoPort, for the functions
+/// below. Ends with the object.
 [[nodiscard]] Result<Process> serve_traffic(const Netns &ns);
 
 enum class Direction { send, receive }; ///< as the client sees it
@@ -22,7 +26,8 @@ struct Transfer {
     std::uint64_t bytes = 0;
     double seconds = 0;
     double gbit_s = 0;
-    std::string seen_as; ///< the client's address as the server saw it
+    double longest_pause_s = 0; ///< in which the client got no further
+    std::string seen_as;        ///< the client's address as the server saw it
 };
 
 struct TransferOptions {
@@ -41,6 +46,11 @@ struct TransferOptions {
 /// An error when one was lost or changed.
 Status udp_echo(const Netns &from, std::string_view to, std::vector<std::size_t> sizes, unsigned count = 1,
                 std::uint16_t port = kTrafficPort);
+
+/// `bytes` handed to the kernel at once, to be sent as datagrams of `segment` bytes (UDP_SEGMENT), `count` times; each echoed
+/// and compared. An error when one was lost, changed or out of order.
+Status udp_segmented_echo(const Netns &from, std::string_view to, std::size_t bytes, std::uint16_t segment,
+                          unsigned count = 1, std::uint16_t port = kTrafficPort);
 
 /// `count` echo requests 10 ms apart, all of which must be answered. `options`: more arguments for ping ("-s 1400 -M do").
 Status ping(const Netns &from, std::string_view to, unsigned count = 3, std::string_view options = {});

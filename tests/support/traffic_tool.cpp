@@ -4,9 +4,13 @@
 //   weft_traffic serve PORT                                   TCP transfers and UDP echoes, until it is killed
 //   weft_traffic tcp ADDRESS PORT --send|--receive BYTES      one transfer of a seeded stream
 //   weft_traffic udp ADDRESS PORT --count N --size BYTES...   datagrams of seeded content, each echoed
+//     --segment BYTES     hands each of --size to the kernel whole, to be sent as datagrams of BYTES (UDP_SEGMENT)
+//
+// The server's port + 1 echoes too, with UDP_GRO on: what the kernel joined is answered with UDP_SEGMENT.
 //
 // A client prints one JSON object and ends with 0 only when every byte arrived as it was sent. The stream is a function of
 // its seed, so the receiver knows what it must be: besides the two hashes there is the offset of the first wrong byte.
+#include <netinet/udp.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -18,6 +22,7 @@
 #include <cstdio>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -80,7 +85,22 @@ private:
     std::uint64_t hash_ = 0xcbf29ce484222325u;
 };
 
-asio::error_code send_stream(tcp::socket &socket, const Request &request, Hash &hash) {
+/// The longest time that a transfer did not get a chunk further.
+class Pauses {
+public:
+    void progress() {
+        const auto now = Clock::now();
+        longest_ = std::max(longest_, now - last_);
+        last_ = now;
+    }
+    [[nodiscard]] double longest_s() const { return std::chrono::duration<double>(longest_).count(); }
+
+private:
+    Clock::time_point last_ = Clock::now();
+    Clock::duration longest_{};
+};
+
+asio::error_code send_stream(tcp::socket &socket, const Request &request, Hash &hash, Pauses &pauses) {
     Stream stream(request.seed);
     std::vector<std::uint64_t> words(kChunk / sizeof(std::uint64_t));
     asio::error_code error;
@@ -90,11 +110,12 @@ asio::error_code send_stream(tcp::socket &socket, const Request &request, Hash &
         hash.add(words.data(), n);
         asio::write(socket, asio::buffer(words.data(), n), error);
         sent += n;
+        pauses.progress();
     }
     return error;
 }
 
-asio::error_code receive_stream(tcp::socket &socket, const Request &request, Verdict &verdict) {
+asio::error_code receive_stream(tcp::socket &socket, const Request &request, Verdict &verdict, Pauses &pauses) {
     Stream stream(request.seed);
     Hash hash;
     std::vector<std::uint64_t> expected(kChunk / sizeof(std::uint64_t)), got(expected.size());
@@ -112,6 +133,7 @@ asio::error_code receive_stream(tcp::socket &socket, const Request &request, Ver
             verdict.first_wrong = received + static_cast<std::uint64_t>(std::mismatch(a, a + n, b).first - a);
         }
         received += n;
+        pauses.progress();
     }
     verdict.hash = hash.value();
     return error;
@@ -123,12 +145,13 @@ void serve_transfer(tcp::socket socket) {
     asio::read(socket, asio::buffer(&request, sizeof request), error);
     if (error) return;
     Verdict verdict{.first_wrong = kNone};
+    Pauses pauses;
     if (request.server_sends) {
         Hash hash;
-        error = send_stream(socket, request, hash);
+        error = send_stream(socket, request, hash, pauses);
         verdict.hash = hash.value();
     } else {
-        error = receive_stream(socket, request, verdict);
+        error = receive_stream(socket, request, verdict, pauses);
     }
     const auto peer = socket.remote_endpoint(error).address();
     if (error || !peer.is_v4()) return;
@@ -136,19 +159,60 @@ void serve_transfer(tcp::socket socket) {
     asio::write(socket, asio::buffer(&verdict, sizeof verdict), error);
 }
 
+/// Asks the kernel to send `message` as datagrams of `size` bytes (UDP_SEGMENT).
+void put_segment_size(msghdr &message, std::span<char> control, std::uint16_t size) {
+    message.msg_control = control.data();
+    message.msg_controllen = CMSG_SPACE(sizeof size);
+    auto *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_UDP;
+    header->cmsg_type = UDP_SEGMENT;
+    header->cmsg_len = CMSG_LEN(sizeof size);
+    std::memcpy(CMSG_DATA(header), &size, sizeof size);
+}
+
+/// Room for a burst: what these tests lose must have been lost on its way.
+void widen_buffers(int fd) {
+    const int size = 8 << 20;
+    for (const int option : {SO_RCVBUFFORCE, SO_SNDBUFFORCE}) ::setsockopt(fd, SOL_SOCKET, option, &size, sizeof size);
+}
+
+/// Answers every datagram with itself, for ever. Where the socket has UDP_GRO on, the kernel may hand over several at once,
+/// which go back in one call too.
+void echo_datagrams(int fd) {
+    widen_buffers(fd);
+    std::array<char, 65536> datagram;
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control;
+    while (true) {
+        sockaddr_in from{};
+        iovec data{.iov_base = datagram.data(), .iov_len = datagram.size()};
+        msghdr message{.msg_name = &from,
+                       .msg_namelen = sizeof from,
+                       .msg_iov = &data,
+                       .msg_iovlen = 1,
+                       .msg_control = control.data(),
+                       .msg_controllen = control.size()};
+        const auto n = ::recvmsg(fd, &message, 0);
+        if (n < 0) continue;
+        data.iov_len = static_cast<std::size_t>(n);
+        const auto *joined = CMSG_FIRSTHDR(&message);
+        int segment = 0;
+        if (joined && joined->cmsg_level == SOL_UDP && joined->cmsg_type == UDP_GRO)
+            std::memcpy(&segment, CMSG_DATA(joined), sizeof segment);
+        message.msg_control = nullptr;
+        message.msg_controllen = 0;
+        if (segment > 0 && n > segment) put_segment_size(message, control, static_cast<std::uint16_t>(segment));
+        (void)::sendmsg(fd, &message, 0);
+    }
+}
+
 int serve(std::uint16_t port) {
     asio::io_context io;
     tcp::acceptor acceptor(io, tcp::endpoint(tcp::v4(), port));
     udp::socket echo(io, udp::endpoint(udp::v4(), port));
-    std::thread([&echo] {
-        std::array<char, 65536> datagram;
-        while (true) {
-            udp::endpoint from;
-            asio::error_code error;
-            const auto n = echo.receive_from(asio::buffer(datagram), from, 0, error);
-            if (!error) echo.send_to(asio::buffer(datagram.data(), n), from, 0, error);
-        }
-    }).detach();
+    udp::socket joining_echo(io, udp::endpoint(udp::v4(), static_cast<std::uint16_t>(port + 1)));
+    const int on = 1;
+    ::setsockopt(joining_echo.native_handle(), SOL_UDP, UDP_GRO, &on, sizeof on);
+    for (const int fd : {echo.native_handle(), joining_echo.native_handle()}) std::thread(echo_datagrams, fd).detach();
     fmt::print("serving\n");
     std::fflush(stdout);
     while (true) {
@@ -184,21 +248,24 @@ int tcp_client(const TcpArgs &args) {
     if (error) return report({{"error", "connect: " + error.message()}}, false);
     const Request request{args.receive != 0, args.receive ? args.receive : args.send, args.seed};
     Verdict mine{.first_wrong = kNone}, theirs{};
+    Pauses pauses;
     asio::write(socket, asio::buffer(&request, sizeof request), error);
     if (!error && args.receive)
-        error = receive_stream(socket, request, mine);
+        error = receive_stream(socket, request, mine, pauses);
     else if (!error) {
         Hash hash;
-        error = send_stream(socket, request, hash);
+        error = send_stream(socket, request, hash, pauses);
         mine.hash = hash.value();
     }
     if (!error) asio::read(socket, asio::buffer(&theirs, sizeof theirs), error);
+    pauses.progress();
     const std::chrono::duration<double> seconds = Clock::now() - begin;
     if (error) return report({{"error", "transfer: " + error.message()}}, false);
     const auto first_wrong = std::min(mine.first_wrong, theirs.first_wrong);
     nlohmann::json result{
         {"bytes", request.bytes},
         {"seconds", seconds.count()},
+        {"longest_pause_s", pauses.longest_s()},
         {"gbit_s", static_cast<double>(request.bytes) * 8e-9 / seconds.count()},
         {"hash", fmt::format("{:016x}", mine.hash)},
         {"peer_hash", fmt::format("{:016x}", theirs.hash)},
@@ -213,8 +280,31 @@ struct UdpArgs {
     unsigned count = 1;
     std::vector<std::size_t> sizes{64};
     std::uint64_t seed = 1;
+    std::uint16_t segment = 0;
     unsigned timeout_ms = 2000;
 };
+
+/// Sends `size` bytes, as one datagram or as several of `segment` bytes.
+bool send_datagrams(int fd, const void *data, std::size_t size, std::uint16_t segment) {
+    if (segment == 0) return ::send(fd, data, size, 0) >= 0;
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof segment)> control{};
+    iovec vector{.iov_base = const_cast<void *>(data), .iov_len = size};
+    msghdr message{.msg_iov = &vector, .msg_iovlen = 1};
+    put_segment_size(message, control, segment);
+    return ::sendmsg(fd, &message, 0) >= 0;
+}
+
+/// Collects the echoes of `size` bytes into `back`. @return how many bytes came before patience ran out.
+std::size_t collect_echoes(int fd, std::span<char> back, std::size_t size) {
+    std::size_t got = 0;
+    while (got < size) {
+        // Plain recv: Asio's blocking receive would wait in poll() and not see the timeout.
+        const auto n = ::recv(fd, back.data() + got, back.size() - got, 0);
+        if (n < 0) break;
+        got += static_cast<std::size_t>(n);
+    }
+    return got;
+}
 
 int udp_client(const UdpArgs &args) {
     asio::io_context io;
@@ -223,22 +313,22 @@ int udp_client(const UdpArgs &args) {
     socket.connect({asio::ip::make_address_v4(args.address), args.port}, error);
     const timeval patience{.tv_sec = args.timeout_ms / 1000, .tv_usec = args.timeout_ms % 1000 * 1000};
     ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    widen_buffers(socket.native_handle());
     Stream stream(args.seed);
     Hash sent, echoed;
     std::uint64_t echoes = 0, wrong = 0;
     std::vector<std::uint64_t> words(65536 / sizeof(std::uint64_t));
-    std::vector<char> back(65536);
+    std::vector<char> back(2 * 65536);
     for (unsigned i = 0; i < args.count; ++i) {
         for (const auto size : args.sizes) {
             stream.fill(words);
             sent.add(words.data(), size);
-            if (::send(socket.native_handle(), words.data(), size, 0) < 0) continue;
-            // Plain recv: Asio's blocking receive would wait in poll() and not see the timeout.
-            const auto n = ::recv(socket.native_handle(), back.data(), back.size(), 0);
-            if (n < 0) continue;
+            if (!send_datagrams(socket.native_handle(), words.data(), size, args.segment)) continue;
+            const auto n = collect_echoes(socket.native_handle(), back, size);
+            if (n == 0) continue;
             ++echoes;
-            echoed.add(back.data(), static_cast<std::size_t>(n));
-            wrong += static_cast<std::size_t>(n) != size || std::memcmp(words.data(), back.data(), size) != 0;
+            echoed.add(back.data(), n);
+            wrong += n != size || std::memcmp(words.data(), back.data(), size) != 0;
         }
     }
     const auto expected = std::uint64_t{args.count} * args.sizes.size();
@@ -274,6 +364,7 @@ int main(int argc, char **argv) try {
     udp_mode->add_option("--count", udp_args.count);
     udp_mode->add_option("--size", udp_args.sizes)->check(CLI::Range(1, 65507));
     udp_mode->add_option("--seed", udp_args.seed);
+    udp_mode->add_option("--segment", udp_args.segment);
     udp_mode->add_option("--timeout-ms", udp_args.timeout_ms);
     CLI11_PARSE(app, argc, argv);
     if (*server) return serve(port);
