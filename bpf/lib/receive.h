@@ -92,6 +92,9 @@ static __always_inline enum weft_reason judge_received(struct cursor *c, __u32 f
 	r->ecn = ecn_decapsulated(outer.tos, r->inner.tos);
 	if (r->ecn == ECN_INVALID)
 		return WEFT_R_BAD_ECN;
+	/* The pod's answer to it leaves by the stack (not_pod_network): conntrack must see both directions or neither. */
+	if (!in_net(r->inner.saddr, &cfg.network, &cfg.network_mask))
+		return WEFT_R_SOURCE_OUTSIDE;
 	r->pod = endpoint_of(r->inner.daddr);
 	if (!r->pod)
 		return WEFT_R_NO_POD;

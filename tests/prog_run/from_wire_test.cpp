@@ -62,7 +62,6 @@ std::vector<WireRow> rows() {
         popped("UDP is popped and delivered", tunnel(inner() / udp() / Tins::RawPDU("q"))),
         popped("a non zero outer checksum is fine", kWithUdpChecksum),
         popped("TTL 2 still goes in", tunnel(inner(2) / tcp())),
-        popped("a source outside the pod network from a known node", tunnel(ip(kOutside, kPod, 60) / tcp())),
         // RFC 6040, section 4.2, row by row of its table
         popped("outer Not ECT inner ECT 0", tunnel(inner(63, 2) / tcp(), tos(0)), 2),
         popped("outer Not ECT inner CE", tunnel(inner(63, 3) / tcp(), tos(0)), 3),
@@ -73,6 +72,8 @@ std::vector<WireRow> rows() {
         popped("outer CE inner ECT 1 with DSCP kept", tunnel(inner(63, 0xb9) / tcp(), tos(3)), 3),
         left("outer CE inner Not ECT", tunnel(inner(63, 0) / tcp(), tos(3)), "bad_ecn"),
 
+        left("a source outside the pod network from a known node", tunnel(ip(kOutside, kPod, 60) / tcp()),
+             "source_outside"),
         left("another UDP port", tunnel(payload(), outer([](Outer &o) { o.dport = 4789; })), "not_overlay"),
         left("another destination node", tunnel(payload(), outer([](Outer &o) { o.dst = kRouter; })), "not_overlay"),
         left("TCP to the node itself", bytes_of(eth(kPodMac, kPodMac) / ip(kPeer, kNode) / tcp(8472)), "not_overlay"),
