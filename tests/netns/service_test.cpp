@@ -1,154 +1,168 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cluster services beside the fast path: kube-proxy's rules rewrite flows in the host stack, both directions of which must pass
-// it, whatever the programs could forward themselves.
-#include <gtest/gtest.h>
+// What a table of single flows (packet_paths_test.cpp) cannot tell of services: several backends, ports used again while
+// conntrack remembers their last use, entries that expire or are flushed, clusters that do not masquerade.
+#include <set>
 
-#include <fmt/format.h>
-
-#include "cluster_fixture.hpp"
+#include "service_fixture.hpp"
 
 namespace weft::test {
 namespace {
 
 constexpr std::uint64_t kMiB = 1024 * 1024;
-constexpr const char *kServiceIp = "10.96.0.10";
-constexpr std::uint16_t kNodePort = 30000;
 
-/// kube-proxy's rules in iptables mode for one service of one endpoint, and its drop of what conntrack finds invalid.
-std::string kube_rules(const std::string &endpoint) {
-    std::string rules = R"(*filter
-:KUBE-FORWARD - [0:0]
--A FORWARD -j KUBE-FORWARD
--A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP
--A KUBE-FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT
--A KUBE-FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
-COMMIT
-*nat
-:KUBE-SERVICES - [0:0]
-:KUBE-NODEPORTS - [0:0]
-:KUBE-MARK-MASQ - [0:0]
-:KUBE-SVC - [0:0]
-:KUBE-SEP - [0:0]
-:KUBE-POSTROUTING - [0:0]
--A PREROUTING -j KUBE-SERVICES
--A OUTPUT -j KUBE-SERVICES
--A POSTROUTING -j KUBE-POSTROUTING
--A KUBE-MARK-MASQ -j MARK --or-mark 0x4000
--A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN
--A KUBE-POSTROUTING -j MARK --xor-mark 0x4000
--A KUBE-POSTROUTING -j MASQUERADE --random-fully
-)";
-    for (const auto *protocol : {"tcp", "udp"}) {
-        rules += fmt::format("-A KUBE-SERVICES -d {ip}/32 -p {proto} --dport {port} -j KUBE-SVC\n"
-                             "-A KUBE-NODEPORTS -p {proto} --dport {nodeport} -j KUBE-MARK-MASQ\n"
-                             "-A KUBE-NODEPORTS -p {proto} --dport {nodeport} -j KUBE-SVC\n"
-                             "-A KUBE-SEP -p {proto} -j DNAT --to-destination {endpoint}:{port}\n",
-                             fmt::arg("ip", kServiceIp), fmt::arg("proto", protocol), fmt::arg("port", kTrafficPort),
-                             fmt::arg("nodeport", kNodePort), fmt::arg("endpoint", endpoint));
-    }
-    return rules + fmt::format("-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS\n"
-                               "-A KUBE-SVC ! -s 10.244.0.0/16 -j KUBE-MARK-MASQ\n"
-                               "-A KUBE-SVC -j KUBE-SEP\n"
-                               "-I KUBE-SEP -s {}/32 -j KUBE-MARK-MASQ\n"
-                               "COMMIT\n",
-                               endpoint);
-}
-
-class Services : public ClusterTest {
+class Services : public ServiceCluster {
 protected:
     void SetUp() override {
-        ClusterTest::SetUp();
+        ServiceCluster::SetUp();
         if (IsSkipped() || HasFatalFailure()) return;
-        WEFT_ASSERT_ASSIGN(one_, cluster_->add_node());
-        WEFT_ASSERT_ASSIGN(two_, cluster_->add_node());
-        WEFT_ASSERT_OK(cluster_->settle());
-        WEFT_ASSERT_ASSIGN(client_, one_->add_pod());
-        WEFT_ASSERT_ASSIGN(beside_, one_->add_pod());
-        WEFT_ASSERT_ASSIGN(remote_, two_->add_pod());
+        WEFT_ASSERT_ASSIGN(invalid_before_, invalid());
     }
     void TearDown() override {
-        for (const auto *node : {one_, two_}) {
-            if (node) expect_no_drops(*node);
+        if (!IsSkipped() && !HasFatalFailure()) {
+            WEFT_ASSERT_ASSIGN(const auto now, invalid());
+            EXPECT_EQ(now, invalid_before_) << "conntrack called packets invalid";
         }
+        ServiceCluster::TearDown();
     }
 
-    /// The service with this pod behind it, on both nodes.
-    Status serve_from(const Pod &pod) {
-        for (const auto *node : {one_, two_}) {
-            auto out = node->netns().run({"iptables-restore"}, {.input = kube_rules(pod.address)});
-            if (!out) return fail_as_is(std::move(out));
-        }
-        return {};
+    /// A transfer from the client pod, in the direction whose bulk comes back, which is the harder one for NAT.
+    void expect_tcp(const std::string &to, std::uint16_t source_port) {
+        WEFT_ASSERT_ASSIGN(const auto transfer,
+                           tcp_transfer(client_->ns, to, kMiB / 4,
+                                        {.direction = Direction::receive, .source_port = source_port, .timeout = 10s}));
+        EXPECT_EQ(transfer.seen_as, client_->address);
+        EXPECT_EQ(transfer.served_by, on_2_->address);
+    }
+    void expect_udp(const std::string &to, std::uint16_t source_port) {
+        WEFT_ASSERT_ASSIGN(const auto seen_as,
+                           udp_exchange(client_->ns, to, {.sizes = {1, 1400}, .count = 5, .source_port = source_port}));
+        EXPECT_EQ(seen_as, client_->address);
+    }
+    /// Packets counted on node 1 for `name` by `body`.
+    template <class Body> std::uint64_t counted(const std::string &name, Body body) {
+        const auto before = nodes_[0]->counters();
+        body();
+        const auto after = nodes_[0]->counters();
+        if (before && after) return count(after->all - before->all, name);
+        ADD_FAILURE() << "no counters";
+        return 0;
+    }
+    /// Waits until conntrack of node 1 has forgotten a UDP flow's source port.
+    void await_forgotten(std::uint16_t source_port) {
+        const auto list = words(fmt::format("conntrack -L -p udp --orig-port-src {}", source_port));
+        EXPECT_TRUE(wait_until(
+            [&] {
+                const auto out = nodes_[0]->netns().output(list);
+                return out && out->code == 0 && out->out.empty();
+            },
+            20s, 100ms))
+            << "the entry does not expire";
     }
 
-    void expect_service(const Netns &from, const std::string &seen_as) {
-        for (const auto direction : {Direction::send, Direction::receive}) {
-            WEFT_ASSERT_ASSIGN(const auto transfer, tcp_transfer(from, kServiceIp, 4 * kMiB, {.direction = direction}));
-            EXPECT_EQ(transfer.seen_as, seen_as);
-        }
-        WEFT_EXPECT_OK(udp_echo(from, kServiceIp, {1, 1400, 4000}, 3));
-    }
-
-    WeftNode *one_ = nullptr, *two_ = nullptr;
-    Pod *client_ = nullptr, *beside_ = nullptr, *remote_ = nullptr;
+private:
+    std::uint64_t invalid_before_ = 0;
 };
 
-TEST_P(Services, APodIsServedByAPodElsewhere) {
-    WEFT_ASSERT_OK(serve_from(*remote_));
-    WEFT_ASSERT_ASSIGN(const auto before, one_->counters());
-    expect_service(client_->ns, client_->address);
-    WEFT_ASSERT_ASSIGN(const auto after, one_->counters());
-    const auto counted = after.all - before.all;
-    EXPECT_GT(count(counted, "from_wire/nated") + count(counted, "xdp_wire/nated"), 0u)
-        << "answers have to be rewritten in the stack: " << to_string(counted);
-}
-
-TEST_P(Services, APodIsServedByItsNeighbour) {
-    WEFT_ASSERT_OK(serve_from(*beside_));
-    expect_service(client_->ns, client_->address);
-}
-
-TEST_P(Services, APodIsServedByItself) {
-    WEFT_ASSERT_OK(serve_from(*client_));
-    WEFT_EXPECT_OK(tcp_transfer(client_->ns, kServiceIp, kMiB));
-}
-
-TEST_P(Services, TheNodeItselfIsServed) {
-    WEFT_ASSERT_OK(serve_from(*remote_));
-    WEFT_ASSERT_ASSIGN(const auto base, one_->base_address());
-    expect_service(one_->netns(), base);
-}
-
-TEST_P(Services, TheWorldIsServedThroughAnyNode) {
-    WEFT_ASSERT_OK(serve_from(*remote_));
-    for (const auto *node : {"192.0.2.1", "192.0.2.2"}) { // not where the pod is, and there
-        for (const auto direction : {Direction::send, Direction::receive})
-            WEFT_EXPECT_OK(
-                tcp_transfer(cluster_->world(), node, 4 * kMiB, {.direction = direction, .port = kNodePort}));
-        WEFT_EXPECT_OK(udp_echo(cluster_->world(), node, {1, 1400}, 3, kNodePort));
+TEST_P(Services, EveryBackendServes) {
+    std::map<std::string, int> served;
+    for (int n = 0; n < 24; ++n) { // one of two backends alone: 1 in 2^23
+        WEFT_ASSERT_ASSIGN(const auto transfer, tcp_transfer(client_->ns, kBoth, 64 * 1024, {.timeout = 10s}));
+        EXPECT_EQ(transfer.seen_as, client_->address);
+        ++served[transfer.served_by];
     }
+    for (int n = 0; n < 24; ++n) {
+        WEFT_ASSERT_ASSIGN(const auto transfer,
+                           tcp_transfer(world(), kNode1, 4096, {.port = kNodePortBoth, .timeout = 10s}));
+        ++served[transfer.served_by];
+    }
+    EXPECT_EQ(served.size(), 2u);
+    EXPECT_TRUE(served.contains(on_1_->address));
+    EXPECT_TRUE(served.contains(on_2_->address));
 }
 
+/// The same addresses and ports at the backend each time: what was true of the last flow is not true of the next, and
+/// conntrack remembers a TCP flow that went through the service for minutes after its end.
 TEST_P(Services, OneSourcePortServesDirectAndServiceFlowsInTurn) {
-    WEFT_ASSERT_OK(serve_from(*remote_));
-    // The same two addresses and ports at the pod behind the service: what was true of the last flow is not true of the next.
-    for (int round = 0; round < 3; ++round) {
-        for (const auto &to : {remote_->address, std::string(kServiceIp)})
-            WEFT_EXPECT_OK(tcp_transfer(client_->ns, to, kMiB, {.source_port = 40000, .timeout = 10s}));
+    std::uint16_t port = 40000;
+    for (const auto &order : {std::array{on_2_->address, std::string(kOn2)}, {std::string(kOn2), on_2_->address}}) {
+        ++port;
+        for (int round = 0; round < 3; ++round) {
+            for (const auto &to : order) {
+                SCOPED_TRACE(fmt::format("round {} to {}, source port {}", round, to, port));
+                expect_tcp(to, port);
+                expect_udp(to, port);
+            }
+        }
     }
 }
 
-TEST_P(Services, RulesCostDirectFlowsNothing) {
-    WEFT_ASSERT_OK(serve_from(*remote_));
-    WEFT_ASSERT_ASSIGN(const auto before, one_->counters());
-    WEFT_EXPECT_OK(tcp_transfer(client_->ns, remote_->address, 16 * kMiB));
-    WEFT_ASSERT_ASSIGN(const auto after, one_->counters());
-    const auto counted = after.all - before.all;
-    EXPECT_EQ(count(counted, "from_pod/nated"), 0u) << to_string(counted);
-    EXPECT_GE(count(counted, "from_pod/encap"), 16 * kMiB / 1450) << to_string(counted);
+/// The neighbour's answers never leave the node: from_pod has to see what from_wire sees of a remote backend's.
+TEST_P(Services, TheSameWithABackendBesideTheClient) {
+    for (int round = 0; round < 3; ++round) {
+        for (const auto &to : {std::string(kOn1), on_1_->address}) {
+            WEFT_ASSERT_ASSIGN(const auto transfer,
+                               tcp_transfer(client_->ns, to, kMiB / 4, {.source_port = 40010, .timeout = 10s}));
+            EXPECT_EQ(transfer.served_by, on_1_->address);
+            EXPECT_EQ(transfer.seen_as, client_->address);
+            WEFT_EXPECT_OK(udp_exchange(client_->ns, to, {.count = 5, .source_port = 40010}));
+        }
+    }
 }
 
-INSTANTIATE_TEST_SUITE_P(Setups, Services, kEverySetup, setup_name);
+TEST_P(Services, DirectFlowsTakeTheFastPathWhateverConntrackRemembers) {
+    const auto direct = [&] { WEFT_EXPECT_OK(tcp_transfer(client_->ns, on_2_->address, 16 * kMiB)); };
+    EXPECT_GE(counted("from_pod/encap", direct), 16 * kMiB / 1450);
+    EXPECT_EQ(counted("from_pod/nated", direct), 0u);
+    expect_tcp(kOn2, 40020);
+    for (const auto *node : nodes_) WEFT_EXPECT_OK(node->netns().run("conntrack -F"));
+    EXPECT_GE(counted("from_pod/encap", direct), 16 * kMiB / 1450);
+    // A port that the service knew a moment ago is as good as any other once that is forgotten.
+    expect_tcp(kOn2, 40021);
+    for (const auto *node : nodes_) WEFT_EXPECT_OK(node->netns().run("conntrack -F"));
+    EXPECT_GE(counted("from_pod/encap", [&] { expect_tcp(on_2_->address, 40021); }), 1u);
+    EXPECT_EQ(counted("from_pod/nated", [&] { expect_tcp(on_2_->address, 40021); }), 0u);
+}
+
+TEST_P(Services, AUdpFlowGoesOnAfterItsEntryExpired) {
+    for (const auto *node : nodes_) {
+        for (const auto *timeout : {"nf_conntrack_udp_timeout", "nf_conntrack_udp_timeout_stream"})
+            WEFT_ASSERT_OK(node->netns().sysctl(fmt::format("net.netfilter.{}", timeout), "1"));
+    }
+    for (int round = 0; round < 2; ++round) {
+        expect_udp(kOn2, 40030);
+        await_forgotten(40030);
+        // Now that nothing is known of the service's flow, the same port is free for the backend itself.
+        EXPECT_GE(counted("from_pod/encap", [&] { expect_udp(on_2_->address, 40030); }), 10u);
+    }
+}
+
+/// Who pops and who rewrites matters here; the table's test has every combination.
+const auto kSetups = testing::Values(ServiceSetup{"tc", WireMode::offload, RuleSystem::iptables},
+                                     ServiceSetup{"xdp", WireMode::bare, RuleSystem::nftables});
+INSTANTIATE_TEST_SUITE_P(Setups, Services, kSetups, service_setup_name);
+
+/// Without --ip-masq pods keep their address outside the pod network, and what is outside keeps its own inside: such flows
+/// come through the tunnel with an address that the pod's answer cannot go back to by the tunnel's map.
+class ServicesWithoutMasquerade : public ServiceCluster {
+protected:
+    void SetUp() override { start({}, false); }
+};
+
+TEST_P(ServicesWithoutMasquerade, APodIsServedByAnotherNodesHostPort) {
+    // The answer is rewritten on node 2, so it comes from node 2's address; the request left node 1 by its stack.
+    for (const auto direction : {Direction::send, Direction::receive}) {
+        WEFT_ASSERT_ASSIGN(
+            const auto transfer,
+            tcp_transfer(client_->ns, kNode2, kMiB, {.direction = direction, .port = kHostPort, .timeout = 10s}));
+        EXPECT_EQ(transfer.seen_as, client_->address);
+        EXPECT_EQ(transfer.served_by, on_2_->address);
+    }
+    WEFT_ASSERT_ASSIGN(const auto seen_as,
+                       udp_exchange(client_->ns, kNode2, {.sizes = {1, 1400, 4000}, .count = 3, .port = kHostPort}));
+    EXPECT_EQ(seen_as, client_->address);
+}
+
+INSTANTIATE_TEST_SUITE_P(Setups, ServicesWithoutMasquerade, kSetups, service_setup_name);
 
 } // namespace
 } // namespace weft::test

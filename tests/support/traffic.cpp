@@ -32,8 +32,9 @@ Result<Transfer> tcp_transfer(const Netns &from, std::string_view to, std::uint6
     if (!out) return fail_in(std::move(out), fmt::format("TCP with {}", to));
     const auto result = nlohmann::json::parse(*out, nullptr, false);
     if (!result.is_object()) return fail("weft_traffic said: " + *out);
-    return Transfer{result.value("bytes", std::uint64_t{0}), result.value("seconds", 0.0), result.value("gbit_s", 0.0),
-                    result.value("longest_pause_s", 0.0), result.value("seen_as", "")};
+    return Transfer{
+        result.value("bytes", std::uint64_t{0}), result.value("seconds", 0.0), result.value("gbit_s", 0.0),
+        result.value("longest_pause_s", 0.0),    result.value("seen_as", ""),  result.value("served_by", "")};
 }
 
 Status udp_echo(const Netns &from, std::string_view to, std::vector<std::size_t> sizes, unsigned count,
@@ -53,6 +54,20 @@ Status udp_segmented_echo(const Netns &from, std::string_view to, std::size_t by
                          "--seed", next_seed(), "--size", std::to_string(bytes), "--segment", std::to_string(segment)});
     if (!out) return fail_in(std::move(out), fmt::format("UDP in segments with {}", to));
     return {};
+}
+
+Result<std::string> udp_exchange(const Netns &from, std::string_view to, const UdpOptions &options) {
+    std::vector<std::string> argv{WEFT_TRAFFIC, "udp", std::string(to)};
+    for (auto &word :
+         words(fmt::format("{} --who --count {} --seed {} --source-port {} --timeout-ms {} --size", options.port,
+                           options.count, next_seed(), options.source_port, options.answer_within.count())))
+        argv.push_back(std::move(word));
+    for (const auto size : options.sizes) argv.push_back(std::to_string(size));
+    auto out = from.run(std::move(argv));
+    if (!out) return fail_in(std::move(out), fmt::format("UDP with {}", to));
+    const auto result = nlohmann::json::parse(*out, nullptr, false);
+    if (!result.is_object()) return fail("weft_traffic said: " + *out);
+    return result.value("seen_as", "");
 }
 
 Status ping(const Netns &from, std::string_view to, unsigned count, std::string_view options) {

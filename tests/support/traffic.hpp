@@ -28,6 +28,7 @@ struct Transfer {
     double gbit_s = 0;
     double longest_pause_s = 0; ///< in which the client got no further
     std::string seen_as;        ///< the client's address as the server saw it
+    std::string served_by;      ///< the server's own address, after whatever NAT was on the way
 };
 
 struct TransferOptions {
@@ -51,6 +52,16 @@ Status udp_echo(const Netns &from, std::string_view to, std::vector<std::size_t>
 /// and compared. An error when one was lost, changed or out of order.
 Status udp_segmented_echo(const Netns &from, std::string_view to, std::size_t bytes, std::uint16_t segment,
                           unsigned count = 1, std::uint16_t port = kTrafficPort);
+
+struct UdpOptions {
+    std::vector<std::size_t> sizes{64};
+    unsigned count = 1;
+    std::uint16_t port = kTrafficPort;
+    std::uint16_t source_port = 0;                 ///< 0: any
+    std::chrono::milliseconds answer_within{2000}; ///< each datagram's echo
+};
+/// udp_echo() after a datagram that asks the server. @return the client's address as the server saw it.
+[[nodiscard]] Result<std::string> udp_exchange(const Netns &from, std::string_view to, const UdpOptions &options);
 
 /// `count` echo requests 10 ms apart, all of which must be answered. `options`: more arguments for ping ("-s 1400 -M do").
 Status ping(const Netns &from, std::string_view to, unsigned count = 3, std::string_view options = {});

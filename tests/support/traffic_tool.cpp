@@ -4,6 +4,7 @@
 //   weft_traffic serve PORT                                   TCP transfers and UDP echoes, until it is killed
 //   weft_traffic tcp ADDRESS PORT --send|--receive BYTES      one transfer of a seeded stream
 //   weft_traffic udp ADDRESS PORT --count N --size BYTES...   datagrams of seeded content, each echoed
+//     --who               before them asks the server how it sees the sender
 //     --segment BYTES     hands each of --size to the kernel whole, to be sent as datagrams of BYTES (UDP_SEGMENT)
 //
 // The server's port + 1 echoes too, with UDP_GRO on: what the kernel joined is answered with UDP_SEGMENT.
@@ -16,6 +17,7 @@
 
 #include <asio.hpp>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -47,9 +49,11 @@ struct Verdict {
     std::uint64_t hash;
     std::uint64_t first_wrong; ///< offset, or kNone
     std::uint8_t peer[4];      ///< the client's address as the server saw it
-    std::uint8_t padding[4];
+    std::uint8_t self[4];      ///< the server's own, after whatever NAT was on the way
 };
 constexpr std::uint64_t kNone = ~std::uint64_t{0};
+/// A datagram that asks a server how it sees the sender. The answer is the address's four bytes.
+constexpr std::array<char, 16> kWhoAmI{'w', 'e', 'f', 't', ' ', 'w', 'h', 'o', ' ', 'a', 'm', ' ', 'I', ' ', '?', '\n'};
 
 /// The seeded stream (splitmix64), whole words at a time.
 class Stream {
@@ -155,7 +159,10 @@ void serve_transfer(tcp::socket socket) {
     }
     const auto peer = socket.remote_endpoint(error).address();
     if (error || !peer.is_v4()) return;
+    const auto self = socket.local_endpoint(error).address();
+    if (error || !self.is_v4()) return;
     std::memcpy(verdict.peer, peer.to_v4().to_bytes().data(), sizeof verdict.peer);
+    std::memcpy(verdict.self, self.to_v4().to_bytes().data(), sizeof verdict.self);
     asio::write(socket, asio::buffer(&verdict, sizeof verdict), error);
 }
 
@@ -194,6 +201,8 @@ void echo_datagrams(int fd) {
         const auto n = ::recvmsg(fd, &message, 0);
         if (n < 0) continue;
         data.iov_len = static_cast<std::size_t>(n);
+        if (std::ranges::equal(std::span(datagram).first(data.iov_len), kWhoAmI))
+            data = {.iov_base = &from.sin_addr, .iov_len = sizeof from.sin_addr};
         const auto *joined = CMSG_FIRSTHDR(&message);
         int segment = 0;
         if (joined && joined->cmsg_level == SOL_UDP && joined->cmsg_type == UDP_GRO)
@@ -221,6 +230,10 @@ int serve(std::uint16_t port) {
         acceptor.accept(socket, error);
         if (!error) std::thread(serve_transfer, std::move(socket)).detach();
     }
+}
+
+std::string dotted(const std::uint8_t (&octets)[4]) {
+    return fmt::format("{}.{}.{}.{}", octets[0], octets[1], octets[2], octets[3]);
 }
 
 int report(nlohmann::json result, bool good) {
@@ -262,26 +275,27 @@ int tcp_client(const TcpArgs &args) {
     const std::chrono::duration<double> seconds = Clock::now() - begin;
     if (error) return report({{"error", "transfer: " + error.message()}}, false);
     const auto first_wrong = std::min(mine.first_wrong, theirs.first_wrong);
-    nlohmann::json result{
-        {"bytes", request.bytes},
-        {"seconds", seconds.count()},
-        {"longest_pause_s", pauses.longest_s()},
-        {"gbit_s", static_cast<double>(request.bytes) * 8e-9 / seconds.count()},
-        {"hash", fmt::format("{:016x}", mine.hash)},
-        {"peer_hash", fmt::format("{:016x}", theirs.hash)},
-        {"seen_as", fmt::format("{}.{}.{}.{}", theirs.peer[0], theirs.peer[1], theirs.peer[2], theirs.peer[3])}};
+    nlohmann::json result{{"bytes", request.bytes},
+                          {"seconds", seconds.count()},
+                          {"longest_pause_s", pauses.longest_s()},
+                          {"gbit_s", static_cast<double>(request.bytes) * 8e-9 / seconds.count()},
+                          {"hash", fmt::format("{:016x}", mine.hash)},
+                          {"peer_hash", fmt::format("{:016x}", theirs.hash)},
+                          {"seen_as", dotted(theirs.peer)},
+                          {"served_by", dotted(theirs.self)}};
     if (first_wrong != kNone) result["first_wrong"] = first_wrong;
     return report(std::move(result), mine.hash == theirs.hash && first_wrong == kNone);
 }
 
 struct UdpArgs {
     std::string address;
-    std::uint16_t port = 0;
+    std::uint16_t port = 0, source_port = 0;
     unsigned count = 1;
     std::vector<std::size_t> sizes{64};
     std::uint64_t seed = 1;
     std::uint16_t segment = 0;
     unsigned timeout_ms = 2000;
+    bool who = false;
 };
 
 /// Sends `size` bytes, as one datagram or as several of `segment` bytes.
@@ -306,14 +320,23 @@ std::size_t collect_echoes(int fd, std::span<char> back, std::size_t size) {
     return got;
 }
 
+/// How the server sees this socket; empty without an answer.
+std::string ask_who_am_i(int fd) {
+    std::uint8_t address[4];
+    if (::send(fd, kWhoAmI.data(), kWhoAmI.size(), 0) < 0) return {};
+    return ::recv(fd, address, sizeof address, 0) == sizeof address ? dotted(address) : std::string();
+}
+
 int udp_client(const UdpArgs &args) {
     asio::io_context io;
-    udp::socket socket(io, udp::v4());
+    udp::socket socket(io, udp::endpoint(udp::v4(), args.source_port));
     asio::error_code error;
     socket.connect({asio::ip::make_address_v4(args.address), args.port}, error);
     const timeval patience{.tv_sec = args.timeout_ms / 1000, .tv_usec = args.timeout_ms % 1000 * 1000};
     ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     widen_buffers(socket.native_handle());
+    const auto seen_as = args.who ? ask_who_am_i(socket.native_handle()) : std::string();
+    if (args.who && seen_as.empty()) return report({{"error", "no answer"}}, false);
     Stream stream(args.seed);
     Hash sent, echoed;
     std::uint64_t echoes = 0, wrong = 0;
@@ -335,6 +358,7 @@ int udp_client(const UdpArgs &args) {
     return report({{"sent", expected},
                    {"echoed", echoes},
                    {"wrong", wrong},
+                   {"seen_as", seen_as},
                    {"hash", fmt::format("{:016x}", sent.value())},
                    {"peer_hash", fmt::format("{:016x}", echoed.value())}},
                   echoes == expected && wrong == 0 && sent.value() == echoed.value());
@@ -366,6 +390,8 @@ int main(int argc, char **argv) try {
     udp_mode->add_option("--seed", udp_args.seed);
     udp_mode->add_option("--segment", udp_args.segment);
     udp_mode->add_option("--timeout-ms", udp_args.timeout_ms);
+    udp_mode->add_option("--source-port", udp_args.source_port);
+    udp_mode->add_flag("--who", udp_args.who);
     CLI11_PARSE(app, argc, argv);
     if (*server) return serve(port);
     return *tcp_mode ? tcp_client(tcp_args) : udp_client(udp_args);
