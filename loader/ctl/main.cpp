@@ -9,6 +9,7 @@
 #include "ctl/context.hpp"
 #include "ctl/counters.hpp"
 #include "ctl/docker_opts.hpp"
+#include "ctl/doctor/doctor.hpp"
 #include "ctl/endpoints.hpp"
 #include "ctl/leases.hpp"
 #include "ctl/status.hpp"
@@ -23,6 +24,7 @@ struct Arguments {
     bool all = false;
     unsigned watch_seconds = 0;
     DockerOptsRequest docker;
+    std::filesystem::path subnet_file = "/run/flannel/subnet.env";
 };
 
 constexpr const char *kDockerOpts = "docker-opts";
@@ -55,6 +57,10 @@ void define(CLI::App &app, Arguments &arguments) {
     counters->add_flag("--all", arguments.all, "also the reasons that never occurred");
     counters->add_option("--watch", arguments.watch_seconds, "rates instead of totals, every so many SECONDS")
         ->check(CLI::Range(1U, 86400U));
+    auto *doctor = app.add_subcommand("doctor", "what is wrong on this node, and what helps");
+    doctor
+        ->add_option("--subnet-file", arguments.subnet_file, "the node's subnet.env, where weftd does not run to tell")
+        ->capture_default_str();
     define_docker_opts(*app.add_subcommand(kDockerOpts, "dockerd's options for a bridge in this node's subnet"),
                        arguments.docker);
 }
@@ -66,6 +72,17 @@ Result<std::string> docker_opts(const DockerOptsRequest &request) {
     return std::string();
 }
 
+struct Answer {
+    std::string text; ///< for stdout
+    Exit code = kOk;
+};
+
+Result<Answer> doctor(const Arguments &arguments) {
+    auto report = run_doctor(arguments.context, arguments.subnet_file);
+    if (!report) return fail_as_is(std::move(report));
+    return Answer{std::move(report->text), report->healthy ? kOk : kFailed};
+}
+
 Result<std::string> run(const CLI::App &app, const Arguments &arguments) {
     if (app.got_subcommand(kDockerOpts)) return docker_opts(arguments.docker);
     if (app.got_subcommand("status")) return run_status(arguments.context);
@@ -75,6 +92,13 @@ Result<std::string> run(const CLI::App &app, const Arguments &arguments) {
     auto watched = watch_counters(arguments.context, arguments.all, std::chrono::seconds(arguments.watch_seconds));
     if (!watched) return fail_as_is(std::move(watched));
     return std::string();
+}
+
+Result<Answer> answer(const CLI::App &app, const Arguments &arguments) {
+    if (app.got_subcommand("doctor")) return doctor(arguments);
+    auto text = run(app, arguments);
+    if (!text) return fail_as_is(std::move(text));
+    return Answer{std::move(*text)};
 }
 
 int fail_with(Exit code, std::string_view sentence) {
@@ -104,11 +128,11 @@ int main(int argc, char **argv) {
         if (e.get_exit_code() == 0) return app.exit(e); // --help, --version
         return fail_with(kUsage, fmt::format("{} (weftctl --help tells more)", explain(app, e)));
     }
-    const auto text = run(app, arguments);
-    if (!text) return fail_with(kFailed, text.error().sentence());
-    const bool printed = std::fwrite(text->data(), 1, text->size(), stdout) == text->size();
+    const auto told = answer(app, arguments);
+    if (!told) return fail_with(kFailed, told.error().sentence());
+    const bool printed = std::fwrite(told->text.data(), 1, told->text.size(), stdout) == told->text.size();
     if (!printed || std::fflush(stdout) != 0) return fail_with(kFailed, "cannot write to standard output");
-    return kOk;
+    return told->code;
 }
 
 } // namespace

@@ -21,6 +21,7 @@ constexpr auto kAuditInterval = 60s;
 /// From a change of firewall rules to the look at ours, and between two looks: kube-proxy's bursts cost one each.
 constexpr auto kRulesPause = 100ms;
 constexpr auto kRulesInterval = 1s;
+constexpr auto kDropsInterval = 10s;
 constexpr auto kShortestPause = 20ms; ///< between applies: a burst of events becomes one
 constexpr auto kLongestPause = 2s;
 
@@ -36,7 +37,7 @@ Daemon::Daemon(asio::io_context &io, Options options, Uplink uplink, Kernel &ker
       reconciler_(kernel, *reconcile_log_,
                   {options_.datapath, options_.bpf_dir, options_.ip_masq, options_.masq_random_ports,
                    options_.forward_rules, options_.firewall}),
-      signals_(io), apply_timer_(io), audit_timer_(io), rules_poll_timer_(io), rules_check_timer_(io),
+      signals_(io), apply_timer_(io), audit_timer_(io), rules_poll_timer_(io), rules_check_timer_(io), drops_timer_(io),
       started_at_(std::chrono::system_clock::now()), state_since_(started_at_) {
     reconciler_.set_uplink(uplink_);
 }
@@ -71,6 +72,7 @@ Status Daemon::start() {
     wait_for_signal();
     wait_for_audit();
     watch_rules();
+    sample_drops();
     log_->info("weftd " WEFT_VERSION " starts uplink={} address={} public_ip={} mtu={}", uplink_.name,
                uplink_.address.to_string(), uplink_.public_ip.to_string(), uplink_.mtu);
     leases_.emplace(io_, options_.etcd, lease_events());
@@ -229,6 +231,14 @@ void Daemon::wait_for_audit() {
     });
 }
 
+void Daemon::sample_drops() {
+    if (auto totals = kernel_.read_drops()) drops_.sample(SteadyClock::now(), std::move(*totals));
+    drops_timer_.expires_after(kDropsInterval);
+    drops_timer_.async_wait([this](asio::error_code err) {
+        if (!err) sample_drops();
+    });
+}
+
 void Daemon::watch_rules() {
     wait_for_rules_poll();
     auto monitor = RuleMonitor::start(io_, [this] { check_rules_soon(); });
@@ -300,6 +310,8 @@ void Daemon::apply() {
 void Daemon::publish() {
     const auto *view = reconciler_.view();
     if (view && reconciler_.ready()) write_env(*view);
+    if (drops_.empty()) // the first moment at which there are counters: from here on drops are news
+        if (auto totals = kernel_.read_drops()) drops_.sample(SteadyClock::now(), std::move(*totals));
     tell();
 }
 
@@ -375,6 +387,8 @@ nlohmann::json Daemon::status() const {
         {"etcd", {{"lease", leases_ ? to_string(leases_->state()) : "idle"}, {"said", etcd_said_}}},
         {"leases", {{"programmed", reconciler_.programmed()}, {"unusable", unusable}}},
         {"failing", failing},
+        {"dropped_last_minute", drops_.last_minute(kernel_.read_drops().value_or(Drops{}))},
+        {"subnet_file", options_.subnet_file.string()},
     };
     if (conf_) status.update({{"network", conf_->network.to_string()}, {"vni", vxlan_.vni}, {"port", vxlan_.port}});
     if (const auto *view = reconciler_.view())

@@ -15,6 +15,7 @@
 #include "base/error.hpp"
 #include "config/subnet_env.hpp"
 #include "ctl/control_socket.hpp"
+#include "daemon/drop_history.hpp"
 #include "daemon/flags.hpp"
 #include "daemon/health.hpp"
 #include "daemon/kernel.hpp"
@@ -57,6 +58,7 @@ private:
     void refresh_uplink();
     void full_resync();
     void wait_for_audit();
+    void sample_drops();
     void watch_rules();
     void wait_for_rules_poll();
     void check_rules_soon();
@@ -76,7 +78,7 @@ private:
     std::shared_ptr<spdlog::logger> log_, etcd_log_, reconcile_log_;
     Reconciler reconciler_;
     asio::signal_set signals_;
-    asio::steady_timer apply_timer_, audit_timer_, rules_poll_timer_, rules_check_timer_;
+    asio::steady_timer apply_timer_, audit_timer_, rules_poll_timer_, rules_check_timer_, drops_timer_;
     std::optional<ControlServer> control_;
     std::optional<HealthServer> health_;
     std::optional<net::NetworkMonitor> monitor_;
@@ -85,6 +87,7 @@ private:
 
     std::optional<NetConf> conf_;
     VxlanConf vxlan_;
+    DropHistory drops_;
     std::optional<Subnet> own_;
     std::optional<SubnetEnv> env_; ///< as last written
     std::string etcd_said_, uplink_said_, systemd_status_;

@@ -9,6 +9,7 @@
 
 #include "net/neigh.hpp"
 #include "net/sysctl.hpp"
+#include "pinned.hpp"
 
 namespace weft {
 namespace {
@@ -115,6 +116,24 @@ public:
             maps.prefix_lens.assign((*state)->prefix_lens, (*state)->prefix_lens + count);
         }
         return maps;
+    }
+
+    std::optional<Drops> read_drops() const override {
+        if (!datapath_) return std::nullopt;
+        Drops drops;
+        const auto counters = maps::PinnedMap<__u32, weft_counter>::open(loaded_.bpf_dir, WEFT_PIN_COUNTERS);
+        if (!counters) return std::nullopt;
+        for (const auto &hook : abi::kHooks)
+            for (const auto &reason : abi::kReasons) {
+                if (reason.verdict != WEFT_CLASS_DROP) continue;
+                const auto element = static_cast<__u32>(hook.hook) * WEFT_R_COUNT + static_cast<__u32>(reason.reason);
+                const auto values = maps::read_percpu<weft_counter>((*counters)->fd(), element, WEFT_PIN_COUNTERS);
+                std::uint64_t packets = 0;
+                if (values)
+                    for (const auto &value : *values) packets += value.packets;
+                if (packets > 0) drops[fmt::format("{}/{}", hook.label, reason.label)] = packets;
+            }
+        return drops;
     }
 
     Result<std::vector<std::string>> ensure_firewall(const FirewallConfig &wanted, FirewallChoice choice) override {

@@ -10,6 +10,7 @@
 #include "base/error.hpp"
 #include "daemon/desired.hpp"
 #include "daemon/diff.hpp"
+#include "daemon/drop_history.hpp"
 #include "daemon/uplink.hpp"
 #include "datapath/datapath.hpp"
 #include "firewall/firewall.hpp"
@@ -44,6 +45,8 @@ public:
     /// "tc" or "xdp" once attached, "none" before.
     [[nodiscard]] virtual std::string_view datapath_mode() const = 0;
     [[nodiscard]] virtual Result<MapState> read_maps() = 0;
+    /// Since the maps were made; nullopt while they cannot be read.
+    [[nodiscard]] virtual std::optional<Drops> read_drops() const = 0;
 
     /// Makes the firewall's rules of ours be `wanted`. @return one line for each thing that was done.
     [[nodiscard]] virtual Result<std::vector<std::string>> ensure_firewall(const FirewallConfig &wanted,

@@ -148,6 +148,19 @@ Status attach_clsact(int program_fd, int ifindex, TcHook hook) {
     return put ? Status() : fail_in(std::move(put), describe(ifindex, hook));
 }
 
+Result<std::vector<std::uint32_t>> tcx_before_ours(int ifindex, TcHook hook) {
+    auto ours = attached_tc(ifindex, hook);
+    if (!ours) return fail_as_is(std::move(ours));
+    std::array<__u32, kMaxTcxPrograms> ids{};
+    __u32 flags = 0, count = ids.size();
+    if (!*ours || bpf_prog_query(ifindex, tcx_type(hook), 0, &flags, ids.data(), &count) != 0)
+        return std::vector<std::uint32_t>(); // none, or a kernel without TCX
+    std::vector<std::uint32_t> before;
+    // A clsact filter of ours runs after all of them.
+    for (std::size_t i = 0; i < count && i < ids.size() && ids[i] != **ours; ++i) before.push_back(ids[i]);
+    return before;
+}
+
 Result<std::optional<std::uint32_t>> attached_tc(int ifindex, TcHook hook) {
     std::optional<OurProgram> current;
     auto tcx = find_tcx(ifindex, hook, current);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "base/error.hpp"
 
@@ -27,6 +28,9 @@ enum class TcHook { ingress, egress };
 
 /// The id of the weft program on that hook; none when there is none.
 [[nodiscard]] Result<std::optional<std::uint32_t>> attached_tc(int ifindex, TcHook hook);
+
+/// The programs of others that run on that hook before ours, in their order: TCX programs. Empty where ours is not there.
+[[nodiscard]] Result<std::vector<std::uint32_t>> tcx_before_ours(int ifindex, TcHook hook);
 
 /// The kernel's id of a loaded program.
 [[nodiscard]] Result<std::uint32_t> program_id(int program_fd);

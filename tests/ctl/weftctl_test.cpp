@@ -69,7 +69,8 @@ TEST_F(WeftctlCommandLine, VersionAndHelpAreAnswers) {
     EXPECT_THAT(weftctl({"--version"}).out, testing::MatchesRegex("weftctl [0-9]+\\.[0-9]+\\.[0-9]+\n"));
     const auto help = weftctl({"--help"});
     EXPECT_EQ(help.code, 0);
-    for (const char *command : {"status", "leases", "endpoints", "counters"}) EXPECT_THAT(help.out, HasSubstr(command));
+    for (const char *command : {"status", "leases", "endpoints", "counters", "doctor"})
+        EXPECT_THAT(help.out, HasSubstr(command));
 }
 
 TEST_F(WeftctlCommandLine, ANodeThatWasNeverSetUpIsOneLineAndExitStatus1) {

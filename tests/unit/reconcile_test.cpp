@@ -81,6 +81,7 @@ public:
     }
     std::string_view datapath_mode() const override { return attached ? "tc" : "none"; }
     Result<MapState> read_maps() override { return maps; }
+    std::optional<Drops> read_drops() const override { return Drops{}; }
     Result<std::vector<std::string>> ensure_firewall(const FirewallConfig &wanted,
                                                      FirewallChoice wanted_choice) override {
         ++rule_checks;

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pure parts of `weftctl doctor`: chains of all kinds of firewalls, and hosts that a test cannot make.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "ctl/doctor/doctor.hpp"
+#include "ctl/doctor/judge.hpp"
+#include "firewall/obstacles.hpp"
+
+namespace weft::ctl {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr const char *kNetwork = "10.244.0.0/16";
+
+HostChain iptables(const char *listing, const char *name = "FORWARD") {
+    return parse_iptables_chain(RuleSystem::iptables_nft, name, listing);
+}
+HostChain nft(const char *name, const char *listing) { return parse_nft_chain(name, listing); }
+
+TEST(HostChains, AreReadFromIptables) {
+    const auto chain = iptables("-P FORWARD DROP\n"
+                                "-A FORWARD -m comment --comment \"a \\\"b\\\" -j DROP\" -j DOCKER-USER\n"
+                                "-A FORWARD -m comment --comment plain -j REJECT --reject-with icmp-host-prohibited\n");
+    EXPECT_TRUE(chain.drops_by_default);
+    EXPECT_THAT(chain.rules, ElementsAre("-j DOCKER-USER", "-j REJECT --reject-with icmp-host-prohibited"));
+}
+
+TEST(HostChains, AreReadFromNftables) {
+    const auto chain = nft("inet filter forward", R"(table inet filter {
+	chain forward {
+		type filter hook forward priority filter; policy drop;
+		ct state { established, related } counter accept
+		iifname "lo" accept comment "home } sweet"
+		counter packets 3 bytes 180 log prefix "no: " level info drop
+	}
+}
+)");
+    EXPECT_TRUE(chain.drops_by_default);
+    EXPECT_THAT(chain.rules, ElementsAre("ct state { established, related } accept", "iifname \"lo\" accept", "drop"));
+}
+
+struct ForwardCase {
+    const char *what;
+    HostChain chain;
+    const char *why; ///< nullptr: no obstacle
+};
+
+TEST(ForwardObstacle, IsAChainThatDropsWhatItHasNotAccepted) {
+    const ForwardCase table[] = {
+        {"an empty host", iptables("-P FORWARD ACCEPT\n"), nullptr},
+        {"Docker, and our jump",
+         iptables("-P FORWARD DROP\n-A FORWARD -j DOCKER-USER\n-A FORWARD -m comment --comment "
+                  "\"weft forward\" -j WEFT-FWD\n"),
+         nullptr},
+        {"Docker without our jump", iptables("-P FORWARD DROP\n-A FORWARD -j DOCKER-USER\n"), "its policy is DROP"},
+        {"a drop before our jump",
+         iptables(
+             "-P FORWARD ACCEPT\n-A FORWARD -j REJECT --reject-with icmp-port-unreachable\n-A FORWARD -j WEFT-FWD\n"),
+         "-j REJECT"},
+        {"a drop after our jump", iptables("-P FORWARD ACCEPT\n-A FORWARD -j WEFT-FWD\n-A FORWARD -j DROP\n"), nullptr},
+        {"a drop of some packets", iptables("-P FORWARD ACCEPT\n-A FORWARD -i eth1 -j DROP\n"), nullptr},
+        {"an operator's accept", iptables("-P FORWARD DROP\n-A FORWARD -s 10.244.0.0/16 -j ACCEPT\n"), nullptr},
+        {"an accept of everything", iptables("-P FORWARD DROP\n-A FORWARD -j ACCEPT\n"), nullptr},
+        {"hand-made nftables", nft("inet filter forward", "type filter hook forward priority 0; policy drop;\n}\n"),
+         "its policy is DROP"},
+        {"told of the pods",
+         nft("inet filter forward",
+             "type filter hook forward priority 0; policy drop;\nip saddr 10.244.0.0/16 accept\n}\n"),
+         nullptr},
+        {"firewalld",
+         nft("inet firewalld filter_FORWARD", "type filter hook forward priority filter + 10; policy accept;\n"
+                                              "ct state { established, related } accept\njump filter_FORWARD_ZONES\n"
+                                              "reject with icmpx admin-prohibited\n}\n"),
+         "reject with icmpx"},
+    };
+    for (const auto &c : table) {
+        const auto found = forward_obstacle(c.chain, kNetwork);
+        ASSERT_EQ(found.has_value(), c.why != nullptr) << c.what << (found ? ": " + found->why : "");
+        if (c.why) {
+            EXPECT_THAT(found->why, HasSubstr(c.why)) << c.what;
+        }
+    }
+}
+
+TEST(ForwardObstacle, AdviceIsInTheWordsOfTheTool) {
+    EXPECT_EQ(forward_obstacle(iptables("-P FORWARD DROP\n"), kNetwork)->advice,
+              "iptables-nft -I FORWARD -s 10.244.0.0/16 -j ACCEPT; iptables-nft -I FORWARD -d 10.244.0.0/16 -j ACCEPT");
+    EXPECT_EQ(forward_obstacle(iptables("-P FORWARD DROP\n", "-t mangle FORWARD"), kNetwork)->chain,
+              "iptables-nft -t mangle FORWARD");
+    EXPECT_THAT(forward_obstacle(iptables("-P FORWARD DROP\n", "-t mangle FORWARD"), kNetwork)->advice,
+                HasSubstr("iptables-nft -t mangle -I FORWARD -s"));
+    const char *drop = "type filter hook forward priority 0; policy drop;\n}\n";
+    EXPECT_THAT(forward_obstacle(nft("inet filter forward", drop), kNetwork)->advice,
+                HasSubstr("nft insert rule inet filter forward ip saddr 10.244.0.0/16 accept"));
+    EXPECT_THAT(forward_obstacle(nft("inet firewalld filter_FORWARD", drop), kNetwork)->advice,
+                HasSubstr("firewall-cmd --permanent --zone=trusted --add-source=10.244.0.0/16"));
+}
+
+TEST(PortObstacle, IsCertainWhereARuleNamesThePort) {
+    const auto named =
+        port_obstacle(iptables("-P INPUT ACCEPT\n-A INPUT -p udp -m udp --dport 8472 -j DROP\n", "INPUT"), 8472);
+    ASSERT_TRUE(named);
+    EXPECT_TRUE(named->certain);
+    const auto closed =
+        port_obstacle(iptables("-P INPUT DROP\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n", "INPUT"), 8472);
+    ASSERT_TRUE(closed);
+    EXPECT_FALSE(closed->certain);
+    EXPECT_THAT(closed->advice, HasSubstr("iptables-nft -I INPUT -p udp --dport 8472 -j ACCEPT"));
+    EXPECT_FALSE(port_obstacle(iptables("-P INPUT DROP\n-A INPUT -p udp --dport 8472 -j ACCEPT\n", "INPUT"), 8472));
+    EXPECT_FALSE(port_obstacle(iptables("-P INPUT ACCEPT\n-A INPUT -p udp --dport 84720 -j DROP\n", "INPUT"), 8472));
+    EXPECT_FALSE(port_obstacle(
+        nft("inet filter input", "type filter hook input priority 0; policy drop;\nudp dport { 53, 8472 } accept\n}\n"),
+        8472));
+}
+
+TEST(Judge, AConntrackTableThatIsFullOrNearlySo) {
+    EXPECT_EQ(judge_conntrack("10", "262144").state, CheckState::ok);
+    EXPECT_EQ(judge_conntrack("236000", "262144").state, CheckState::warn);
+    const auto full = judge_conntrack("262144", "262144");
+    EXPECT_EQ(full.state, CheckState::fail);
+    EXPECT_THAT(full.advice, HasSubstr("nf_conntrack_max=524288"));
+    EXPECT_EQ(judge_conntrack("-", "-").state, CheckState::ok) << "a kernel without conntrack";
+}
+
+TEST(Judge, SizesThatDoNotFit) {
+    EXPECT_EQ(judge_mtu(1450, "eth0", 1500).state, CheckState::ok);
+    EXPECT_EQ(judge_mtu(1450, "eth0", 1499).state, CheckState::fail);
+}
+
+TEST(Judge, DropsWithAdviceForThoseThatOthersCause) {
+    EXPECT_EQ(judge_drops({}).state, CheckState::ok);
+    const auto found = judge_drops({{"from_wire/unknown_sender", 7}, {"from_wire/spoofed_source", 1}});
+    EXPECT_EQ(found.state, CheckState::warn);
+    EXPECT_THAT(found.found, HasSubstr("7 from_wire/unknown_sender"));
+    EXPECT_THAT(found.advice, HasSubstr("a node without a lease"));
+    EXPECT_THAT(found.advice, HasSubstr("not in its lease"));
+    EXPECT_FALSE(judge_drops({{"from_wire/bad_ipv4", 1}}).advice.empty());
+}
+
+TEST(DoctorReport, ShowsAdviceBelowWhatItIsAbout) {
+    const Findings findings{{"mtu", {CheckState::ok, "pods 1450, eth0 1500", ""}},
+                            {"forwarding", {CheckState::fail, "net.ipv4.ip_forward=0", "sysctl -w ..."}}};
+    EXPECT_EQ(doctor_text(findings), "ok    mtu         pods 1450, eth0 1500\n"
+                                     "fail  forwarding  net.ipv4.ip_forward=0\n"
+                                     "                  -> sysctl -w ...\n");
+    const auto json = doctor_json(findings);
+    EXPECT_EQ(json[1].dump(),
+              R"({"name":"forwarding","state":"fail","found":"net.ipv4.ip_forward=0","advice":"sysctl -w ..."})");
+    EXPECT_TRUE(json[0]["advice"].is_null());
+}
+
+} // namespace
+} // namespace weft::ctl
