@@ -29,8 +29,6 @@ namespace {
 using Protocol = asio::local::stream_protocol;
 using Json = nlohmann::json;
 
-constexpr auto kSocketName = "weftd.sock";
-constexpr auto kLockName = "weftd.lock";
 constexpr std::size_t kMaxAnswer = 64 * 1024 * 1024;
 
 /// One line. Names that came from outside may be no UTF-8: they must not make an answer impossible.
@@ -240,6 +238,8 @@ ControlServer &ControlServer::operator=(ControlServer &&other) noexcept {
 ControlServer::~ControlServer() {
     if (impl_) impl_->close();
 }
+
+Result<UniqueFd> hold_run_dir(const std::filesystem::path &run_dir) { return take_lock(run_dir); }
 
 Result<nlohmann::json> ask(const std::filesystem::path &run_dir, const nlohmann::json &request,
                            std::chrono::milliseconds timeout) {

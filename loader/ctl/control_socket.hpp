@@ -12,8 +12,13 @@
 #include <string_view>
 
 #include "base/error.hpp"
+#include "base/unique_fd.hpp"
 
 namespace weft {
+
+/// What a daemon has in its run directory.
+inline constexpr const char *kSocketName = "weftd.sock";
+inline constexpr const char *kLockName = "weftd.lock";
 
 /// The daemon's end of `<run-dir>/weftd.sock`: one JSON object a line, each way, any number of them on a connection.
 ///
@@ -50,6 +55,10 @@ private:
     explicit ControlServer(std::shared_ptr<Impl> impl);
     std::shared_ptr<Impl> impl_;
 };
+
+/// Holds a run directory as a daemon does, so that none runs in it meanwhile. Closing the fd lets go.
+/// Errors: EADDRINUSE when a weftd has it; ENOENT when there is no such directory, EACCES for who is not root.
+[[nodiscard]] Result<UniqueFd> hold_run_dir(const std::filesystem::path &run_dir);
 
 /// Sends one request to the weftd of `run_dir` and waits for its answer.
 ///

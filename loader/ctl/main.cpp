@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// weftctl: shows what weft does on this node. Parses the command line and prints; each command has a file of its own.
+// weftctl: shows what weft does on this node, writes what others need of it, and takes it off. Parses the command line and
+// prints; each command has a file of its own.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
 
+#include "ctl/cleanup.hpp"
 #include "ctl/context.hpp"
 #include "ctl/counters.hpp"
 #include "ctl/docker_opts.hpp"
@@ -23,6 +25,7 @@ struct Arguments {
     Context context;
     bool all = false;
     unsigned watch_seconds = 0;
+    CleanupOptions cleanup;
     DockerOptsRequest docker;
     std::filesystem::path subnet_file = "/run/flannel/subnet.env";
 };
@@ -61,6 +64,10 @@ void define(CLI::App &app, Arguments &arguments) {
     doctor
         ->add_option("--subnet-file", arguments.subnet_file, "the node's subnet.env, where weftd does not run to tell")
         ->capture_default_str();
+    auto *cleanup = app.add_subcommand("cleanup", "takes weft off this node");
+    cleanup->add_flag("--dry-run", arguments.cleanup.dry_run, "tell what would be removed, and remove nothing");
+    cleanup->add_flag("--pods", arguments.cleanup.pods, "also the interfaces of running pods, which cuts them off");
+    cleanup->add_option("--subnet-file", arguments.cleanup.subnet_file, "weftd's subnet file")->capture_default_str();
     define_docker_opts(*app.add_subcommand(kDockerOpts, "dockerd's options for a bridge in this node's subnet"),
                        arguments.docker);
 }
@@ -88,6 +95,7 @@ Result<std::string> run(const CLI::App &app, const Arguments &arguments) {
     if (app.got_subcommand("status")) return run_status(arguments.context);
     if (app.got_subcommand("leases")) return run_leases(arguments.context);
     if (app.got_subcommand("endpoints")) return run_endpoints(arguments.context);
+    if (app.got_subcommand("cleanup")) return run_cleanup(arguments.context, arguments.cleanup);
     if (arguments.watch_seconds == 0) return run_counters(arguments.context, arguments.all);
     auto watched = watch_counters(arguments.context, arguments.all, std::chrono::seconds(arguments.watch_seconds));
     if (!watched) return fail_as_is(std::move(watched));

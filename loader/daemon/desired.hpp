@@ -29,8 +29,7 @@ struct Net4Less {
 template <class Value> using Net4Map = std::map<Net4, Value, Net4Less>;
 using Net4Set = std::set<Net4, Net4Less>;
 
-/// The device through which the host's own packets enter and leave the pod network, whatever the VNI.
-inline constexpr const char *kVtepName = "weft.1";
+using net::kVtepName;
 
 /// The one next hop of the overlay route. It is never on a wire: the programs rewrite the inner destination by lease. One
 /// gateway with one permanent neighbour keeps the neighbour table at one entry however many pods the host talks to.

@@ -169,4 +169,45 @@ Result<std::optional<std::uint32_t>> attached_tc(int ifindex, TcHook hook) {
     return find_clsact(ifindex, hook);
 }
 
+namespace {
+
+Result<bool> detach_clsact(int ifindex, TcHook hook) {
+    const QuietLibbpf quiet;
+    const auto place = clsact_hook(ifindex, hook);
+    auto found = our_filter();
+    if (bpf_tc_query(&place, &found) != 0) return false;
+    // Somebody else may have found the same priority and handle a good choice.
+    const UniqueFd program(bpf_prog_get_fd_by_id(found.prog_id));
+    const auto info = program_info(program.get());
+    if (!info || !std::string_view(info->name).starts_with(kProgramPrefix)) return false;
+    const auto which = our_filter();
+    if (const int err = bpf_tc_detach(&place, &which); err != 0 && err != -ENOENT)
+        return fail_errno(-err, "remove filter");
+    return true;
+}
+
+} // namespace
+
+Result<bool> detach_tc(int ifindex, TcHook hook) {
+    const auto what = describe(ifindex, hook);
+    std::optional<OurProgram> current;
+    auto tcx = find_tcx(ifindex, hook, current);
+    if (!tcx && tcx.error().code() == ENODEV) return false;
+    if (!tcx) return fail_in(std::move(tcx), what);
+    if (current)
+        if (const int err = bpf_prog_detach2(current->fd.get(), ifindex, tcx_type(hook)); err != 0 && err != -ENOENT)
+            return fail_errno(-err, what + ": detach");
+    auto filter = detach_clsact(ifindex, hook);
+    if (!filter) return fail_in(std::move(filter), what);
+    return current.has_value() || *filter;
+}
+
+Status remove_clsact(int ifindex) {
+    const QuietLibbpf quiet;
+    auto place = clsact_hook(ifindex, TcHook::ingress);
+    place.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS); // both: the qdisc itself
+    const int err = bpf_tc_hook_destroy(&place);
+    return err == 0 || err == -ENOENT ? Status() : fail_errno(-err, fmt::format("remove clsact of {}", ifindex));
+}
+
 } // namespace weft::datapath

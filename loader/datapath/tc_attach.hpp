@@ -31,6 +31,12 @@ enum class TcHook { ingress, egress };
 
 /// The programs of others that run on that hook before ours, in their order: TCX programs. Empty where ours is not there.
 [[nodiscard]] Result<std::vector<std::uint32_t>> tcx_before_ours(int ifindex, TcHook hook);
+/// Takes weft's program off the hook, by whichever way it is there. An empty clsact qdisc may stay.
+/// @return whether there was one. An interface that is gone has none.
+[[nodiscard]] Result<bool> detach_tc(int ifindex, TcHook hook);
+
+/// Removes the clsact qdisc with all that hangs on it.
+[[nodiscard]] Status remove_clsact(int ifindex);
 
 /// The kernel's id of a loaded program.
 [[nodiscard]] Result<std::uint32_t> program_id(int program_fd);

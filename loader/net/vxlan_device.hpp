@@ -12,6 +12,9 @@
 
 namespace weft::net {
 
+/// The device through which the host's own packets enter and leave the pod network, whatever the VNI.
+inline constexpr const char *kVtepName = "weft.1";
+
 /// A vxlan device with what weft sets on it.
 struct VxlanDevice {
     std::string name;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <ostream>
 #include <string>
 #include <tuple>
 
@@ -17,6 +18,9 @@ struct Setup {
     std::string datapath; ///< --datapath
     WireMode wire;
 };
+
+/// For the names that ctest lists.
+inline void PrintTo(const Setup &setup, std::ostream *out) { *out << setup.datapath << ' ' << name_of(setup.wire); }
 
 inline std::string setup_name(const testing::TestParamInfo<Setup> &setup) {
     return setup.param.datapath + "_" + std::string(name_of(setup.param.wire));

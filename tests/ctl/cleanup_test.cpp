@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// weftctl cleanup on a node that has lived: what is left of weft afterwards, and what of others.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "cluster_fixture.hpp"
+
+namespace weft::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+/// Everything in a node's namespace and directories that weft might leave something in.
+std::string state_of(const WeftNode &node) {
+    std::string state;
+    for (const auto *look :
+         {"ip -d link show", "ip -4 address show", "ip -4 route show table all", "ip rule show",
+          "ip neigh show nud permanent", "tc qdisc show", "nft list ruleset", "ls -A /proc/sys/net/ipv4/conf"}) {
+        const auto out = node.netns().output(words(look));
+        state += fmt::format("## {}\n{}\n", look, out ? out->out + out->err : out.error().sentence());
+    }
+    return state;
+}
+
+class Cleanup : public ClusterTest {
+protected:
+    void SetUp() override {
+        ClusterTest::SetUp();
+        if (IsSkipped() || HasFatalFailure()) return;
+        WEFT_ASSERT_ASSIGN(node_, cluster_->add_stopped_node());
+        // Settled before weft comes, so that what it finds can be compared with what it leaves.
+        WEFT_ASSERT_OK(node_->netns().sysctl("net.ipv4.ip_forward", "1"));
+        WEFT_ASSERT_OK(node_->netns().ip("route add 198.18.0.0/24 via 192.0.2.254"));
+        WEFT_ASSERT_OK(node_->netns().run("nft add table ip others"));
+        before_ = state_of(*node_);
+        WEFT_ASSERT_OK(cluster_->start_node(*node_));
+    }
+
+    [[nodiscard]] Output cleanup(std::vector<std::string> more = {}) const {
+        std::vector<std::string> argv{"nsenter",         "--net=" + node_->netns().path(),
+                                      binary("weftctl"), "cleanup",
+                                      "--run-dir",       node_->run_dir(),
+                                      "--bpf-dir",       node_->bpf_dir(),
+                                      "--subnet-file",   node_->subnet_file()};
+        argv.insert(argv.end(), more.begin(), more.end());
+        auto out = run(std::move(argv));
+        if (!out) return {.code = -1, .out = "", .err = out.error().sentence()};
+        return *out;
+    }
+
+    WeftNode *node_ = nullptr;
+    std::string before_;
+};
+
+TEST_P(Cleanup, NothingOfWeftAndEverythingOfOthersIsLeft) {
+    WEFT_ASSERT_OK(node_->stop());
+    const auto told = cleanup({"--dry-run"});
+    ASSERT_EQ(told.code, 0) << told.err;
+    for (const char *what : {"weft.1", "tc ingress", "leases_v", "subnet.env", "weftd.lock"})
+        EXPECT_THAT(told.out, HasSubstr(what));
+    const auto again_told = cleanup({"--dry-run"});
+    EXPECT_EQ(again_told.out, told.out) << "telling must change nothing";
+
+    const auto done = cleanup();
+    ASSERT_EQ(done.code, 0) << done.err;
+    EXPECT_EQ(state_of(*node_), before_);
+    EXPECT_FALSE(std::filesystem::exists(node_->run_dir()));
+    EXPECT_FALSE(std::filesystem::exists(node_->bpf_dir()));
+    EXPECT_FALSE(std::filesystem::exists(node_->subnet_file()));
+
+    const auto twice = cleanup();
+    EXPECT_EQ(twice.code, 0) << twice.err;
+    EXPECT_THAT(twice.out, HasSubstr("nothing of weft"));
+}
+
+TEST_P(Cleanup, ACrashIsCleanedUpAfterToo) {
+    node_->kill();
+    const auto done = cleanup();
+    ASSERT_EQ(done.code, 0) << done.err;
+    EXPECT_EQ(state_of(*node_), before_);
+}
+
+TEST_P(Cleanup, RulesOfAnIptablesHostStay) {
+    WEFT_ASSERT_OK(node_->stop());
+    ASSERT_EQ(cleanup().code, 0);
+    for (const auto *command :
+         {"iptables -t nat -A POSTROUTING -s 198.18.0.0/24 -j ACCEPT", "iptables -P FORWARD DROP"})
+        WEFT_ASSERT_OK(node_->netns().run(command));
+    const auto before = state_of(*node_);
+    WEFT_ASSERT_OK(cluster_->start_node(*node_));
+    EXPECT_THAT(state_of(*node_), HasSubstr("WEFT-"));
+    WEFT_ASSERT_OK(node_->stop());
+    const auto done = cleanup();
+    ASSERT_EQ(done.code, 0) << done.err;
+    EXPECT_EQ(state_of(*node_), before);
+}
+
+TEST_P(Cleanup, ARunningDaemonIsLeftAlone) {
+    const auto refused = cleanup();
+    EXPECT_EQ(refused.code, 1);
+    EXPECT_THAT(refused.err, HasSubstr("weftd runs in"));
+    WEFT_ASSERT_ASSIGN(const auto status, node_->weftctl("status"));
+    EXPECT_EQ(status.value("state", ""), "running");
+    EXPECT_THAT(state_of(*node_), HasSubstr("weft.1"));
+}
+
+TEST_P(Cleanup, PodsAreCutOffOnlyWhenGivenUp) {
+    WEFT_ASSERT_ASSIGN(auto *pod, node_->add_pod());
+    WEFT_ASSERT_OK(node_->stop());
+    const auto refused = cleanup();
+    EXPECT_EQ(refused.code, 1);
+    EXPECT_THAT(refused.err, HasSubstr("--pods"));
+    WEFT_EXPECT_OK(ping(node_->netns(), pod->address));
+
+    const auto done = cleanup({"--pods"});
+    ASSERT_EQ(done.code, 0) << done.err;
+    EXPECT_THAT(done.out, HasSubstr("removed pod interface"));
+    EXPECT_EQ(state_of(*node_), before_);
+    // Its runtime does not know yet, and ends it as it always does.
+    WEFT_EXPECT_OK(node_->del_pod(*pod));
+}
+
+TEST_P(Cleanup, FlannelsFileStaysFlannels) {
+    WEFT_ASSERT_OK(node_->stop());
+    WEFT_ASSERT_OK(node_->netns().ip("link add flannel.1 type bridge")); // any device of the name
+    const auto done = cleanup();
+    ASSERT_EQ(done.code, 0) << done.err;
+    EXPECT_THAT(done.out, Not(HasSubstr("subnet.env")));
+    EXPECT_TRUE(std::filesystem::exists(node_->subnet_file()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Setups, Cleanup, testing::Values(Setup{"tc", WireMode::offload}, Setup{"xdp", WireMode::bare}),
+                         setup_name);
+
+} // namespace
+} // namespace weft::test
