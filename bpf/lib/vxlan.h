@@ -60,6 +60,16 @@ static __always_inline __be16 source_port(__u32 hash)
 	return bpf_htons((((__u64)hash * SPORT_COUNT) >> 32) + SPORT_FIRST);
 }
 
+/* The outer packet's identification. DF is clear, as with flannel, so a smaller path fragments instead of losing packets, and
+ * the receiver tells the fragments of two packets apart by this alone: CPUs that count on their own must not meet, so each has
+ * its share of the numbers. Counting up, because GRO on the other side wants that within a flow. */
+static __always_inline __be16 outer_id(__u64 packets_sent)
+{
+	const __u32 counted = (1U << (cfg.ip_id_bits & 31)) - 1;
+
+	return bpf_htons((bpf_get_smp_processor_id() << (cfg.ip_id_bits & 31)) | (packets_sent & counted));
+}
+
 /* Pushes the outer headers of a lease, all but the outer Ethernet addresses, and counts the packet for the lease.
  * Until the push succeeds the packet is untouched. hop: whether this node is a hop of the inner packet's way. */
 static __always_inline enum weft_reason vxlan_push(struct __sk_buff *skb, const struct weft_lease *lease,
@@ -98,9 +108,7 @@ static __always_inline enum weft_reason vxlan_push(struct __sk_buff *skb, const 
 	ip->ihl = 5;
 	ip->tos = ecn_outer_tos(inner_tos);
 	ip->tot_len = bpf_htons(outer_len);
-	/* DF is clear, as with flannel, so a smaller path fragments instead of losing packets, and GRO on the other side
-	 * wants ids that count up within a flow: each CPU counts them by lease. */
-	ip->id = bpf_htons((__u16)stats->tx_packets);
+	ip->id = outer_id(stats->tx_packets);
 	ip->frag_off = 0;
 	ip->ttl = OUTER_TTL;
 	ip->protocol = IPPROTO_UDP;

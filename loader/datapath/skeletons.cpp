@@ -2,6 +2,7 @@
 #include "datapath/skeletons.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 
 #include "datapath/pins.hpp"
@@ -25,6 +26,13 @@ Status set_max_entries(std::initializer_list<bpf_map *> maps, std::uint32_t max_
     return {};
 }
 
+/// Each CPU has a share of the 16 bits, the same for all.
+__u8 ip_id_bits() {
+    const int cpus = std::max(libbpf_num_possible_cpus(), 1);
+    const auto of_cpu = std::bit_width(static_cast<unsigned>(cpus - 1));
+    return static_cast<__u8>(16 - std::min<int>(of_cpu, 8));
+}
+
 } // namespace
 
 weft_cfg make_cfg(const DatapathConfig &config, const Features &features) {
@@ -39,6 +47,7 @@ weft_cfg make_cfg(const DatapathConfig &config, const Features &features) {
     cfg.vni = config.vni;
     cfg.event_sample_mask = kEventSampling - 1;
     cfg.ask_conntrack = features.conntrack_lookup;
+    cfg.ip_id_bits = ip_id_bits();
     return cfg;
 }
 

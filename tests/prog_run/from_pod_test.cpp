@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a pod sends: the table of from_pod.
+#include <sched.h>
+
+#include <set>
+#include <thread>
+
 #include "harness.hpp"
 
 namespace weft::prog_run {
@@ -149,6 +154,38 @@ TEST(FromPodLeases, ALongerPrefixWinsAndTheSourcePortFollowsTheFlow) {
         ++ports[first];
     }
     EXPECT_GT(ports.size(), 24U) << "32 flows on too few source ports";
+}
+
+/// Runs `body` on one CPU.
+void on_cpu(int cpu, const std::function<void()> &body) {
+    std::thread([&] {
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(static_cast<unsigned>(cpu), &one);
+        ASSERT_EQ(::sched_setaffinity(0, sizeof one, &one), 0);
+        body();
+    }).join();
+}
+
+TEST(FromPodLeases, NoTwoCpusGivePacketsOneIdentification) {
+    auto &programs = Programs::instance();
+    if (!programs.available()) GTEST_SKIP() << programs.why_not();
+    if (std::thread::hardware_concurrency() < 2) GTEST_SKIP() << "one CPU";
+    std::set<std::uint16_t> of_cpu[2];
+    for (const int cpu : {0, 1}) {
+        on_cpu(cpu, [&] {
+            int last = -1;
+            for (int n = 0; n < 500; ++n) {
+                const auto id = be16(programs.run(WEFT_HOOK_FROM_POD, to_peer()).packet, kEthLen + 4);
+                EXPECT_TRUE(last < 0 || id < last || id == last + 1) << "GRO wants them to count up";
+                last = id;
+                of_cpu[cpu].insert(id);
+            }
+        });
+    }
+    EXPECT_EQ(of_cpu[0].size(), 500U);
+    EXPECT_EQ(of_cpu[1].size(), 500U);
+    for (const auto id : of_cpu[1]) EXPECT_FALSE(of_cpu[0].contains(id)) << id;
 }
 
 TEST(FromPodLeases, AnUnknownEncapsulationIsLeftToTheStack) {
