@@ -30,11 +30,14 @@ Result<RawSocket> RawSocket::open(const Netns &ns, std::uint8_t protocol) {
     });
     if (!made) return fail_as_is(std::move(made));
     const timeval patience{.tv_sec = 2};
+    const int on = 1;
     ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    ::setsockopt(fd.get(), SOL_SOCKET, SO_BROADCAST, &on, sizeof on);
     return RawSocket(std::move(fd));
 }
 
-Status RawSocket::send(const std::string &to, const Bytes &payload) const {
+Status RawSocket::send(const std::string &to, const Bytes &payload, int tos) const {
+    ::setsockopt(fd_.get(), IPPROTO_IP, IP_TOS, &tos, sizeof tos);
     sockaddr_in address{.sin_family = AF_INET};
     ::inet_pton(AF_INET, to.c_str(), &address.sin_addr);
     if (::sendto(fd_.get(), payload.data(), payload.size(), 0, reinterpret_cast<sockaddr *>(&address), sizeof address) <

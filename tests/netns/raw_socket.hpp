@@ -21,8 +21,8 @@ class RawSocket {
 public:
     [[nodiscard]] static Result<RawSocket> open(const Netns &ns, std::uint8_t protocol);
 
-    /// The IP header is the kernel's.
-    Status send(const std::string &to, const Bytes &payload) const;
+    /// The IP header is the kernel's, with this type of service.
+    Status send(const std::string &to, const Bytes &payload, int tos = 0) const;
     /// The next packet for which `wanted` holds, from its IP header on. An error when none comes in time.
     [[nodiscard]] Result<Bytes> receive(const std::function<bool(const Bytes &packet)> &wanted) const;
 

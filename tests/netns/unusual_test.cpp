@@ -24,6 +24,9 @@ protected:
     }
 };
 
+/// What the host's stack does all alone, whatever the uplink's programs and the wire are.
+class UnusualStack : public Unusual {};
+
 /// Who answers on the way, one role a hop: "near-gateway far-vtep peer".
 std::string hops(const Pair &pair, std::string_view from, std::string_view to, std::string_view how) {
     const auto out = pair.place(from).output(
@@ -69,8 +72,157 @@ TEST_P(Unusual, TracerouteShowsEachNode) {
     }
 }
 
+/// What ping says of one request: "answered", "<who>: <error>", or the sender's own refusal.
+std::string ping_says(const Pair &pair, std::string_view from, const std::string &to, std::string_view options,
+                      double patience_s = 1) {
+    const auto out = pair.place(from).output(words(fmt::format("ping -n -c 1 -W {} {} {}", patience_s, options, to)));
+    if (!out) return out.error().sentence();
+    const auto text = pair.named(out->out + out->err);
+    if (text.find(" 0% packet loss") != text.npos) return "answered";
+    for (const std::string_view mark : {"local error: ", "From "}) {
+        const auto at = text.find(mark);
+        if (at == text.npos) continue;
+        const auto line = text.substr(at + mark.size(), text.find('\n', at) - at - mark.size());
+        const auto sequence = line.find(" icmp_seq=1 ");
+        return sequence == line.npos ? line : line.substr(0, sequence) + ": " + line.substr(sequence + 12);
+    }
+    return "silence";
+}
+
+TEST_P(UnusualStack, PacketsAroundTheMtu) {
+    struct Size {
+        unsigned payload;
+        const char *fragmentation, *answer;
+    };
+    constexpr const char *kOwnMtu = "message too long, mtu=1450";
+    const Size sizes[] = {
+        {56, "do", "answered"},     {1420, "do", "answered"},    {1421, "do", "answered"},
+        {1422, "do", "answered"},   {1423, "do", kOwnMtu},       {1424, "do", kOwnMtu},
+        {1425, "do", kOwnMtu},      {8000, "do", kOwnMtu},       {1422, "want", "answered"},
+        {1423, "want", "answered"}, {8000, "want", "answered"},  {65507, "want", "answered"},
+        {1423, "dont", "answered"}, {65507, "dont", "answered"},
+    };
+    for (const auto *pair : pairs()) {
+        for (const auto *to : {&pair->peer->address, &pair->neighbour->address}) {
+            for (const auto &[payload, fragmentation, answer] : sizes) {
+                const auto options = fmt::format("-M {} -s {}", fragmentation, payload);
+                SCOPED_TRACE(fmt::format("{}: ping {} {}", pair->kind, options, pair->named(*to)));
+                EXPECT_EQ(ping_says(*pair, "pod", *to, options, answer == kOwnMtu ? 0.1 : 2), answer);
+            }
+        }
+        EXPECT_EQ(ping_says(*pair, "near node", pair->peer->address, "-M do -s 1422"), "answered") << pair->kind;
+        EXPECT_EQ(ping_says(*pair, "near node", pair->peer->address, "-M do -s 1423"), kOwnMtu) << pair->kind;
+    }
+}
+
+/// The host's end and the pod's own of every pod on the near node.
+Status set_pod_mtu(const Pair &pair, unsigned mtu) {
+    const auto script =
+        fmt::format("for link in $(ip -o link | grep -oE '(veth[0-9]+|weft[0-9a-f]{{8,}})@' | tr -d @); do "
+                    "ip link set $link mtu {}; done",
+                    mtu);
+    if (auto set = pair.near_node->run({"sh", "-c", script}); !set) return fail_as_is(std::move(set));
+    return pair.pod->ns.ip(fmt::format("link set eth0 mtu {}", mtu));
+}
+
+TEST_P(UnusualStack, APodThatThinksItsPathWiderIsTold) {
+    for (const auto *pair : pairs()) {
+        SCOPED_TRACE(pair->kind);
+        WEFT_ASSERT_OK(set_pod_mtu(*pair, 1500));
+        EXPECT_EQ(ping_says(*pair, "pod", pair->peer->address, "-M do -s 1423"),
+                  "near-gateway: Frag needed and DF set (mtu = 1450)");
+        EXPECT_EQ(ping_says(*pair, "pod", pair->peer->address, "-M do -s 1423"), "message too long, mtu=1450");
+        WEFT_ASSERT_OK(pair->pod->ns.ip("route flush cache"));
+        EXPECT_EQ(ping_says(*pair, "pod", pair->peer->address, "-M dont -s 1472"), "answered");
+        // A datagram that is too long is lost, and the next one cut in two.
+        const auto datagrams = [&] { return udp_echo(pair->pod->ns, pair->peer->address, {1422, 1472}); };
+        EXPECT_FALSE(datagrams().has_value());
+        WEFT_EXPECT_OK(datagrams());
+        WEFT_EXPECT_OK(tcp_transfer(pair->pod->ns, pair->peer->address, 16 * 1024 * 1024));
+    }
+}
+
+TEST_P(UnusualStack, ErrorsReachTheSender) {
+    const auto absent = [](const std::string &pod) { return (*parse_ip4(pod) + 100).to_string(); };
+    EXPECT_EQ(ping_says(weft_, "pod", absent(weft_.peer->address), ""), "far-vtep: Destination Host Unreachable");
+    EXPECT_EQ(ping_says(weft_, "pod", absent(weft_.pod->address), ""), "near-gateway: Destination Host Unreachable");
+    EXPECT_EQ(ping_says(weft_, "near node", absent(weft_.peer->address), ""), "far-vtep: Destination Host Unreachable");
+    for (const auto *pair : pairs()) {
+        EXPECT_EQ(ping_says(*pair, "pod", pair->peer->address, "-t 1"), "near-gateway: Time to live exceeded");
+        EXPECT_EQ(ping_says(*pair, "pod", pair->peer->address, "-t 2"), "far-vtep: Time to live exceeded");
+        EXPECT_EQ(ping_says(*pair, "pod", pair->peer->address, "-t 3"), "answered");
+    }
+}
+
+/// The addresses that ping -R shows, as roles.
+std::string recorded_route(const Pair &pair) {
+    const auto out = pair.pod->ns.run("ping -n -R -c 1 -W 2 " + pair.peer->address);
+    if (!out) return out.error().sentence();
+    const auto text = pair.named(*out);
+    std::istringstream lines(text.substr(std::min(text.find("RR:"), text.size())));
+    std::string line, roles;
+    while (std::getline(lines, line) && !line.empty()) {
+        const auto role = line.substr(line.find_last_of(" \t") + 1);
+        roles += (roles.empty() ? "" : " ") + role;
+    }
+    return roles;
+}
+
+TEST_P(UnusualStack, IpOptionsAreWorkedOn) {
+    const auto flannel = recorded_route(flannel_);
+    EXPECT_NE(flannel.find("peer"), flannel.npos) << flannel;
+    EXPECT_EQ(recorded_route(weft_), flannel);
+}
+
+TEST_P(Unusual, FragmentsArriveWhole) {
+    for (const auto &[from, to] :
+         {std::pair{weft_.pod, weft_.peer}, std::pair{weft_.peer, weft_.pod}, std::pair{weft_.pod, weft_.neighbour},
+          std::pair{weft_.pod, flannel_.peer}, std::pair{flannel_.pod, weft_.peer}}) {
+        SCOPED_TRACE(from->ns.name() + " to " + to->ns.name());
+        WEFT_EXPECT_OK(udp_echo(from->ns, to->address, {32, 1422, 1423, 1430, 2844, 2845, 9000, 65507}, 3));
+    }
+}
+
+TEST_P(Unusual, TypeOfServiceAndUnsummedUdpArriveAsTheyWere) {
+    for (const auto &[from, to] : {std::pair{weft_.pod, weft_.peer}, std::pair{weft_.pod, weft_.neighbour},
+                                   std::pair{flannel_.pod, weft_.peer}}) {
+        SCOPED_TRACE(from->ns.name() + " to " + to->ns.name());
+        WEFT_ASSERT_ASSIGN(const auto receiver, RawSocket::open(to->ns, IPPROTO_UDP));
+        WEFT_ASSERT_ASSIGN(const auto sender, RawSocket::open(from->ns, IPPROTO_UDP));
+        for (const int tos : {0x00, 0x01, 0x02, 0x03, 0xb8, 0xba}) {
+            // Ports 1000 and 1001, length 12, no checksum.
+            const Bytes datagram{0x03, 0xe8, 0x03, 0xe9, 0, 12, 0, 0, 'w', 'e', 'f', static_cast<std::uint8_t>(tos)};
+            WEFT_ASSERT_OK(sender.send(to->address, datagram, tos));
+            WEFT_ASSERT_ASSIGN(const auto packet, receiver.receive([](const Bytes &p) { return p.size() == 32; }));
+            EXPECT_EQ(packet[1], tos);
+            EXPECT_EQ(Bytes(packet.begin() + 20, packet.end()), datagram);
+        }
+    }
+}
+
+TEST_P(UnusualStack, BroadcastAndMulticastStayWhereTheyBelong) {
+    // Ports 1000 and 9, nobody's.
+    const Bytes datagram{0x03, 0xe8, 0x00, 0x09, 0, 12, 0, 0, 'c', 'a', 's', 't'};
+    for (const auto *pair : pairs()) {
+        SCOPED_TRACE(pair->kind);
+        const auto port = Segment::port(pair == &weft_ ? 1 : 3);
+        WEFT_ASSERT_ASSIGN(auto capture, Capture::start(cluster_->lan().netns(), port, "udp port 8472"));
+        WEFT_ASSERT_OK(pair->pod->ns.ip("route add 224.0.0.0/4 dev eth0"));
+        for (const auto &from : {pair->pod->ns.path(), pair->near_node->path()}) {
+            SCOPED_TRACE(from);
+            const auto &ns = from == pair->pod->ns.path() ? pair->pod->ns : *pair->near_node;
+            WEFT_ASSERT_ASSIGN(const auto sender, RawSocket::open(ns, IPPROTO_UDP));
+            const auto own_broadcast = (*parse_ip4(pair->near_base) + 255).to_string();
+            for (const auto *to : {"255.255.255.255", "224.0.0.251", own_broadcast.c_str()})
+                (void)sender.send(to, datagram); // some have no way out, which is fine
+        }
+        WEFT_ASSERT_ASSIGN(const auto frames, capture.vxlan_frames());
+        EXPECT_TRUE(frames.empty()) << frames.size() << " of them, the first " << frames.front().to_string();
+    }
+}
+
 /// What IP protocols without a module on this host carry, between two raw sockets.
-TEST_P(Unusual, EveryIpProtocolCrossesUnchanged) {
+TEST_P(UnusualStack, EveryIpProtocolCrossesUnchanged) {
     struct Protocol {
         std::uint8_t number;
         const char *name;
@@ -124,6 +276,8 @@ TEST_P(Unusual, APodsVlanTagGoesNowhere) {
 
 INSTANTIATE_TEST_SUITE_P(Setups, Unusual, testing::Values(Setup{"tc", WireMode::offload}, Setup{"xdp", WireMode::bare}),
                          setup_name);
+
+INSTANTIATE_TEST_SUITE_P(Setups, UnusualStack, testing::Values(Setup{"tc", WireMode::offload}), setup_name);
 
 } // namespace
 } // namespace weft::test
