@@ -29,8 +29,8 @@ Status set_max_entries(std::initializer_list<bpf_map *> maps, std::uint32_t max_
 /// Each CPU has a share of the 16 bits, the same for all.
 __u8 ip_id_bits() {
     const int cpus = std::max(libbpf_num_possible_cpus(), 1);
-    const auto of_cpu = std::bit_width(static_cast<unsigned>(cpus - 1));
-    return static_cast<__u8>(16 - std::min<int>(of_cpu, 8));
+    const auto of_cpu = static_cast<int>(std::bit_width(static_cast<unsigned>(cpus - 1)));
+    return static_cast<__u8>(16 - std::min(of_cpu, 8));
 }
 
 } // namespace
