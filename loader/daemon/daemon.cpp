@@ -219,6 +219,7 @@ void Daemon::full_resync() {
     refresh_uplink();
     reconciler_.forget_next_hops();
     reconciler_.check_attachments();
+    reconciler_.check_rules();
     schedule();
 }
 
@@ -253,8 +254,10 @@ void Daemon::wait_for_rules_poll() {
     rules_poll_timer_.expires_after(options_.rules_resync);
     rules_poll_timer_.async_wait([this](asio::error_code err) {
         if (err) return;
-        reconciler_.check_rules();
-        schedule();
+        if (!rule_monitor_ || kernel_.rules_change_silently()) {
+            reconciler_.check_rules();
+            schedule();
+        }
         wait_for_rules_poll();
     });
 }

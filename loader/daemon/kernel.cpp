@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "firewall/iptables.hpp"
 #include "net/neigh.hpp"
 #include "net/sysctl.hpp"
 #include "pinned.hpp"
@@ -145,6 +146,8 @@ public:
         return firewall_->ensure(wanted, choice);
     }
 
+    bool rules_change_silently() const override { return !legacy_tables().empty(); }
+
     FirewallState firewall_state() const override {
         if (!firewall_) return {};
         const auto in_use = firewall_->in_use();
@@ -282,7 +285,7 @@ private:
         return with_maps([&](const Datapath &d) { return either_way(d.leases().erase(abi::lease_key(a.subnet))); });
     }
 
-    template <class F> Status with_maps(F &&use) {
+    template <class F> Status with_maps(const F &use) {
         if (!datapath_) return fail("no programs are loaded", ENOENT);
         return use(*datapath_);
     }

@@ -51,6 +51,8 @@ public:
     /// Makes the firewall's rules of ours be `wanted`. @return one line for each thing that was done.
     [[nodiscard]] virtual Result<std::vector<std::string>> ensure_firewall(const FirewallConfig &wanted,
                                                                            FirewallChoice choice) = 0;
+    /// Whether rules can change without a notification: where iptables-legacy's tables are.
+    [[nodiscard]] virtual bool rules_change_silently() const = 0;
     struct FirewallState {
         std::string_view rules = "none"; ///< where they are: "nftables", "iptables-nft", "iptables-legacy"
         std::string complaint;           ///< why they are not where they should be

@@ -71,7 +71,7 @@ bool ends_within(pid_t pid, std::chrono::milliseconds timeout) {
 } // namespace
 
 std::optional<std::string> find_command(std::string_view name) {
-    const char *path = std::getenv("PATH");
+    const char *path = std::getenv("PATH"); // NOLINT(concurrency-mt-unsafe): nothing of ours changes the environment
     std::string_view rest = path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     while (!rest.empty()) {
         const auto folder = rest.substr(0, rest.find(':'));

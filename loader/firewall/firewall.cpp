@@ -9,6 +9,9 @@
 namespace weft {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+constexpr auto kLookAgain = std::chrono::seconds(55); // less than weftd's audit interval, which calls for it
+
 Result<std::unique_ptr<RuleKeeper>> make_keeper(RuleSystem system) {
     if (system == RuleSystem::nftables) {
         auto nft = Nft::open();
@@ -63,26 +66,43 @@ Status Firewall::remove_from_others(std::optional<RuleSystem> kept, std::vector<
         if (!removed) return fail_as_is(std::move(removed));
         if (*removed) done.push_back(fmt::format("removed from {}", to_string(system)));
     }
-    others_clean_ = true;
+    others_clean_at_ = Clock::now();
     return {};
+}
+
+Result<bool> Firewall::write(RuleSystem system, const FirewallConfig &config) {
+    auto *writer = keeper(system);
+    if (!writer) return fail(fmt::format("{} cannot be used", to_string(system)), ENOENT);
+    return writer->ensure(config);
 }
 
 Result<std::vector<std::string>> Firewall::ensure(const FirewallConfig &config, FirewallChoice choice) {
     std::vector<std::string> done;
     std::optional<RuleSystem> chosen;
+    const auto now = Clock::now();
     if (!config.wants_nothing()) {
         auto system = choose(choice);
         if (!system) return fail_as_is(std::move(system));
-        auto *writer = keeper(*system);
-        if (!writer) return fail(fmt::format("{} cannot be used", to_string(*system)), ENOENT);
-        auto written = writer->ensure(config);
+        if (*system != RuleSystem::nftables && refused_at_ && now < *refused_at_ + kLookAgain) {
+            complaint_ = refusal_;
+            system = RuleSystem::nftables;
+        }
+        auto written = write(*system, config);
+        if (!written && written.error().code() == EIO && *system != RuleSystem::nftables) {
+            // A hand-made nftables table with iptables' names, say: better pods that reach the world than pure doctrine.
+            complaint_ = refusal_ = written.error().sentence() + ": nftables is used";
+            refused_at_ = now;
+            others_clean_at_.reset(); // one of its tables may have been written
+            system = RuleSystem::nftables;
+            written = write(*system, config);
+        }
         if (!written) return fail_as_is(std::move(written));
         chosen = *system;
         if (*written) done.push_back(fmt::format("written to {}", to_string(*chosen)));
     }
-    if (chosen != in_use_) others_clean_ = false;
+    if (chosen != in_use_) others_clean_at_.reset();
     in_use_ = chosen;
-    if (!others_clean_)
+    if (!others_clean_at_ || *others_clean_at_ + kLookAgain <= now)
         if (auto removed = remove_from_others(chosen, done); !removed) return fail_as_is(std::move(removed));
     return done;
 }

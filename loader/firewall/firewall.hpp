@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
@@ -19,7 +20,8 @@ namespace weft {
 /// Contract: level-triggered: each ensure() looks which system is right now (Docker or kube-proxy may come after us), and
 /// whether the rules are there. A switch writes the new rules before it removes the old ones.
 /// Threads: one. The network namespace is that in which it was opened.
-/// Errors: name the rule system. Rules in the system that is not in use are removed on the next success.
+/// Errors: name the rule system. Rules of ours in a system that is not in use are removed after a switch, and looked for once a
+/// minute: somebody may restore what was saved with them.
 class Firewall {
 public:
     [[nodiscard]] static Result<Firewall> open();
@@ -35,6 +37,7 @@ public:
 private:
     explicit Firewall(Nft nft) : nft_(std::move(nft)) {}
     [[nodiscard]] Result<RuleSystem> choose(FirewallChoice choice);
+    [[nodiscard]] Result<bool> write(RuleSystem system, const FirewallConfig &config);
     /// nullptr: its programs are not installed.
     [[nodiscard]] RuleKeeper *keeper(RuleSystem system);
     [[nodiscard]] Status remove_from_others(std::optional<RuleSystem> kept, std::vector<std::string> &done);
@@ -43,7 +46,11 @@ private:
     std::map<RuleSystem, std::unique_ptr<RuleKeeper>> keepers_;
     std::optional<RuleSystem> in_use_;
     std::string complaint_;
-    bool others_clean_ = false; ///< no rules of ours are where in_use_ is not
+    std::optional<std::chrono::steady_clock::time_point>
+        refused_at_; ///< by iptables, which is then left alone for a minute
+    std::string refusal_;
+    /// When it was last seen that no rules of ours are where in_use_ is not; never: nullopt.
+    std::optional<std::chrono::steady_clock::time_point> others_clean_at_;
 };
 
 /// Removes every rule, chain and table of weft's in this network namespace, whichever rule system has them.

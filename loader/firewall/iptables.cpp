@@ -49,12 +49,12 @@ std::string text_of(const PacketRule &rule, const IptablesPlace &place, bool ran
 }
 
 std::optional<IptablesTools> tools_named(const std::string &name, RuleSystem wanted) {
-    auto iptables = find_command(name), restore = find_command(name + "-restore");
-    if (!iptables || !restore) return std::nullopt;
+    auto iptables = find_command(name), save = find_command(name + "-save"), restore = find_command(name + "-restore");
+    if (!iptables || !save || !restore) return std::nullopt;
     const auto said = run_command({*iptables, "--version"});
     const auto version = said ? parse_iptables_version(said->out) : std::nullopt;
     if (!version || version->first != wanted) return std::nullopt;
-    return IptablesTools{wanted, std::move(*iptables), std::move(*restore), version->second};
+    return IptablesTools{wanted, std::move(*iptables), std::move(*save), std::move(*restore), version->second};
 }
 
 } // namespace
@@ -115,28 +115,45 @@ std::string iptables_payload(const IptablesPlace &place, const std::vector<std::
     return body.empty() ? body : fmt::format("*{}\n{}COMMIT\n", place.table, body);
 }
 
-Result<std::vector<std::string>> IptablesRules::list_chain(const char *table, const char *chain) {
-    auto said = run_command({tools_.iptables, "-w", kLockPatience, "-t", table, "-S", chain});
-    if (!said) return fail_as_is(std::move(said));
-    if (said->code == kLockBusy || said->code > 128)
-        return fail(fmt::format("{}: {}", to_string(tools_.system), first_line(said->err)), EAGAIN);
-    // Any other failure is its way to say that there is no such chain.
-    return said->code == 0 ? lines_of(said->out) : std::vector<std::string>();
+/// Lines of the two chains, and perhaps more. iptables-nft reads from the kernel but the chain that is asked for: 3 ms beside
+/// the rules of 1000 services, where all of them take 200. iptables-legacy always reads all, and only -S makes it sort them: 80
+/// ms against 14.
+Result<std::vector<std::string>> IptablesRules::list_lines(const IptablesPlace &place) {
+    std::vector<std::vector<std::string>> commands;
+    if (tools_.system == RuleSystem::iptables_legacy)
+        commands.push_back({tools_.save, "-t", place.table});
+    else
+        for (const auto *chain : {place.own, place.built_in})
+            commands.push_back({tools_.iptables, "-w", kLockPatience, "-t", place.table, "-S", chain});
+    std::vector<std::string> lines;
+    for (auto &command : commands) {
+        auto said = run_command(std::move(command));
+        if (!said) return fail_as_is(std::move(said));
+        if (said->code == kLockBusy || said->code > 128)
+            return fail(fmt::format("{}: {}", to_string(tools_.system), first_line(said->err)), EAGAIN);
+        // Any other failure is its way to say that there is no such chain.
+        if (said->code == 0)
+            for (auto &line : lines_of(said->out)) lines.push_back(std::move(line));
+    }
+    return lines;
 }
 
 Result<IptablesFound> IptablesRules::find(const IptablesPlace &place) {
     IptablesFound found;
     if (tools_.system == RuleSystem::iptables_legacy && std::ranges::count(legacy_tables(), place.table) == 0)
         return found;
-    auto own = list_chain(place.table, place.own);
-    if (!own) return fail_as_is(std::move(own));
-    found.chain = !own->empty();
-    for (auto &line : *own)
-        if (line.starts_with("-A ")) found.rules.push_back(std::move(line));
-    auto built_in = list_chain(place.table, place.built_in);
-    if (!built_in) return fail_as_is(std::move(built_in));
-    for (auto &line : *built_in)
-        if (line.ends_with(fmt::format(" -j {}", place.own))) found.jumps.push_back(std::move(line));
+    auto lines = list_lines(place);
+    if (!lines) return fail_as_is(std::move(lines));
+    const auto rule = fmt::format("-A {} ", place.own), jump = fmt::format("-A {} ", place.built_in);
+    const auto made = fmt::format("-N {}", place.own), saved = fmt::format(":{} ", place.own); // -S and -save
+    const auto to_ours = fmt::format(" -j {}", place.own);
+    for (auto &line : *lines) {
+        found.chain = found.chain || line == made || line.starts_with(saved);
+        if (line.starts_with(rule))
+            found.rules.push_back(std::move(line));
+        else if (line.starts_with(jump) && line.ends_with(to_ours))
+            found.jumps.push_back(std::move(line));
+    }
     return found;
 }
 
@@ -146,7 +163,11 @@ Status IptablesRules::restore(const std::string &payload) {
     auto said = run_command(std::move(argv), payload);
     if (!said) return fail_as_is(std::move(said));
     if (said->code == 0) return {};
-    return fail(fmt::format("{}: {}", tools_.restore, first_line(said->err)), said->code == kLockBusy ? EAGAIN : EIO);
+    std::string words = said->err; // the reason is often on the second line
+    std::ranges::replace(words, '\n', ' ');
+    while (words.ends_with(' ')) words.pop_back();
+    const bool busy = said->code == kLockBusy && tools_.system == RuleSystem::iptables_legacy;
+    return fail(fmt::format("{}: {}", tools_.restore, words), busy ? EAGAIN : EIO);
 }
 
 Result<bool> IptablesRules::ensure(const FirewallConfig &config) {

@@ -15,8 +15,8 @@ namespace weft {
 /// The programs of one kind of iptables, as installed.
 struct IptablesTools {
     RuleSystem system = RuleSystem::iptables_nft;
-    std::string iptables, restore; ///< full paths
-    bool random_fully = true;      ///< it knows --random-fully and restore --wait: 1.6.2, March 2018
+    std::string iptables, save, restore; ///< full paths
+    bool random_fully = true;            ///< it knows --random-fully and restore --wait: 1.6.2, March 2018
 };
 
 /// The programs for iptables_nft or iptables_legacy: by their own names (iptables-nft, iptables-legacy) or, where a
@@ -57,7 +57,8 @@ struct IptablesFound {
 
 /// weft's rules as chains of iptables' tables nat and filter.
 ///
-/// Contract: reads weft's own chains and the built-in chains that lead to them, nothing else; writes by one iptables-restore.
+/// Contract: looks at weft's own chains and the built-in chains that lead to them, nothing else; writes by one
+/// iptables-restore.
 /// A table that the kernel's older iptables has not registered is not registered by looking for rules of ours in it.
 class IptablesRules final : public RuleKeeper {
 public:
@@ -69,7 +70,7 @@ public:
 
 private:
     [[nodiscard]] Result<IptablesFound> find(const IptablesPlace &place);
-    [[nodiscard]] Result<std::vector<std::string>> list_chain(const char *table, const char *chain);
+    [[nodiscard]] Result<std::vector<std::string>> list_lines(const IptablesPlace &place);
     [[nodiscard]] Status restore(const std::string &payload);
 
     IptablesTools tools_;

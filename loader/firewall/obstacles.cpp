@@ -93,6 +93,8 @@ std::string name_in_iptables(std::string_view table, std::string_view built_in) 
 std::optional<HostChain> read_iptables(const IptablesTools &tools, std::string_view table, std::string_view built_in) {
     auto said = run_command({tools.iptables, "-w", "5", "-t", std::string(table), "-S", std::string(built_in)});
     if (!said || said->code != 0) return std::nullopt;
+    // A chain of its name, but not its own: it shows an empty one in its place, with exit status 0.
+    if ((said->out + said->err).find("incompatible") != std::string::npos) return std::nullopt;
     return parse_iptables_chain(tools.system, name_in_iptables(table, built_in), said->out);
 }
 

@@ -24,7 +24,7 @@ inline constexpr RuleSystem kRuleSystems[] = {RuleSystem::nftables, RuleSystem::
 
 /// weft's rules in one rule system of the network namespace in which it was opened. Nobody else's rules are changed.
 ///
-/// Threads: one. Errors: the tool's or library's own words, in one line.
+/// Threads: one. Errors: the tool's or library's own words, in one line; EAGAIN: somebody else is at it, EIO: it refuses.
 class RuleKeeper {
 public:
     virtual ~RuleKeeper() = default;

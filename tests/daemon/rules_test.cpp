@@ -149,6 +149,14 @@ TEST_F(RulesThatMove, FollowTheHostWithoutAMomentBetween) {
     EXPECT_EQ(our_rules(Host::nftables), "");
 }
 
+TEST_F(RulesThatMove, ForwardWithoutMasquerading) {
+    furnish(*node_, Host::iptables_nft);
+    start();
+    EXPECT_THAT(our_rules(Host::iptables_nft), HasSubstr("WEFT-FWD"));
+    EXPECT_THAT(our_rules(Host::iptables_nft), Not(HasSubstr("WEFT-POSTRTG")));
+    EXPECT_TRUE(read_file(node_->subnet_file()).value_or("").contains("FLANNEL_IPMASQ=false\n"));
+}
+
 TEST_F(RulesThatMove, OfAnEarlierSubnetAreGone) {
     furnish(*node_, Host::iptables_nft);
     WEFT_ASSERT_OK(node_->start(masquerading()));
@@ -180,6 +188,25 @@ TEST_F(RulesThatMove, GoToNftablesWhereIptablesIsNotInstalled) {
     EXPECT_THAT(status().value("/firewall/said"_json_pointer, ""), HasSubstr("iptables-nft is not installed"));
     EXPECT_EQ(times(log(), "iptables-nft is not installed"), 1U) << log();
     EXPECT_THAT(our_rules(Host::nftables), HasSubstr("masquerade"));
+}
+
+TEST_F(RulesThatMove, GoToNftablesWhereIptablesIsRefused) {
+    // Somebody's own table with iptables' names: iptables can neither use nor show it.
+    WEFT_ASSERT_OK(node_->netns().run(std::vector<std::string>{
+        "nft",
+        "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 5; policy drop; }"}));
+    const auto before = rules(Host::nftables);
+    WEFT_ASSERT_OK(node_->start(masquerading()));
+    EXPECT_EQ(rules_in_use(), "nftables");
+    EXPECT_THAT(status().value("/firewall/said"_json_pointer, ""), HasSubstr("chain FORWARD: nftables is used"));
+    EXPECT_THAT(our_rules(Host::nftables), HasSubstr("masquerade"));
+    EXPECT_THAT(rules(Host::nftables), HasSubstr(before));
+    EXPECT_TRUE(wait_until([&] { return lines_with(rules(Host::nftables), "WEFT-", true).empty(); }, kSoon))
+        << "nothing is left of the attempt\n"
+        << rules(Host::nftables);
+    const auto doctor = node_->netns().output({binary("weftctl"), "doctor", "--run-dir=" + node_->run_dir().string(),
+                                               "--bpf-dir=" + node_->bpf_dir().string()});
+    EXPECT_THAT(doctor ? doctor->out : "", HasSubstr("nftables ip filter FORWARD: its policy is DROP"));
 }
 
 class RulesWithNftablesInTheConfig : public RulesTest {

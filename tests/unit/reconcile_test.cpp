@@ -93,6 +93,7 @@ public:
         log.push_back("rules");
         return std::vector<std::string>{"written to nftables"};
     }
+    bool rules_change_silently() const override { return false; }
     FirewallState firewall_state() const override { return {"nftables", complaint}; }
     FirewallConfig rules;
     FirewallChoice choice = FirewallChoice::automatic;

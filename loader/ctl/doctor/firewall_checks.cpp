@@ -47,8 +47,7 @@ Finding masquerade_is_in_place(const NodeFacts &facts) {
     if (where.empty())
         return {CheckState::fail, "the rules are not there: pods do not reach the world",
                 "a running weftd puts them back within seconds, else its log says why not"};
-    if (!complaint.empty())
-        return {CheckState::warn, complaint, "install iptables of the kind that the host's rules are in"};
+    if (!complaint.empty()) return {CheckState::warn, complaint, "weftd looks again every minute"};
     return {CheckState::ok, "in place, in " + where, {}};
 }
 
