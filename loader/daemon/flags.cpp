@@ -284,7 +284,7 @@ void declare_own(CommandLine &line, Options &options) {
     line.boolean("iptables-forward-rules", options.forward_rules,
                  "accept what is forwarded from and to pods in iptables' FORWARD chain");
     line.value("iptables-resync", options.rules_resync, parse_resync,
-               "seconds between looks at the firewall rules; what nftables tells of is seen at once");
+               "seconds between looks at iptables-legacy's rules; other changes are seen at once");
     line.value("firewall", options.firewall, parse_firewall,
                "where firewall rules are kept: auto (as the host does), nftables or iptables");
     line.value("healthz-ip", options.healthz_ip, parse_ip, "address of the health server");

@@ -43,7 +43,7 @@ Finding masquerade_is_in_place(const NodeFacts &facts) {
         return {CheckState::ok, "not asked for (--ip-masq), and there are no rules of it", {}};
     if (!wanted)
         return {CheckState::warn, "not asked for (--ip-masq), but rules of it are in " + where,
-                "a running weftd removes them; otherwise docs/real-node.md tells how"};
+                "a running weftd removes them; weftctl cleanup does where there is to be none"};
     if (where.empty())
         return {CheckState::fail, "the rules are not there: pods do not reach the world",
                 "a running weftd puts them back within seconds, else its log says why not"};
