@@ -32,7 +32,7 @@ static __always_inline enum weft_reason judge_flow(struct __sk_buff *skb, struct
 
 	if (!self || self->ifindex != skb->ifindex)
 		return WEFT_R_NOT_OWN_SOURCE;
-	if (self->flags & WEFT_EP_STACK)
+	if (self->flags & WEFT_EP_VIA_STACK)
 		return WEFT_R_POD_PREFERS_STACK;
 	reason = ip4_view_l4(c, ip, v);
 	if (reason)
@@ -48,7 +48,7 @@ static __always_inline enum weft_reason to_local_pod(struct __sk_buff *skb, cons
 
 	if (!eth || !ip)
 		return WEFT_R_TRUNCATED;
-	if (pod->flags & WEFT_EP_STACK)
+	if (pod->flags & WEFT_EP_VIA_STACK)
 		return WEFT_R_POD_PREFERS_STACK;
 	ip4_forwarded(ip);
 	eth_to_pod(eth, pod);

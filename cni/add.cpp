@@ -257,7 +257,8 @@ Done Adding::open_host_end() { return kernel(net::change_link(ground_.host, host
 
 Done Adding::route_from_host() {
     for (const PodAddress &pod : wiring_.addresses) {
-        auto known = net::set_permanent_neighbour(ground_.host, host_index_, pod.address, wiring_.pod_mac);
+        // Not for ever: a later plugin may give the pod another MAC, which ARP then finds.
+        auto known = net::suggest_neighbour(ground_.host, host_index_, pod.address, wiring_.pod_mac);
         if (!known) return kernel(std::move(known));
         // Replaced rather than refused: a route to an address that IPAM gave us is a dead pod's.
         auto route = host_route(pod.address, host_index_);
@@ -282,7 +283,10 @@ Done Adding::address_pod() {
     return {};
 }
 
-Done Adding::open_pod_end() { return kernel(net::change_link(ground_.pod, pod_index_, {.up = true})); }
+/// A pod whose MAC changes says so (arp_notify, as the bridge plugin sets it).
+Done Adding::open_pod_end() {
+    return kernel(net::change_link(ground_.pod, pod_index_, {.up = true, .arp_notify = true}));
+}
 
 Done Adding::route_from_pod() {
     auto present = net::list_routes(ground_.pod, {});

@@ -131,6 +131,15 @@ Done read_bandwidth(const json &runtime, PluginConf &conf) {
     return {};
 }
 
+/// Limits that stand in a later plugin's own configuration, where nobody else can read them.
+Done read_shaped(const json &raw, PluginConf &conf) {
+    const auto *shaped = member(raw, "shaped");
+    if (!shaped) return {};
+    if (!shaped->is_boolean()) return refuse_type(kInvalidConfig, "", "shaped", "true or false", *shaped);
+    if (shaped->get<bool>()) conf.shaped = true;
+    return {};
+}
+
 /// args.cni and runtimeConfig: what the user or the runtime wants for this one attachment.
 Done read_wishes(const json &raw, PluginConf &conf) {
     auto args = read_object(raw, "args", "", kInvalidConfig);
@@ -216,7 +225,8 @@ Outcome<PluginConf> parse_conf(ConfHead head) {
     if (auto done = read_path(head.raw, "bpfDir", conf.bpf_dir); !done) return pass_on(std::move(done));
     if (auto done = read_path(head.raw, "dataDir", conf.data_dir); !done) return pass_on(std::move(done));
     // The order matters: an own `mtu` overrides the delegate's, and the wishes depend on which IPAM serves them.
-    for (auto read : {read_name, read_delegate, read_ipam, read_wishes, read_prev_result, read_attachments})
+    for (auto read :
+         {read_name, read_delegate, read_ipam, read_wishes, read_shaped, read_prev_result, read_attachments})
         if (auto done = read(head.raw, conf); !done) return pass_on(std::move(done));
     if (auto done = read_mtu(head.raw, "", conf.mtu); !done) return pass_on(std::move(done));
     auto dns = parse_dns(head.raw, "configuration");

@@ -42,7 +42,8 @@ struct PluginConf {
     unsigned mtu = 0;                 ///< 0: from subnet.env
     std::vector<Ip4> requested_ips;   ///< args.cni.ips and runtimeConfig.ips, without duplicates
     std::optional<Mac> requested_mac; ///< runtimeConfig.mac, else args.cni.mac
-    bool shaped = false; ///< runtimeConfig.bandwidth sets a limit: a later plugin puts qdiscs on the host end
+    bool shaped =
+        false; ///< `shaped`, or runtimeConfig.bandwidth sets a limit: a later plugin puts qdiscs on the host end
     std::optional<CniResult> prev_result;
     std::optional<std::vector<Attachment>> valid_attachments; ///< GC
     Dns dns;

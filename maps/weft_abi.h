@@ -91,7 +91,7 @@ struct weft_node {
 };
 WEFT_STATIC_ASSERT(sizeof(struct weft_node) == 8, "weft_node");
 
-/* endpoints: a pod's address -> its veth. Written by the CNI plugin, collected by weftd, read by the programs. */
+/* endpoints: a pod's address -> its veth. Written by the CNI plugin, kept up by weftd, read by the programs. */
 struct weft_endpoint {
 	__u32 ifindex; /* host end of the veth */
 	struct weft_mac pod_mac;
@@ -101,7 +101,9 @@ struct weft_endpoint {
 WEFT_STATIC_ASSERT(sizeof(struct weft_endpoint) == 20, "weft_endpoint");
 
 enum weft_endpoint_flags {
-	WEFT_EP_STACK = 1 << 0, /* always through the host stack (a qdisc on its veth must see every packet) */
+	WEFT_EP_STACK = 1 << 0,	 /* always through the host stack: the plugin was told of limits to come */
+	WEFT_EP_SHAPED = 1 << 1, /* weftd saw a qdisc on the veth, which must see every packet */
+	WEFT_EP_VIA_STACK = WEFT_EP_STACK | WEFT_EP_SHAPED, /* what the programs ask */
 };
 
 /* state: one element, what may change while the programs run. Written by weftd. */

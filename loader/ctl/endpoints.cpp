@@ -21,7 +21,7 @@ std::vector<EndpointRow> endpoint_rows(const std::vector<EndpointEntry> &entries
                         .ifname = found ? link->second.name : "",
                         .pod_mac = abi::mac(endpoint.pod_mac),
                         .host_mac = abi::mac(endpoint.host_mac),
-                        .via_stack = (endpoint.flags & WEFT_EP_STACK) != 0,
+                        .via_stack = (endpoint.flags & WEFT_EP_VIA_STACK) != 0,
                         .pod = found ? parse_pod_alias(link->second.alias) : PodAlias()});
     }
     std::ranges::stable_sort(rows, {}, &EndpointRow::address);

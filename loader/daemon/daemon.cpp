@@ -9,6 +9,7 @@
 #include <csignal>
 
 #include "daemon/log.hpp"
+#include "net/qdisc.hpp"
 #include "net/route.hpp"
 
 namespace weft {
@@ -182,8 +183,15 @@ void Daemon::on_change(const net::NetworkChange &change) {
         }
         if (change.kind == link) reconciler_.check_attachments();
         break;
-    case neighbour:
-        if (!of_vtep) return;
+    case neighbour: {
+        const bool of_pod = change.mac && kernel_.has_other_mac(change.ifindex, change.neighbour_address, *change.mac);
+        if (!of_vtep && !of_pod) return;
+        if (of_pod) reconciler_.check_pods();
+        break;
+    }
+    case qdisc:
+        if (!net::shapes(change.qdisc_kind)) return; // every pod's veth gets a clsact
+        reconciler_.check_pods();
         break;
     case route:
         // Our own routes, and those of our pods, lead to no other node.
@@ -220,6 +228,7 @@ void Daemon::full_resync() {
     reconciler_.forget_next_hops();
     reconciler_.check_attachments();
     reconciler_.check_rules();
+    reconciler_.check_pods();
     schedule();
 }
 

@@ -25,6 +25,11 @@ std::string text(const weft_lease &lease) {
                        abi::encap_label(lease.encap), lease.stats_index);
 }
 
+std::string text(const weft_endpoint &endpoint) {
+    return fmt::format("mac={} shaped={}", abi::mac(endpoint.pod_mac).to_string(),
+                       (endpoint.flags & WEFT_EP_SHAPED) != 0);
+}
+
 std::string text(const net::VxlanDevice &device) {
     return fmt::format("port={} mac={} mtu={}", device.port, device.mac.to_string(), device.mtu);
 }
@@ -52,6 +57,7 @@ std::string item_of(const Action &action) {
                           [](const RemoveNode &a) { return "node " + a.address.to_string(); },
                           [](const PutLease &a) { return "lease " + a.subnet.to_string(); },
                           [](const RemoveLease &a) { return "lease " + a.subnet.to_string(); },
+                          [](const PutEndpoint &a) { return "pod " + a.address.to_string(); },
                       },
                       action);
 }
@@ -65,6 +71,7 @@ std::string deed_of(const Action &action) {
                           [](const SetPrefixLens &a) { return fmt::format("set lengths={}", fmt::join(a.lens, ",")); },
                           [](const PutNode &a) { return fmt::format("set leases={}", a.node.leases); },
                           [](const PutLease &a) { return "set " + text(a.lease); },
+                          [](const PutEndpoint &a) { return "set " + text(a.endpoint); },
                           [](const auto &a) { return std::string(is_removal(a) ? "removed" : "added"); },
                       },
                       action);

@@ -52,10 +52,14 @@ struct PutLease {
 struct RemoveLease {
     Net4 subnet;
 };
+struct PutEndpoint { ///< of a pod that is still there
+    Ip4 address;
+    weft_endpoint endpoint;
+};
 
 /// One write to the kernel.
 using Action = std::variant<SetSysctl, ReplaceVtep, ChangeVtep, AddAddress, RemoveAddress, SetNeighbour, AddRoute,
-                            RemoveRoute, SetPrefixLens, PutNode, RemoveNode, PutLease, RemoveLease>;
+                            RemoveRoute, SetPrefixLens, PutNode, RemoveNode, PutLease, RemoveLease, PutEndpoint>;
 
 /// What an action is about: "lease 10.5.3.0/24". Two actions on one thing have one name, and so one back-off.
 [[nodiscard]] std::string item_of(const Action &action);

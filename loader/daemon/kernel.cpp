@@ -9,6 +9,7 @@
 
 #include "firewall/iptables.hpp"
 #include "net/neigh.hpp"
+#include "net/qdisc.hpp"
 #include "net/sysctl.hpp"
 #include "pinned.hpp"
 
@@ -135,6 +136,23 @@ public:
                 if (packets > 0) drops[fmt::format("{}/{}", hook.label, reason.label)] = packets;
             }
         return drops;
+    }
+
+    Result<std::vector<PodState>> read_pods() override {
+        if (!datapath_) return fail("no programs are loaded", ENOENT);
+        auto entries = datapath_->endpoints().entries();
+        if (!entries) return fail_as_is(std::move(entries));
+        auto qdiscs = net::list_qdiscs(sock_);
+        if (!qdiscs) return fail_as_is(std::move(qdiscs));
+        auto neighbours = net::list_neighbours(sock_);
+        if (!neighbours) return fail_as_is(std::move(neighbours));
+        return pod_states(*entries, *qdiscs, *neighbours);
+    }
+
+    bool has_other_mac(int ifindex, const Ip4 &pod, const Mac &mac) override {
+        if (!datapath_) return false;
+        const auto entry = datapath_->endpoints().get(abi::ip4(pod));
+        return entry && *entry && static_cast<int>((*entry)->ifindex) == ifindex && abi::mac((*entry)->pod_mac) != mac;
     }
 
     Result<std::vector<std::string>> ensure_firewall(const FirewallConfig &wanted, FirewallChoice choice) override {
@@ -283,6 +301,18 @@ private:
     }
     Status write(const RemoveLease &a) {
         return with_maps([&](const Datapath &d) { return either_way(d.leases().erase(abi::lease_key(a.subnet))); });
+    }
+
+    /// The plugin writes to this map too: a pod that went meanwhile is not brought back, nor is its address's next holder
+    /// given its entry.
+    Status write(const PutEndpoint &a) {
+        return with_maps([&](const Datapath &d) -> Status {
+            const auto now = d.endpoints().get(abi::ip4(a.address));
+            if (!now) return std::unexpected(now.error());
+            if (!*now || (*now)->ifindex != a.endpoint.ifindex) return {};
+            auto put = d.endpoints().put(abi::ip4(a.address), a.endpoint, BPF_EXIST);
+            return !put && put.error().code() == ENOENT ? Status() : put;
+        });
     }
 
     template <class F> Status with_maps(const F &use) {

@@ -11,6 +11,7 @@
 #include "daemon/desired.hpp"
 #include "daemon/diff.hpp"
 #include "daemon/drop_history.hpp"
+#include "daemon/pods.hpp"
 #include "daemon/uplink.hpp"
 #include "datapath/datapath.hpp"
 #include "firewall/firewall.hpp"
@@ -47,6 +48,10 @@ public:
     [[nodiscard]] virtual Result<MapState> read_maps() = 0;
     /// Since the maps were made; nullopt while they cannot be read.
     [[nodiscard]] virtual std::optional<Drops> read_drops() const = 0;
+    /// Every pod of this node.
+    [[nodiscard]] virtual Result<std::vector<PodState>> read_pods() = 0;
+    /// Whether that link is a pod's with this address and the programs know it by another MAC. False also when nobody knows.
+    [[nodiscard]] virtual bool has_other_mac(int ifindex, const Ip4 &pod, const Mac &mac) = 0;
 
     /// Makes the firewall's rules of ours be `wanted`. @return one line for each thing that was done.
     [[nodiscard]] virtual Result<std::vector<std::string>> ensure_firewall(const FirewallConfig &wanted,

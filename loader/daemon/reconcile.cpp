@@ -55,13 +55,13 @@ NodeState Reconciler::state() const {
     if (!has_config_) return NodeState::waiting_config;
     if (!has_own_) return NodeState::acquiring;
     const bool clean = host_failures_.all().empty() && hop_failures_.all().empty() && map_failures_.all().empty() &&
-                       step_failures_.all().empty();
+                       pod_failures_.all().empty() && step_failures_.all().empty();
     return ready() && clean ? NodeState::synced : NodeState::syncing;
 }
 
 std::map<std::string, Backoff::Failure> Reconciler::failures() const {
     std::map<std::string, Backoff::Failure> all;
-    for (const auto *some : {&host_failures_, &hop_failures_, &map_failures_, &step_failures_})
+    for (const auto *some : {&host_failures_, &hop_failures_, &map_failures_, &pod_failures_, &step_failures_})
         all.insert(some->all().begin(), some->all().end());
     return all;
 }
@@ -74,9 +74,10 @@ std::optional<Reconciler::TimePoint> Reconciler::apply(TimePoint now) {
         resolve(now);
         apply_maps(now);
         attach(now);
+        apply_pods(now);
     }
     std::optional<TimePoint> next;
-    for (const auto *some : {&host_failures_, &hop_failures_, &map_failures_, &step_failures_})
+    for (const auto *some : {&host_failures_, &hop_failures_, &map_failures_, &pod_failures_, &step_failures_})
         if (const auto at = some->next(); at && (!next || *at < *next)) next = at;
     return next;
 }
@@ -198,6 +199,18 @@ void Reconciler::attach(TimePoint now) {
     attached_ = true;
     attached_links_ = links;
     check_attachments_ = false;
+}
+
+/// Last, and no condition of being ready: the plugin has written all that a pod needs.
+void Reconciler::apply_pods(TimePoint now) {
+    if (!check_pods_ && pod_failures_.all().empty() && !step_failures_.all().contains("read pods")) return;
+    check_pods_ = false;
+    const auto planner = [&]() -> Result<std::vector<Action>> {
+        auto pods = kernel_.read_pods();
+        if (!pods) return fail_as_is(std::move(pods));
+        return plan_pods(*pods);
+    };
+    converge("pods", planner, pod_failures_, spdlog::level::info, now);
 }
 
 void Reconciler::converge(const char *what, const Planner &planner, Backoff &failures, spdlog::level::level_enum level,

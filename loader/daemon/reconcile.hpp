@@ -65,6 +65,8 @@ public:
     void forget_next_hops() { hops_.clear(); }
     /// Attachments may be gone: the next apply() looks.
     void check_attachments() { check_attachments_ = true; }
+    /// Something of a pod's veth may have changed: the next apply() looks.
+    void check_pods() { check_pods_ = true; }
     /// The same for firewall rules.
     void check_rules() { check_rules_ = true; }
 
@@ -90,6 +92,7 @@ private:
     void resolve(TimePoint now);
     void apply_maps(TimePoint now);
     void attach(TimePoint now);
+    void apply_pods(TimePoint now);
     void apply_rules(TimePoint now);
     void converge(const char *what, const Planner &planner, Backoff &failures, spdlog::level::level_enum level,
                   TimePoint now);
@@ -107,12 +110,12 @@ private:
     bool snapshot_seen_ = false;
 
     NextHops hops_;
-    Backoff host_failures_, hop_failures_, map_failures_, step_failures_;
+    Backoff host_failures_, hop_failures_, map_failures_, pod_failures_, step_failures_;
     int vtep_ifindex_ = 0;
     std::size_t programmed_ = 0;
     Net4Map<std::string> unusable_;
     std::optional<std::pair<int, int>> attached_links_; ///< uplink and weft.1 when last attached
-    bool filled_ = false, attached_ = false, check_attachments_ = true, check_rules_ = true;
+    bool filled_ = false, attached_ = false, check_attachments_ = true, check_pods_ = true, check_rules_ = true;
     std::optional<FirewallConfig> rules_; ///< as last written
     bool prefer_nftables_ = false;        ///< EnableNFTables, where --firewall leaves it open
     std::string rules_said_;

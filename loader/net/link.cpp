@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <linux/if_link.h>
+#include <linux/ip.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 
@@ -97,6 +98,12 @@ Status change_link(NlSocket &sock, int index, const LinkChange &change) {
     if (change.mtu) attr::put(*msg, IFLA_MTU, *change.mtu);
     if (change.mac) attr::put(*msg, IFLA_ADDRESS, *change.mac);
     if (change.alias) attr::put(*msg, IFLA_IFALIAS, *change.alias);
+    if (change.arp_notify) {
+        const attr::Nest families(*msg, IFLA_AF_SPEC);
+        const attr::Nest inet(*msg, AF_INET);
+        const attr::Nest conf(*msg, IFLA_INET_CONF);
+        attr::put(*msg, IPV4_DEVCONF_ARP_NOTIFY, *change.arp_notify ? 1U : 0U);
+    }
     return sock.request(*msg, fmt::format("change link {}", index));
 }
 

@@ -63,6 +63,7 @@ struct LinkChange {
     std::optional<unsigned> mtu;
     std::optional<Mac> mac;
     std::optional<std::string> alias; ///< at most kMaxAliasLen octets
+    std::optional<bool> arp_notify;   ///< gratuitous ARP when the link comes up or changes its MAC
 };
 inline constexpr std::size_t kMaxAliasLen = 255;
 

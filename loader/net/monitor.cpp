@@ -11,6 +11,7 @@
 #include <asio/posix/stream_descriptor.hpp>
 #include <optional>
 
+#include "net/neigh.hpp"
 #include "net/netlink.hpp"
 
 namespace weft::net {
@@ -41,6 +42,18 @@ std::optional<NetworkChange> change_in(nlmsghdr *header) {
         change.kind = neighbour;
         change.removed = header->nlmsg_type == RTM_DELNEIGH;
         change.ifindex = static_cast<const ndmsg *>(nlmsg_data(header))->ndm_ifindex;
+        if (const auto entry = parse_neighbour(*header)) {
+            change.neighbour_address = entry->address;
+            if (is_valid(*entry)) change.mac = entry->mac;
+        }
+        return change;
+    case RTM_DELQDISC:
+    case RTM_NEWQDISC:
+        change.kind = qdisc;
+        change.removed = header->nlmsg_type == RTM_DELQDISC;
+        change.ifindex = static_cast<const tcmsg *>(nlmsg_data(header))->tcm_ifindex;
+        if (const nlattr *kind = nlmsg_find_attr(header, sizeof(tcmsg), TCA_KIND))
+            change.qdisc_kind = nla_get_string(kind);
         return change;
     case RTM_DELROUTE:
     case RTM_NEWROUTE:
@@ -63,7 +76,7 @@ public:
         : sock_(std::move(sock)), wait_(io), change_(std::move(change)), overrun_(std::move(overrun)) {}
 
     Status start() {
-        for (const int group : {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_NEIGH, RTNLGRP_IPV4_ROUTE})
+        for (const int group : {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_NEIGH, RTNLGRP_IPV4_ROUTE, RTNLGRP_TC})
             if (int err = nl_socket_add_membership(sock_.get(), group); err < 0)
                 return fail_nl(err, "watch the network");
         const int fd = nl_socket_get_fd(sock_.get());

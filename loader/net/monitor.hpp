@@ -6,25 +6,30 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "base/addr.hpp"
 #include "base/error.hpp"
 
 namespace weft::net {
 
 /// What changed on the host, as far as weftd cares to tell changes apart.
 struct NetworkChange {
-    enum class Kind : std::uint8_t { link, address, neighbour, route };
+    enum class Kind : std::uint8_t { link, address, neighbour, route, qdisc };
     Kind kind = Kind::link;
     bool removed = false;
     int ifindex = 0;           ///< route: of its first or only next hop, 0 if it has none
     std::string link_name;     ///< link only
     std::uint8_t protocol = 0; ///< route only: RTPROT_*
+    std::string qdisc_kind;    ///< qdisc only
+    Ip4 neighbour_address;     ///< neighbour only
+    std::optional<Mac> mac;    ///< neighbour only: where packets to it are sent; none while that is not known
 
     bool operator==(const NetworkChange &) const = default;
 };
 
-/// Tells of every change to links, IPv4 addresses, neighbours and routes in the network namespace it was started in.
+/// Tells of every change to links, IPv4 addresses, neighbours, routes and qdiscs in the network namespace it was started in.
 ///
 /// Contract: a change is a reason to look, not the truth: by the time it arrives the kernel may have moved on.
 /// `overrun` means that changes were lost (ENOBUFS) and everything must be looked at.

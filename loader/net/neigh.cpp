@@ -11,6 +11,16 @@
 namespace weft::net {
 namespace {
 
+Status set_neighbour(NlSocket &sock, int ifindex, const Ip4 &address, const Mac &mac, std::uint16_t state) {
+    auto msg = make_request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
+    attr::put_header(*msg, ndmsg{.ndm_family = AF_INET, .ndm_ifindex = ifindex, .ndm_state = state});
+    attr::put(*msg, NDA_DST, address);
+    attr::put(*msg, NDA_LLADDR, mac);
+    return sock.request(*msg, fmt::format("set neighbour {} on link {}", address.to_string(), ifindex));
+}
+
+} // namespace
+
 std::optional<Neighbour> parse_neighbour(nlmsghdr &msg) {
     if (msg.nlmsg_type != RTM_NEWNEIGH) return std::nullopt;
     const attr::Attrs<NDA_MAX> attrs(msg, sizeof(ndmsg));
@@ -21,14 +31,17 @@ std::optional<Neighbour> parse_neighbour(nlmsghdr &msg) {
         .ifindex = header.ndm_ifindex, .address = *address, .mac = attrs.mac(NDA_LLADDR), .state = header.ndm_state};
 }
 
-} // namespace
+bool is_valid(const Neighbour &neighbour) {
+    constexpr int kValid = NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY;
+    return (neighbour.state & kValid) != 0;
+}
 
 Status set_permanent_neighbour(NlSocket &sock, int ifindex, const Ip4 &address, const Mac &mac) {
-    auto msg = make_request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
-    attr::put_header(*msg, ndmsg{.ndm_family = AF_INET, .ndm_ifindex = ifindex, .ndm_state = NUD_PERMANENT});
-    attr::put(*msg, NDA_DST, address);
-    attr::put(*msg, NDA_LLADDR, mac);
-    return sock.request(*msg, fmt::format("set neighbour {} on link {}", address.to_string(), ifindex));
+    return set_neighbour(sock, ifindex, address, mac, NUD_PERMANENT);
+}
+
+Status suggest_neighbour(NlSocket &sock, int ifindex, const Ip4 &address, const Mac &mac) {
+    return set_neighbour(sock, ifindex, address, mac, NUD_STALE);
 }
 
 Result<bool> remove_neighbour(NlSocket &sock, int ifindex, const Ip4 &address) {

@@ -21,8 +21,17 @@ struct Neighbour {
     bool operator==(const Neighbour &) const = default;
 };
 
+/// The entry that a message of RTM_NEWNEIGH tells of; nullopt for any other message or family.
+[[nodiscard]] std::optional<Neighbour> parse_neighbour(nlmsghdr &msg);
+
+/// Whether packets would be sent with the entry's MAC.
+[[nodiscard]] bool is_valid(const Neighbour &neighbour);
+
 /// Makes `address` on that link resolve to `mac` for ever (NUD_PERMANENT), in place of any other entry.
 [[nodiscard]] Status set_permanent_neighbour(NlSocket &sock, int ifindex, const Ip4 &address, const Mac &mac);
+
+/// Makes `address` on that link resolve to `mac` until ARP knows better (NUD_STALE): the first packet waits for nobody.
+[[nodiscard]] Status suggest_neighbour(NlSocket &sock, int ifindex, const Ip4 &address, const Mac &mac);
 
 /// @return whether there was such an entry.
 [[nodiscard]] Result<bool> remove_neighbour(NlSocket &sock, int ifindex, const Ip4 &address);

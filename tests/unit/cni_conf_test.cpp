@@ -126,6 +126,9 @@ TEST(CniConf, AListOfAttachmentsIsReadWholeOrRefused) {
 TEST(CniConf, BandwidthLimitsAreNoticed) {
     EXPECT_FALSE(configured({{"runtimeConfig", {{"bandwidth", {{"ingressRate", 0}}}}}})->shaped);
     EXPECT_TRUE(configured({{"runtimeConfig", {{"bandwidth", {{"egressRate", 1}}}}}})->shaped);
+    EXPECT_TRUE(configured({{"shaped", true}})->shaped);
+    EXPECT_FALSE(configured({{"shaped", false}})->shaped);
+    EXPECT_FALSE(configured({{"shaped", "yes"}}));
 }
 
 TEST(CniIdentity, NamesAreStableDistinctAndFit) {

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/neighbour.h>
 #include <spdlog/sinks/ostream_sink.h>
 
 #include <set>
@@ -82,6 +83,9 @@ public:
     std::string_view datapath_mode() const override { return attached ? "tc" : "none"; }
     Result<MapState> read_maps() override { return maps; }
     std::optional<Drops> read_drops() const override { return Drops{}; }
+    Result<std::vector<PodState>> read_pods() override { return pods; }
+    bool has_other_mac(int, const Ip4 &, const Mac &) override { return false; }
+    std::vector<PodState> pods;
     Result<std::vector<std::string>> ensure_firewall(const FirewallConfig &wanted,
                                                      FirewallChoice wanted_choice) override {
         ++rule_checks;
@@ -116,6 +120,10 @@ private:
     void write(const RemoveNode &a) { maps.nodes.erase(a.address); }
     void write(const PutLease &a) { maps.leases[a.subnet] = a.lease; }
     void write(const RemoveLease &a) { maps.leases.erase(a.subnet); }
+    void write(const PutEndpoint &a) {
+        for (auto &pod : pods)
+            if (pod.address == a.address) pod.endpoint = a.endpoint;
+    }
 };
 
 class ReconcileTest : public ::testing::Test {
@@ -451,6 +459,52 @@ TEST_F(ReconcileTest, AForeignBackendIsReportedOnce) {
     EXPECT_NE(text.find("host-gw"), std::string::npos);
     EXPECT_EQ(r.unusable().size(), 1U);
     EXPECT_EQ(r.state(), NodeState::synced) << "a lease of another kind is nobody's failure";
+}
+
+TEST_F(ReconcileTest, WhatOtherPluginsDidToAPodIsCarriedIntoItsEndpoint) {
+    weft_endpoint plain{};
+    plain.ifindex = 9;
+    plain.pod_mac = abi::mac(*parse_mac("02:00:00:00:00:01"));
+    weft_endpoint declared = plain;
+    declared.flags = WEFT_EP_STACK;
+    kernel.pods = {
+        {.address = ip("10.244.3.2"), .endpoint = plain, .shaped = true, .mac_seen = {}},
+        {.address = ip("10.244.3.3"), .endpoint = declared, .mac_seen = parse_mac("02:00:00:00:00:09").value()},
+        {.address = ip("10.244.3.4"), .endpoint = plain, .mac_seen = abi::mac(plain.pod_mac)}};
+    bring_up();
+    EXPECT_EQ(kernel.pods[0].endpoint.flags, static_cast<unsigned>(WEFT_EP_SHAPED));
+    EXPECT_EQ(abi::mac(kernel.pods[1].endpoint.pod_mac), *parse_mac("02:00:00:00:00:09"));
+    EXPECT_EQ(kernel.pods[1].endpoint.flags, static_cast<unsigned>(WEFT_EP_STACK)) << "the plugin's own flag stays";
+
+    kernel.pods[0].shaped = false;
+    EXPECT_THAT(apply(1s), IsEmpty()) << "nobody said that anything changed";
+    r.check_pods();
+    EXPECT_THAT(apply(2s), ElementsAre("+ pod 10.244.3.2"));
+    EXPECT_EQ(kernel.pods[0].endpoint.flags, 0U);
+}
+
+TEST(PodStates, AQdiscThatShapesAndAMacThatArpFoundAreSeen) {
+    weft_endpoint one{}, two{};
+    one.ifindex = 7;
+    two.ifindex = 8;
+    const auto pods = pod_states(
+        {{abi::ip4(ip("10.244.3.2")), one}, {abi::ip4(ip("10.244.3.3")), two}},
+        {{.ifindex = 7, .kind = "noqueue"}, {.ifindex = 7, .kind = "clsact"}, {.ifindex = 8, .kind = "tbf"}},
+        {{.ifindex = 7,
+          .address = ip("10.244.3.2"),
+          .mac = parse_mac("02:00:00:00:00:02").value(),
+          .state = NUD_REACHABLE},
+         {.ifindex = 8, .address = ip("10.244.3.2"), .mac = parse_mac("02:00:00:00:00:03").value(), .state = NUD_STALE},
+         {.ifindex = 8,
+          .address = ip("10.244.3.3"),
+          .mac = parse_mac("02:00:00:00:00:04").value(),
+          .state = NUD_FAILED}});
+    ASSERT_EQ(pods.size(), 2U);
+    EXPECT_FALSE(pods[0].shaped);
+    EXPECT_TRUE(pods[1].shaped);
+    EXPECT_EQ(pods[0].mac_seen, *parse_mac("02:00:00:00:00:02"));
+    EXPECT_EQ(pods[1].mac_seen, std::nullopt)
+        << "an entry that has failed tells nothing, nor does one on another's link";
 }
 
 } // namespace

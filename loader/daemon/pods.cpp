@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/pods.hpp"
+
+#include <map>
+#include <set>
+
+namespace weft {
+
+std::vector<PodState> pod_states(const std::vector<std::pair<weft_ip4, weft_endpoint>> &entries,
+                                 const std::vector<net::Qdisc> &qdiscs, const std::vector<net::Neighbour> &neighbours) {
+    std::set<int> shaped;
+    for (const auto &qdisc : qdiscs)
+        if (net::shapes(qdisc.kind)) shaped.insert(qdisc.ifindex);
+    std::map<std::pair<int, Ip4>, Mac> macs;
+    for (const auto &found : neighbours)
+        if (found.mac && net::is_valid(found)) macs[{found.ifindex, found.address}] = *found.mac;
+    std::vector<PodState> pods;
+    for (const auto &[key, endpoint] : entries) {
+        PodState pod{.address = abi::ip4(key), .endpoint = endpoint, .mac_seen = {}};
+        const int ifindex = static_cast<int>(endpoint.ifindex);
+        pod.shaped = shaped.contains(ifindex);
+        if (const auto mac = macs.find({ifindex, pod.address}); mac != macs.end()) pod.mac_seen = mac->second;
+        pods.push_back(pod);
+    }
+    return pods;
+}
+
+std::vector<Action> plan_pods(const std::vector<PodState> &pods) {
+    std::vector<Action> plan;
+    for (const auto &pod : pods) {
+        weft_endpoint wanted = pod.endpoint;
+        // A flag of its own beside the plugin's: that one holds also before the qdisc is there.
+        wanted.flags &= ~static_cast<__u32>(WEFT_EP_SHAPED);
+        if (pod.shaped) wanted.flags |= WEFT_EP_SHAPED;
+        if (pod.mac_seen) wanted.pod_mac = abi::mac(*pod.mac_seen);
+        if (wanted.flags != pod.endpoint.flags || abi::mac(wanted.pod_mac) != abi::mac(pod.endpoint.pod_mac))
+            plan.push_back(PutEndpoint{pod.address, wanted});
+    }
+    return plan;
+}
+
+} // namespace weft
