@@ -19,8 +19,14 @@ build=(
 demo=(bsdextrautils etcd-client etcd-server iperf3 iproute2 iputils-ping jq procps socat tcpdump util-linux)
 bench=("${demo[@]}" ethtool iptables sockperf)
 test=(
-    "${demo[@]}" clang-format-19 clang-tidy-19 conntrack containernetworking-plugins curl ethtool git iptables nftables
-    iputils-tracepath openssl python3 shellcheck traceroute
+    "${demo[@]}" busybox-static clang-format-19 clang-tidy-19 conntrack containerd containernetworking-plugins curl
+    ethtool git iptables iputils-tracepath nftables openssl podman python3 runc shellcheck traceroute
+)
+# Packages that bring services, which must not start because somebody tries weft.
+declare -A services=(
+    [etcd-server]="etcd.service"
+    [containerd]="containerd.service"
+    [podman]="podman.socket podman.service podman-auto-update.timer podman-auto-update.service podman-restart.service"
 )
 
 usage() {
@@ -64,9 +70,15 @@ main() {
 }
 
 # The given packages that are not installed, one a line. A removed package with its configuration left is not installed.
+# A container runtime from elsewhere (Docker's containerd.io) serves as well, and Debian's would remove it.
 missing_of() {
     comm -23 <(printf '%s\n' "$@") \
-        <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p' | sort -u)
+        <({
+            for command in containerd podman runc; do
+                if command -v "$command" >/dev/null; then echo "$command"; fi
+            done
+            dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p'
+        } | sort -u)
 }
 
 install_packages() {
@@ -79,15 +91,19 @@ install_packages() {
         as_root=(sudo)
     fi
     echo "installing: $*"
-    # A package's service must not start because somebody tries weft: etcd-server brings one.
-    local stays_off=()
-    [[ " $* " == *" etcd-server "* ]] && [[ -d /run/systemd/system ]] && stays_off=(etcd.service)
+    local stays_off=() units=() package
+    if [[ -d /run/systemd/system ]]; then
+        for package in "$@"; do
+            read -ra units <<<"${services[$package]-}"
+            stays_off+=("${units[@]}")
+        done
+    fi
     if ((${#stays_off[@]})); then "${as_root[@]}" systemctl mask --runtime --quiet "${stays_off[@]}"; fi
 
     local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
     local log status=0
     log=$(mktemp)
-    { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "$@"; } >"$log" 2>&1 </dev/null || status=$?
+    { "${apt[@]}" update && "${apt[@]}" install -y --no-remove --no-install-recommends "$@"; } >"$log" 2>&1 </dev/null || status=$?
 
     if ((${#stays_off[@]})); then
         "${as_root[@]}" systemctl unmask --runtime --quiet "${stays_off[@]}"
