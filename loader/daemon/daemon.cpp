@@ -176,7 +176,10 @@ void Daemon::on_change(const net::NetworkChange &change) {
     switch (change.kind) {
     case link:
     case address:
-        if (!of_vtep && !of_uplink) return;
+        if (change.kind == address && !of_vtep)
+            reconciler_.check_bridges();
+        else if (!of_vtep && !of_uplink)
+            return;
         if (of_uplink) {
             refresh_uplink();
             reconciler_.forget_next_hops();
@@ -228,6 +231,7 @@ void Daemon::full_resync() {
     reconciler_.forget_next_hops();
     reconciler_.check_attachments();
     reconciler_.check_rules();
+    reconciler_.check_bridges();
     reconciler_.check_pods();
     schedule();
 }
@@ -379,6 +383,8 @@ void Daemon::stop(int exit_code) {
 nlohmann::json Daemon::status() const {
     nlohmann::json unusable = nlohmann::json::object(), failing = nlohmann::json::object();
     for (const auto &[subnet, why] : reconciler_.unusable()) unusable[subnet.to_string()] = why;
+    nlohmann::json settings = nlohmann::json::object();
+    for (const auto &[path, value] : reconciler_.settings()) settings[path] = value.value_or("");
     for (const auto &[item, failure] : reconciler_.failures())
         failing[item] = fmt::format("{} (tried {} times)", failure.sentence, failure.attempts);
     const auto firewall = kernel_.firewall_state();
@@ -398,6 +404,7 @@ nlohmann::json Daemon::status() const {
         {"firewall", {{"rules", firewall.rules}, {"said", firewall.complaint}}},
         {"etcd", {{"lease", leases_ ? to_string(leases_->state()) : "idle"}, {"said", etcd_said_}}},
         {"leases", {{"programmed", reconciler_.programmed()}, {"unusable", unusable}}},
+        {"settings", settings},
         {"failing", failing},
         {"dropped_last_minute", drops_.last_minute(kernel_.read_drops().value_or(Drops{}))},
         {"subnet_file", options_.subnet_file.string()},

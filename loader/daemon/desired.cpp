@@ -87,12 +87,23 @@ std::uint32_t subnet_capacity(const Net4 &network, unsigned subnet_len) {
     return bits >= 16 ? kMaxSubnets : std::max(1U << bits, 16U);
 }
 
-HostState desired_host(const ClusterView &view) {
+std::set<std::string> bridges_in(const Net4 &own, const HostNetwork &host) {
+    std::set<std::string> bridges;
+    for (const auto &held : host.addresses) {
+        if (held.address.prefix_length() == 32 || !contains(own, held.address.address())) continue;
+        for (const auto &link : host.links)
+            if (link.index == held.ifindex && link.name != kVtepName && !link.loopback()) bridges.insert(link.name);
+    }
+    return bridges;
+}
+
+HostState desired_host(const ClusterView &view, const std::set<std::string> &bridges) {
     const Ip4 base = view.own.v4.network();
     HostState host;
     host.sysctls["net/ipv4/ip_forward"] = "1";
     // Packets on weft.1 come from other nodes' pods: none of them is this host's router.
     host.sysctls[fmt::format("net/ipv6/conf/{}/accept_ra", kVtepName)] = "0";
+    for (const auto &bridge : bridges) host.sysctls[fmt::format("net/ipv4/conf/{}/proxy_arp", bridge)] = "1";
     host.vtep = net::VxlanDevice{
         .name = kVtepName,
         .port = view.vxlan.port,

@@ -70,7 +70,13 @@ struct HostState {
 /// What makes a route another one to the kernel, and not the same with changed contents.
 [[nodiscard]] std::string route_key(const net::Route &route);
 
-[[nodiscard]] HostState desired_host(const ClusterView &view);
+/// Links other than weft's on which this node's subnet lives too: a bridge whose pods somebody else made (Docker with --bip,
+/// flannel's cni0), told by an address of the subnet with a prefix shorter than 32.
+[[nodiscard]] std::set<std::string> bridges_in(const Net4 &own, const HostNetwork &host);
+
+/// @param bridges as of bridges_in(): their pods believe the whole subnet to be on the bridge and look for weft's pods by ARP,
+///        which the host answers in their place (proxy_arp).
+[[nodiscard]] HostState desired_host(const ClusterView &view, const std::set<std::string> &bridges = {});
 
 /// Why a lease is nothing to forward to, found in its own data and ours; nothing if it can be used.
 [[nodiscard]] std::optional<std::string> why_unusable(const ClusterView &view, const Net4 &subnet,

@@ -42,6 +42,7 @@ void Reconciler::set_config(const NetConf &conf, const VxlanConf &vxlan) {
 
 void Reconciler::set_own(const Subnet &own) {
     view_.own = own;
+    check_bridges();
     has_own_ = true;
 }
 
@@ -83,7 +84,13 @@ std::optional<Reconciler::TimePoint> Reconciler::apply(TimePoint now) {
 }
 
 void Reconciler::apply_host(TimePoint now) {
-    const auto desired = desired_host(view_);
+    if (check_bridges_)
+        if (const auto network = kernel_.read_network()) {
+            bridges_ = bridges_in(view_.own.v4, *network);
+            check_bridges_ = false;
+        }
+    const auto desired = desired_host(view_, bridges_);
+    settings_ = desired.sysctls;
     const auto planner = [&]() -> Result<std::vector<Action>> {
         auto actual = kernel_.read_host(desired);
         if (!actual) return fail_as_is(std::move(actual));

@@ -65,6 +65,8 @@ public:
     void forget_next_hops() { hops_.clear(); }
     /// Attachments may be gone: the next apply() looks.
     void check_attachments() { check_attachments_ = true; }
+    /// An address came or went: the next apply() looks where this node's subnet lives beside weft.1.
+    void check_bridges() { check_bridges_ = true; }
     /// Something of a pod's veth may have changed: the next apply() looks.
     void check_pods() { check_pods_ = true; }
     /// The same for firewall rules.
@@ -81,6 +83,8 @@ public:
     [[nodiscard]] int vtep_ifindex() const { return vtep_ifindex_; } ///< 0: there is none
     [[nodiscard]] std::size_t programmed() const { return programmed_; }
     [[nodiscard]] const Net4Map<std::string> &unusable() const { return unusable_; }
+    /// The host's settings that are kept: path below /proc/sys to value.
+    [[nodiscard]] const std::map<std::string, std::optional<std::string>> &settings() const { return settings_; }
     /// Item to what is wrong with it.
     [[nodiscard]] std::map<std::string, Backoff::Failure> failures() const;
 
@@ -115,7 +119,10 @@ private:
     std::size_t programmed_ = 0;
     Net4Map<std::string> unusable_;
     std::optional<std::pair<int, int>> attached_links_; ///< uplink and weft.1 when last attached
-    bool filled_ = false, attached_ = false, check_attachments_ = true, check_pods_ = true, check_rules_ = true;
+    std::set<std::string> bridges_;
+    std::map<std::string, std::optional<std::string>> settings_;
+    bool filled_ = false, attached_ = false, check_attachments_ = true, check_bridges_ = true, check_pods_ = true,
+         check_rules_ = true;
     std::optional<FirewallConfig> rules_; ///< as last written
     bool prefer_nftables_ = false;        ///< EnableNFTables, where --firewall leaves it open
     std::string rules_said_;

@@ -239,5 +239,27 @@ TEST(Diff, AnOldSubnetLeavesAndForeignAddressesStay) {
                 ElementsAre(HasSubstr("- route unreachable 10.244.9.0/24"), "- address 10.244.9.0/32"));
 }
 
+TEST(DesiredHost, ABridgeInTheNodesSubnetAnswersForTheRestOfIt) {
+    const auto link = [](int index, const char *name) {
+        net::Link one;
+        one.index = index;
+        one.name = name;
+        return one;
+    };
+    const auto held = [](int ifindex, const char *cidr) {
+        net::LinkAddress address{};
+        address.ifindex = ifindex;
+        address.address = *parse_net4(cidr);
+        return address;
+    };
+    HostNetwork host;
+    host.links = {link(2, "eth0"), link(3, kVtepName), link(4, "docker0"), link(5, "cni0"), link(6, "wg0")};
+    host.addresses = {held(2, "192.0.2.1/24"), held(3, "10.244.3.1/32"), held(4, "10.244.3.1/24"),
+                      held(5, "10.244.4.1/24"), held(6, "10.244.3.7/32")};
+    const auto bridges = bridges_in(*parse_net4("10.244.3.0/24"), host);
+    EXPECT_EQ(bridges, std::set<std::string>{"docker0"});
+    EXPECT_EQ(desired_host(ClusterView{}, bridges).sysctls.at("net/ipv4/conf/docker0/proxy_arp"), "1");
+}
+
 } // namespace
 } // namespace weft
