@@ -97,6 +97,7 @@ const Row kRows[] = {
      expect_handed_over},
     {"a pod whose qdisc must see packets gets them by the stack", from_pod(ip(kPod, kStackPod) / tcp()),
      "pod_prefers_stack"},
+    {"a pod whose qdisc weftd has seen does too", from_pod(ip(kPod, kShapedPod) / tcp()), "pod_prefers_stack"},
     {"no such pod in our subnet", from_pod(ip(kPod, kNoPod) / tcp()), "no_pod"},
     {"a subnet nobody leases", from_pod(ip(kPod, kNoLease) / tcp()), "no_lease"},
     {"the world outside", from_pod(ip(kPod, kOutside) / tcp()), "not_pod_network"},

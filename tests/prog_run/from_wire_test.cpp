@@ -103,6 +103,7 @@ std::vector<WireRow> rows() {
         left("no such pod", tunnel(ip(kPeerPod, kNoPod) / tcp()), "no_pod"),
         left("the nodes own tunnel address", tunnel(ip(kPeerPod, *parse_ip4("10.244.63.0")) / tcp()), "no_pod"),
         left("a pod whose qdisc must see packets", tunnel(ip(kPeerPod, kStackPod) / tcp()), "pod_prefers_stack"),
+        left("a pod whose qdisc weftd has seen", tunnel(ip(kPeerPod, kShapedPod) / tcp()), "pod_prefers_stack"),
         left("ICMP", tunnel(inner() / Tins::ICMP()), "l4_untracked"),
         left("TTL 1", tunnel(inner(1) / tcp()), "ttl_expiring"),
         left("inner options", tunnel(with_options()), "ip_options"),

@@ -129,6 +129,7 @@ Status Programs::fill_maps() {
              datapath_->endpoints().put(abi::ip4(world::kPod), pod(world::kPodIfindex)),
              datapath_->endpoints().put(abi::ip4(world::kNeighbourPod), pod(world::kNeighbourIfindex)),
              datapath_->endpoints().put(abi::ip4(world::kStackPod), pod(world::kNeighbourIfindex, WEFT_EP_STACK)),
+             datapath_->endpoints().put(abi::ip4(world::kShapedPod), pod(world::kNeighbourIfindex, WEFT_EP_SHAPED)),
          })
         if (!status) return status;
     return {};
