@@ -95,6 +95,8 @@ static __always_inline enum weft_reason from_pod(struct __sk_buff *skb)
 		return reason;
 	if (!in_net(v.daddr, &cfg.network, &cfg.network_mask))
 		return WEFT_R_NOT_POD_NETWORK;
+	if (!cfg.fast_path)
+		return WEFT_R_FAST_PATH_OFF;
 
 	dst = find_destination(v.daddr);
 	if (!dst.pod && !dst.lease)

@@ -158,7 +158,8 @@ struct weft_cfg {
 	__u32 event_sample_mask; /* a drop makes an event when (random & mask) == 0 */
 	__u8 ask_conntrack;	 /* the kernel has bpf_skb_ct_lookup and bpf_xdp_ct_lookup */
 	__u8 ip_id_bits;	 /* of an outer IP identification that count; the upper ones are the CPU's */
-	__u8 reserved[2];
+	__u8 fast_path;		 /* 0: the host stack carries everything, its FORWARD chain sees every packet */
+	__u8 reserved[1];
 };
 WEFT_STATIC_ASSERT(sizeof(struct weft_cfg) == 40, "weft_cfg");
 

@@ -45,6 +45,7 @@
 	X(64, UDP_GSO, STACK, "udp_gso", "tunnelled UDP that still is to be segmented, the kernel decapsulates")       \
 	X(65, VLAN, STACK, "vlan", "carries a VLAN tag, the kernel knows whose it is")                                 \
 	X(66, SOURCE_OUTSIDE, STACK, "source_outside", "source is outside the pod network, where pods' answers go by stack") \
+	X(67, FAST_PATH_OFF, STACK, "fast_path_off", "weftd runs with --fast-path=off: the stack's rules see every packet") \
                                                                                                                        \
 	X(120, BAD_VXLAN, DROP, "bad_vxlan", "VXLAN header with other flags or reserved bits than VNI-valid")          \
 	X(121, WRONG_VNI, DROP, "wrong_vni", "VXLAN network identifier is not ours")                                   \

@@ -98,6 +98,8 @@ static __always_inline enum weft_reason judge_received(struct cursor *c, __u32 f
 	r->pod = endpoint_of(r->inner.daddr);
 	if (!r->pod)
 		return WEFT_R_NO_POD;
+	if (!cfg.fast_path)
+		return WEFT_R_FAST_PATH_OFF;
 	if (r->pod->flags & WEFT_EP_VIA_STACK)
 		return WEFT_R_POD_PREFERS_STACK;
 	return ip4_view_l4(c, ip, &r->inner);

@@ -37,7 +37,7 @@ Daemon::Daemon(asio::io_context &io, Options options, Uplink uplink, Kernel &ker
       etcd_log_(make_logger("etcd")), reconcile_log_(make_logger("reconcile")),
       reconciler_(kernel, *reconcile_log_,
                   {options_.datapath, options_.bpf_dir, options_.ip_masq, options_.masq_random_ports,
-                   options_.forward_rules, options_.firewall}),
+                   options_.forward_rules, options_.firewall, options_.fast_path}),
       signals_(io), apply_timer_(io), audit_timer_(io), rules_poll_timer_(io), rules_check_timer_(io), drops_timer_(io),
       started_at_(std::chrono::system_clock::now()), state_since_(started_at_) {
     reconciler_.set_uplink(uplink_);
@@ -401,6 +401,7 @@ nlohmann::json Daemon::status() const {
           {"mtu", uplink_.mtu}}},
         {"public_ip", uplink_.public_ip.to_string()},
         {"datapath", kernel_.datapath_mode()},
+        {"fast_path", options_.fast_path},
         {"firewall", {{"rules", firewall.rules}, {"said", firewall.complaint}}},
         {"etcd", {{"lease", leases_ ? to_string(leases_->state()) : "idle"}, {"said", etcd_said_}}},
         {"leases", {{"programmed", reconciler_.programmed()}, {"unusable", unusable}}},

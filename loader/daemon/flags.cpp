@@ -292,6 +292,8 @@ void declare_own(CommandLine &line, Options &options) {
     line.path("run-dir", options.run_dir, "control socket, lock and state of the running system");
     line.path("bpf-dir", options.bpf_dir, "where maps and programs are pinned");
     line.value("log-level", options.log_level, parse_log_level, "debug, info, warn or error");
+    line.boolean("fast-path", options.fast_path,
+                 "carry pods' packets past the host's stack; off: its FORWARD chain sees every one of them");
     line.value("datapath", options.datapath, parse_datapath, "where tunnel packets are opened: auto, tc or xdp");
 }
 

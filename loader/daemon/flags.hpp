@@ -51,6 +51,7 @@ struct Options {
     std::filesystem::path bpf_dir = "/sys/fs/bpf/weft";
     std::string log_level = "info"; ///< debug, info, warn or error
     DatapathMode datapath = DatapathMode::automatic;
+    bool fast_path = true; ///< --fast-path
 };
 
 struct ParsedFlags {

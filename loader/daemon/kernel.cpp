@@ -18,7 +18,7 @@ namespace {
 
 auto fields(const DatapathConfig &c) {
     return std::tie(c.network, c.subnet, c.node, c.vtep_mac, c.port, c.vni, c.max_leases, c.uplink_ifindex,
-                    c.vtep_ifindex, c.mode, c.bpf_dir);
+                    c.vtep_ifindex, c.mode, c.fast_path, c.bpf_dir);
 }
 
 /// An outcome that says whether something was there, where that makes no difference.

@@ -115,6 +115,7 @@ bool Reconciler::load(TimePoint now) {
         .uplink_ifindex = view_.uplink.ifindex,
         .vtep_ifindex = vtep_ifindex_,
         .mode = options_.mode,
+        .fast_path = options_.fast_path,
         .bpf_dir = options_.bpf_dir,
     };
     if (auto loaded = kernel_.load(config); !loaded) {

@@ -38,6 +38,7 @@ struct NodeOptions {
     bool random_ports = true;
     bool forward_rules = false;
     FirewallChoice firewall = FirewallChoice::automatic;
+    bool fast_path = true;
 };
 
 /// Turns what is known of the cluster into what the kernel holds.

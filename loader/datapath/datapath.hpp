@@ -30,6 +30,7 @@ struct DatapathConfig {
     int uplink_ifindex = 0;
     int vtep_ifindex = 0; ///< weft.1
     DatapathMode mode = DatapathMode::automatic;
+    bool fast_path = true; ///< false: the programs check senders and leave the rest to the host stack
     std::filesystem::path bpf_dir = "/sys/fs/bpf/weft";
 };
 

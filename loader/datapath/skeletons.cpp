@@ -48,6 +48,7 @@ weft_cfg make_cfg(const DatapathConfig &config, const Features &features) {
     cfg.event_sample_mask = kEventSampling - 1;
     cfg.ask_conntrack = features.conntrack_lookup;
     cfg.ip_id_bits = ip_id_bits();
+    cfg.fast_path = config.fast_path;
     return cfg;
 }
 

@@ -30,8 +30,8 @@ struct Step {
 };
 [[nodiscard]] std::vector<Step> steps_of(std::string_view path);
 
-/// "fast": no packet of this way enters a host stack between the two ends' own; "stack": each does on every node;
-/// "fast, stack": for each node on the way, in order.
+/// "fast" or "stack" for each node on the way, in order: whether the host's stack there sees the packets. "stack" where no
+/// program is on the way.
 [[nodiscard]] std::string carried_by(std::string_view path);
 
 /// The table in Markdown, as docs/packet-paths.md has it.

@@ -84,32 +84,43 @@ void Programs::SetUp() {
 }
 
 void Programs::TearDown() {
-    datapath_.reset();
+    fast_ = {};
+    off_ = {};
     std::error_code ignored;
     if (!bpf_dir_.empty()) std::filesystem::remove_all(bpf_dir_, ignored);
 }
 
-Status Programs::load() {
-    bpf_dir_ = fmt::format("/sys/fs/bpf/weft-prog-run-{}", getpid());
-    const auto config = world_config(bpf_dir_);
+Result<Programs::Loaded> Programs::load_programs(bool fast_path) const {
+    auto config = world_config(bpf_dir_);
+    config.fast_path = fast_path;
     auto datapath = Datapath::load(config);
     if (!datapath) return fail_as_is(std::move(datapath));
-    datapath_ = std::make_unique<Datapath>(std::move(*datapath));
+    Loaded loaded{.datapath = std::make_unique<Datapath>(std::move(*datapath)),
+                  .xdp = datapath::SkelPtr<xdp_wire_bpf>(xdp_wire_bpf::open())};
 
     // The XDP program is loaded here without being attached; it shares the maps through their pins.
-    xdp_.reset(xdp_wire_bpf::open());
-    if (!xdp_) return fail_errno(errno, "open XDP program");
-    xdp_->rodata->cfg = datapath::make_cfg(config, datapath::probe_features());
+    auto *xdp = loaded.xdp.get();
+    if (!xdp) return fail_errno(errno, "open XDP program");
+    xdp->rodata->cfg = datapath::make_cfg(config, datapath::probe_features());
     const std::pair<bpf_map *, const char *> pins[] = {
-        {xdp_->maps.weft_leases, WEFT_PIN_LEASES},       {xdp_->maps.weft_nodes, WEFT_PIN_NODES},
-        {xdp_->maps.weft_endpoints, WEFT_PIN_ENDPOINTS}, {xdp_->maps.weft_state, WEFT_PIN_STATE},
-        {xdp_->maps.weft_counters, WEFT_PIN_COUNTERS},   {xdp_->maps.weft_lease_stats, WEFT_PIN_LEASE_STATS},
-        {xdp_->maps.weft_events, WEFT_PIN_EVENTS}};
+        {xdp->maps.weft_leases, WEFT_PIN_LEASES},       {xdp->maps.weft_nodes, WEFT_PIN_NODES},
+        {xdp->maps.weft_endpoints, WEFT_PIN_ENDPOINTS}, {xdp->maps.weft_state, WEFT_PIN_STATE},
+        {xdp->maps.weft_counters, WEFT_PIN_COUNTERS},   {xdp->maps.weft_lease_stats, WEFT_PIN_LEASE_STATS},
+        {xdp->maps.weft_events, WEFT_PIN_EVENTS}};
     for (const auto &[map, pin] : pins) {
         bpf_map__set_pin_path(map, (bpf_dir_ / pin).c_str());
     }
-    if (const int err = xdp_wire_bpf::load(xdp_.get()); err != 0) return fail_errno(-err, "load XDP program");
+    if (const int err = xdp_wire_bpf::load(xdp); err != 0) return fail_errno(-err, "load XDP program");
+    return loaded;
+}
 
+Status Programs::load() {
+    bpf_dir_ = fmt::format("/sys/fs/bpf/weft-prog-run-{}", getpid());
+    for (auto *programs : {&off_, &fast_}) {
+        auto loaded = load_programs(programs == &fast_);
+        if (!loaded) return fail_as_is(std::move(loaded));
+        *programs = std::move(*loaded);
+    }
     counters_fd_ = UniqueFd(bpf_obj_get((bpf_dir_ / WEFT_PIN_COUNTERS).c_str()));
     stats_fd_ = UniqueFd(bpf_obj_get((bpf_dir_ / WEFT_PIN_LEASE_STATS).c_str()));
     events_fd_ = UniqueFd(bpf_obj_get((bpf_dir_ / WEFT_PIN_EVENTS).c_str()));
@@ -123,13 +134,14 @@ Status Programs::fill_maps() {
     state.prefix_lens[1] = 24;
     weft_node node{1, world::kPeerStats};
     for (auto status : {
-             datapath_->state().put(0, state),
-             datapath_->leases().put(abi::lease_key(*parse_net4("10.244.86.0/24")), peer_lease()),
-             datapath_->nodes().put(abi::ip4(world::kPeer), node),
-             datapath_->endpoints().put(abi::ip4(world::kPod), pod(world::kPodIfindex)),
-             datapath_->endpoints().put(abi::ip4(world::kNeighbourPod), pod(world::kNeighbourIfindex)),
-             datapath_->endpoints().put(abi::ip4(world::kStackPod), pod(world::kNeighbourIfindex, WEFT_EP_STACK)),
-             datapath_->endpoints().put(abi::ip4(world::kShapedPod), pod(world::kNeighbourIfindex, WEFT_EP_SHAPED)),
+             fast_.datapath->state().put(0, state),
+             fast_.datapath->leases().put(abi::lease_key(*parse_net4("10.244.86.0/24")), peer_lease()),
+             fast_.datapath->nodes().put(abi::ip4(world::kPeer), node),
+             fast_.datapath->endpoints().put(abi::ip4(world::kPod), pod(world::kPodIfindex)),
+             fast_.datapath->endpoints().put(abi::ip4(world::kNeighbourPod), pod(world::kNeighbourIfindex)),
+             fast_.datapath->endpoints().put(abi::ip4(world::kStackPod), pod(world::kNeighbourIfindex, WEFT_EP_STACK)),
+             fast_.datapath->endpoints().put(abi::ip4(world::kShapedPod),
+                                             pod(world::kNeighbourIfindex, WEFT_EP_SHAPED)),
          })
         if (!status) return status;
     return {};
@@ -187,7 +199,8 @@ Outcome Programs::run(weft_hook hook, const Bytes &packet, const Context &contex
     opts.ctx_size_in = xdp ? sizeof(md) : sizeof(skb);
     opts.ctx_out = xdp ? static_cast<void *>(&md_out) : &skb_out;
     opts.ctx_size_out = xdp ? sizeof(md_out) : sizeof(skb_out);
-    const int fd = xdp ? bpf_program__fd(xdp_->progs.weft_xdp_wire) : datapath_->program_fd(hook);
+    const auto &programs = context.fast_path ? fast_ : off_;
+    const int fd = xdp ? bpf_program__fd(programs.xdp->progs.weft_xdp_wire) : programs.datapath->program_fd(hook);
     const int err = bpf_prog_test_run_opts(fd, &opts);
     EXPECT_EQ(err, 0) << "BPF_PROG_RUN: " << std::strerror(-err) << " with packet " << hex(packet);
     out.verdict = static_cast<int>(opts.retval);

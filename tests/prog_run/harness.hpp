@@ -70,6 +70,7 @@ struct Context {
     std::uint32_t gso_size = 0;
     std::uint32_t gso_segs = 0;
     std::uint32_t mark = 0;
+    bool fast_path = true; ///< false: the programs as --fast-path=off loads them
 };
 
 /// The programs, loaded once for the whole test binary in a network namespace of its own, with the world's leases and pods in
@@ -80,21 +81,26 @@ public:
     void TearDown() override;
 
     static Programs &instance();
-    [[nodiscard]] bool available() const { return datapath_ != nullptr; }
+    [[nodiscard]] bool available() const { return fast_.datapath != nullptr; }
     [[nodiscard]] const std::string &why_not() const { return why_not_; }
 
     [[nodiscard]] Outcome run(weft_hook hook, const Bytes &packet, const Context &context = {});
-    [[nodiscard]] Datapath &datapath() { return *datapath_; }
+    [[nodiscard]] Datapath &datapath() { return *fast_.datapath; }
     [[nodiscard]] int events_fd() const { return events_fd_.get(); }
 
 private:
+    /// One load of the programs, on the maps that are pinned.
+    struct Loaded {
+        std::unique_ptr<Datapath> datapath;
+        datapath::SkelPtr<xdp_wire_bpf> xdp;
+    };
+    [[nodiscard]] Result<Loaded> load_programs(bool fast_path) const;
     [[nodiscard]] Status load();
     [[nodiscard]] Status fill_maps();
     [[nodiscard]] std::map<std::string, std::uint64_t> read_reasons(weft_hook hook);
     [[nodiscard]] weft_lease_stats read_peer_stats();
 
-    std::unique_ptr<Datapath> datapath_;
-    datapath::SkelPtr<xdp_wire_bpf> xdp_;
+    Loaded fast_, off_;
     std::filesystem::path bpf_dir_;
     std::string why_not_;
     UniqueFd counters_fd_, stats_fd_, events_fd_;

@@ -51,6 +51,12 @@ TEST(Flags, DefaultsAreFlannels) {
     EXPECT_EQ(o.run_dir, "/run/weft");
     EXPECT_EQ(o.bpf_dir, "/sys/fs/bpf/weft");
     EXPECT_EQ(o.datapath, DatapathMode::automatic);
+    EXPECT_TRUE(o.fast_path);
+}
+
+TEST(Flags, TurnTheFastPathOff) {
+    for (const auto *arg : {"--fast-path=off", "-fast-path=false"}) EXPECT_FALSE(options({arg}).fast_path) << arg;
+    EXPECT_TRUE(options({"--fast-path=on"}).fast_path);
 }
 
 TEST(Flags, TakeOneDashOrTwoAndEqualsOrTheNextWord) {
