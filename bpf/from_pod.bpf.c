@@ -37,6 +37,8 @@ static __always_inline enum weft_reason judge_flow(struct __sk_buff *skb, struct
 	reason = ip4_view_l4(c, ip, v);
 	if (reason)
 		return reason;
+	if (v->flow_saddr != v->saddr) /* an ICMP error about somebody else's flow */
+		return WEFT_R_L4_UNTRACKED;
 	return skb_ask_conntrack_to_send(skb, v);
 }
 
@@ -85,7 +87,7 @@ static __always_inline enum weft_reason from_pod(struct __sk_buff *skb)
 	/* The tag is beside the packet, not in it: pushed and redirected, the packet would leave on that VLAN of the uplink. */
 	if (skb->vlan_present)
 		return WEFT_R_VLAN;
-	ensure_linear(skb, ETH_HLEN + sizeof(struct iphdr) + sizeof(struct tcphdr));
+	ensure_headers(skb, ETH_HLEN);
 	c = skb_cursor(skb);
 	eth = take(&c, sizeof(*eth));
 	if (!eth)

@@ -67,7 +67,7 @@ static __always_inline enum weft_reason from_wire(struct __sk_buff *skb)
 	}
 	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return WEFT_R_NOT_IPV4;
-	ensure_linear(skb, RECEIVE_HEADERS);
+	ensure_headers(skb, ETH_HLEN + WEFT_VXLAN_OVERHEAD);
 	c = skb_cursor(skb);
 	reason = judge_received(&c, skb->len, &r);
 	if (reason)

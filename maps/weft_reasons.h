@@ -25,7 +25,7 @@
 	X(44, FRAGMENT, STACK, "fragment", "an inner IPv4 fragment")                                                   \
 	X(45, OUTER_FRAGMENT, STACK, "outer_fragment", "a fragment of a tunnel packet, the kernel reassembles")        \
 	X(46, TTL_EXPIRING, STACK, "ttl_expiring", "TTL of 1 or 0, the kernel answers time exceeded")                  \
-	X(47, L4_UNTRACKED, STACK, "l4_untracked", "neither TCP nor UDP: conntrack cannot be asked about NAT")         \
+	X(47, L4_UNTRACKED, STACK, "l4_untracked", "neither TCP nor UDP nor an error about either: NAT is unknown")    \
 	X(48, NATED, STACK, "nated", "conntrack has NAT on this flow")                                                 \
 	X(49, TOO_BIG, STACK, "too_big", "longer than the path takes, the kernel fragments or answers")                \
 	X(50, NO_POD, STACK, "no_pod", "destination is ours by subnet, but no such pod is known")                      \

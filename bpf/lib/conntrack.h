@@ -70,8 +70,8 @@ static __always_inline enum weft_reason skb_ask_conntrack(struct __sk_buff *skb,
 
 	if (!cfg.ask_conntrack)
 		return WEFT_R_NO_CONNTRACK;
-	tuple = ct_tuple(v->saddr, v->sport, v->daddr, v->dport);
-	return skb_judge_tuple(skb, &tuple, v->proto);
+	tuple = ct_tuple(v->flow_saddr, v->sport, v->flow_daddr, v->dport);
+	return skb_judge_tuple(skb, &tuple, v->flow_proto);
 }
 
 /* For what a pod sends: also, would the answer be taken for another flow's? A pod that used a port through a ClusterIP and now
@@ -84,18 +84,18 @@ static __always_inline enum weft_reason skb_ask_conntrack_to_send(struct __sk_bu
 
 	if (reason || !v->may_open)
 		return reason;
-	tuple = ct_tuple(v->daddr, v->dport, v->saddr, v->sport);
-	return skb_judge_tuple(skb, &tuple, v->proto);
+	tuple = ct_tuple(v->flow_daddr, v->dport, v->flow_saddr, v->sport);
+	return skb_judge_tuple(skb, &tuple, v->flow_proto);
 }
 
 static __always_inline enum weft_reason xdp_ask_conntrack(struct xdp_md *ctx, const struct ip4_view *v)
 {
-	struct bpf_ct_opts___weft opts = {.netns_id = CT_CURRENT_NETNS, .l4proto = v->proto};
+	struct bpf_ct_opts___weft opts = {.netns_id = CT_CURRENT_NETNS, .l4proto = v->flow_proto};
 	struct bpf_sock_tuple tuple;
 
 	if (!cfg.ask_conntrack)
 		return WEFT_R_NO_CONNTRACK;
-	tuple = ct_tuple(v->saddr, v->sport, v->daddr, v->dport);
+	tuple = ct_tuple(v->flow_saddr, v->sport, v->flow_daddr, v->dport);
 	return ct_judge(bpf_xdp_ct_lookup(ctx, &tuple, sizeof(tuple.ipv4), &opts, sizeof(opts)));
 }
 

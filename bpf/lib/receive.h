@@ -7,11 +7,6 @@
 #include "lib/leases.h"
 #include "lib/vxlan.h"
 
-enum {
-	/* Bytes that must be readable: through the inner TCP header. */
-	RECEIVE_HEADERS = ETH_HLEN + WEFT_VXLAN_OVERHEAD + sizeof(struct iphdr) + sizeof(struct tcphdr),
-};
-
 /* What popping and delivering need to know once the packet may be taken. */
 struct received {
 	struct ip4_view inner;
@@ -92,9 +87,6 @@ static __always_inline enum weft_reason judge_received(struct cursor *c, __u32 f
 	r->ecn = ecn_decapsulated(outer.tos, r->inner.tos);
 	if (r->ecn == ECN_INVALID)
 		return WEFT_R_BAD_ECN;
-	/* The pod's answer to it leaves by the stack (not_pod_network): conntrack must see both directions or neither. */
-	if (!in_net(r->inner.saddr, &cfg.network, &cfg.network_mask))
-		return WEFT_R_SOURCE_OUTSIDE;
 	r->pod = endpoint_of(r->inner.daddr);
 	if (!r->pod)
 		return WEFT_R_NO_POD;
@@ -102,7 +94,13 @@ static __always_inline enum weft_reason judge_received(struct cursor *c, __u32 f
 		return WEFT_R_FAST_PATH_OFF;
 	if (r->pod->flags & WEFT_EP_VIA_STACK)
 		return WEFT_R_POD_PREFERS_STACK;
-	return ip4_view_l4(c, ip, &r->inner);
+	reason = ip4_view_l4(c, ip, &r->inner);
+	if (reason)
+		return reason;
+	/* What the pod sends there leaves by the stack (not_pod_network): conntrack must see both directions or neither. */
+	if (!in_net(r->inner.flow_saddr, &cfg.network, &cfg.network_mask))
+		return WEFT_R_SOURCE_OUTSIDE;
+	return WEFT_R_NONE;
 }
 
 static __always_inline void count_received(__u32 stats_index, __u32 packets, __u32 bytes)

@@ -136,6 +136,20 @@ TEST_P(Services, AUdpFlowGoesOnAfterItsEntryExpired) {
     }
 }
 
+/// Conntrack knows nothing of a flow on the fast path, and would call an error about it invalid.
+TEST_P(Services, ErrorsAboutDirectFlowsArrive) {
+    WEFT_REQUIRES(requires_tools({"traceroute"}));
+    for (const auto *pod : {on_1_, on_2_}) {
+        const auto begin = std::chrono::steady_clock::now();
+        EXPECT_FALSE(udp_exchange(client_->ns, pod->address, {.port = 5999, .answer_within = 5000ms}));
+        EXPECT_LT(std::chrono::steady_clock::now() - begin, 3s) << "nobody said that the port is closed";
+        WEFT_ASSERT_ASSIGN(const auto hops,
+                           client_->ns.run(words(fmt::format("traceroute -n -q 1 -w 2 -m 4 -N 1 {}", pod->address))));
+        EXPECT_EQ(hops.find('*'), hops.npos) << hops;
+        EXPECT_NE(hops.find("\n " + std::string(pod == on_1_ ? "2" : "3") + "  " + pod->address), hops.npos) << hops;
+    }
+}
+
 /// Who pops and who rewrites matters here; the table's test has every combination.
 const auto kSetups = testing::Values(ServiceSetup{"tc", WireMode::offload, RuleSystem::iptables},
                                      ServiceSetup{"xdp", WireMode::bare, RuleSystem::nftables});

@@ -63,6 +63,16 @@ void expect_handed_over(const Bytes &in, const Outcome &out) {
 }
 
 const Bytes kArp = bytes_of(Tins::ARP::make_arp_request("10.244.63.1", "10.244.63.2"));
+/// "Port unreachable" to the peer's pod, about a packet of this kind.
+Bytes icmp_error(const Tins::IP &about) {
+    return from_pod(ip(kPod, kPeerPod) / Tins::ICMP(Tins::ICMP::DEST_UNREACHABLE) / Tins::RawPDU(bytes_of(about)));
+}
+Bytes cut_error() {
+    auto quoted = bytes_of(ip(kPeerPod, kPod) / udp());
+    quoted.resize(20 + 2);
+    return from_pod(ip(kPod, kPeerPod) / Tins::ICMP(Tins::ICMP::DEST_UNREACHABLE) / Tins::RawPDU(quoted));
+}
+
 const Bytes kFits = from_pod(ip(kPod, kPeerPod) / udp() / Tins::RawPDU(std::string(kMtu - 28, 'x')));
 const Bytes kTooBig = from_pod(ip(kPod, kPeerPod) / udp() / Tins::RawPDU(std::string(kMtu - 27, 'x')));
 
@@ -104,6 +114,12 @@ const Row kRows[] = {
     {"ARP", kArp, "not_ipv4"},
     {"IPv6", from_pod(Tins::IPv6("fd00::2", "fd00::1") / tcp()), "not_ipv4"},
     {"ICMP takes the stack", from_pod(ip(kPod, kPeerPod) / Tins::ICMP()), "l4_untracked"},
+    {"an ICMP error goes the way of the flow it is about", icmp_error(ip(kPeerPod, kPod) / udp()), "encap",
+     expect_pushed},
+    {"an ICMP error about somebody elses flow", icmp_error(ip(kPeerPod, kNeighbourPod) / udp()), "l4_untracked"},
+    {"an ICMP error to one who did not send what it quotes", icmp_error(ip(kOutside, kPod) / udp()), "l4_untracked"},
+    {"an ICMP error about a ping", icmp_error(ip(kPeerPod, kPod) / Tins::ICMP()), "l4_untracked"},
+    {"an ICMP error that quotes too little", cut_error(), "l4_untracked"},
     {"IP options take the stack", from_pod(with_options() / tcp()), "ip_options"},
     {"a first fragment takes the stack", from_pod(fragment(0, true) / udp() / Tins::RawPDU("12345678")), "fragment"},
     {"a later fragment takes the stack", from_pod(fragment(8, false) / Tins::RawPDU(std::string(32, 'x'))), "fragment"},

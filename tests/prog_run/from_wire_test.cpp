@@ -61,6 +61,9 @@ std::vector<WireRow> rows() {
         popped("TCP is popped and delivered", kGood),
         popped("UDP is popped and delivered", tunnel(inner() / udp() / Tins::RawPDU("q"))),
         popped("a non zero outer checksum is fine", kWithUdpChecksum),
+        popped("an ICMP error about a flow of the pods from the node between",
+               tunnel(ip(*parse_ip4("10.244.86.0"), kPod) / Tins::ICMP(Tins::ICMP::TIME_EXCEEDED) /
+                      Tins::RawPDU(bytes_of(ip(kPod, kPeerPod) / tcp())))),
         popped("TTL 2 still goes in", tunnel(inner(2) / tcp())),
         // RFC 6040, section 4.2, row by row of its table
         popped("outer Not ECT inner ECT 0", tunnel(inner(63, 2) / tcp(), tos(0)), 2),

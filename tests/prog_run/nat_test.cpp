@@ -79,6 +79,10 @@ TEST_P(Nat, TheAnswerOfAServiceIsTheStacks) {
     const ConntrackEntry entry(GetParam(), pod, {kClusterIp, kPort}, "--dst-nat " + kPeerPod.to_string());
     ASSERT_TRUE(entry.made());
     expect_received(packet(backend, pod), true);
+    // And what the backend's host has to say about the question.
+    expect_received(ip(kPeerPod, kPod) / Tins::ICMP(Tins::ICMP::DEST_UNREACHABLE) /
+                        Tins::RawPDU(bytes_of(packet(pod, backend))),
+                    true);
     // Another port of the same pair has nothing to do with it.
     expect_received(packet({kPeerPod, kPort}, {kPod, 40001}), false);
 }

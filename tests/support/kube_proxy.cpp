@@ -67,16 +67,17 @@ std::string svl(const ServicePort &p) { return "KUBE-SVL-" + hash_of(p.name, 16)
 std::string ext(const ServicePort &p) { return "KUBE-EXT-" + hash_of(p.name, 16); }
 std::string sep(const ServicePort &p, std::string_view pod) { return "KUBE-SEP-" + hash_of(p.endpoint(pod), 16); }
 
+/// kube-proxy puts its jumps before whatever rules there are.
 std::string iptables_filter(const NodeRules &rules) {
     std::string text = R"(*filter
 :KUBE-EXTERNAL-SERVICES - [0:0]
 :KUBE-FORWARD - [0:0]
 :KUBE-SERVICES - [0:0]
--A INPUT -m conntrack --ctstate NEW -j KUBE-EXTERNAL-SERVICES
--A FORWARD -j KUBE-FORWARD
--A FORWARD -m conntrack --ctstate NEW -j KUBE-SERVICES
--A FORWARD -m conntrack --ctstate NEW -j KUBE-EXTERNAL-SERVICES
--A OUTPUT -m conntrack --ctstate NEW -j KUBE-SERVICES
+-I INPUT -m conntrack --ctstate NEW -j KUBE-EXTERNAL-SERVICES
+-I OUTPUT -m conntrack --ctstate NEW -j KUBE-SERVICES
+-I FORWARD -m conntrack --ctstate NEW -j KUBE-EXTERNAL-SERVICES
+-I FORWARD -m conntrack --ctstate NEW -j KUBE-SERVICES
+-I FORWARD -j KUBE-FORWARD
 -A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP
 -A KUBE-FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT
 -A KUBE-FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
@@ -278,12 +279,12 @@ std::vector<Service> other_services(unsigned count) {
 }
 
 std::string iptables_rules(const NodeRules &rules) {
-    std::string chains = "*nat\n", text = "-A PREROUTING -j KUBE-SERVICES\n"
+    std::string chains = "*nat\n", text = "-I PREROUTING -j KUBE-SERVICES\n"
                                           "-A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT\n"
-                                          "-A OUTPUT -j KUBE-SERVICES\n"
+                                          "-I OUTPUT -j KUBE-SERVICES\n"
                                           "-A OUTPUT -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT\n"
                                           "-A POSTROUTING -j CNI-HOSTPORT-MASQ\n"
-                                          "-A POSTROUTING -j KUBE-POSTROUTING\n"
+                                          "-I POSTROUTING -j KUBE-POSTROUTING\n"
                                           "-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN\n"
                                           "-A KUBE-POSTROUTING -j MARK --xor-mark 0x4000\n"
                                           "-A KUBE-POSTROUTING -j MASQUERADE --random-fully\n"
