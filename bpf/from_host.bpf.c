@@ -2,7 +2,7 @@
 /* tc egress of weft.1: what the host's stack sends into the pod network, its own packets and those it forwards (NATed flows,
  * ICMP, fragments, everything the fast path left to it). The stack has taken its hop from the TTL and has fitted the packet to
  * weft.1's MTU; what still cannot be pushed here goes to the vxlan driver with a tunnel key. */
-#include "lib/vxlan.h"
+#include "lib/push.h"
 
 static __always_inline enum weft_reason push_here(struct __sk_buff *skb, const struct weft_lease *lease,
 						  const struct ip4_view *v)
@@ -11,7 +11,7 @@ static __always_inline enum weft_reason push_here(struct __sk_buff *skb, const s
 
 	if (reason)
 		return reason;
-	reason = vxlan_push(skb, lease, v->tos, false);
+	reason = push(skb, lease, v->tos, false);
 	if (reason)
 		return reason;
 	return send_by_route(skb, lease);
@@ -62,15 +62,14 @@ static __always_inline enum weft_reason from_host(struct __sk_buff *skb)
 	lease = lease_of(v.daddr);
 	if (!lease)
 		return WEFT_R_NO_ROUTE;
-	if (lease->encap != WEFT_ENCAP_VXLAN)
+	if (lease->encap == WEFT_ENCAP_NONE)
 		return WEFT_R_NO_ROUTE;
 	/* Only a GSO packet's header length matters, and such a packet has a plain TCP or UDP header. */
-	if (skb->gso_size && ip4_view_l4(&c, ip, &v))
-		return let_kernel_push(skb, lease, v.tos);
-	reason = push_here(skb, lease, &v);
-	if (reason == WEFT_R_TOO_BIG || reason == WEFT_R_GSO_UNKNOWN || reason == WEFT_R_PUSH_REFUSED)
-		return let_kernel_push(skb, lease, v.tos);
-	return reason;
+	reason = skb->gso_size && ip4_view_l4(&c, ip, &v) ? WEFT_R_GSO_UNKNOWN : push_here(skb, lease, &v);
+	if (reason < WEFT_R_FIRST_STACK || reason >= WEFT_R_FIRST_DROP)
+		return reason;
+	/* The packet is unchanged. Behind this hook is the vxlan driver, and nothing that speaks anything else. */
+	return lease->encap == WEFT_ENCAP_VXLAN ? let_kernel_push(skb, lease, v.tos) : WEFT_R_CANNOT_PUSH;
 }
 
 SEC("tc")

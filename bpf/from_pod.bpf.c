@@ -2,7 +2,7 @@
 /* tc ingress of the host end of a pod's veth: what the pod sends. */
 #include "lib/conntrack.h"
 #include "lib/deliver.h"
-#include "lib/vxlan.h"
+#include "lib/push.h"
 
 /* Where an address of the pod network is. Both NULL: unknown. */
 struct destination {
@@ -62,12 +62,10 @@ static __always_inline enum weft_reason to_remote_pod(struct __sk_buff *skb, con
 {
 	enum weft_reason reason;
 
-	if (lease->encap != WEFT_ENCAP_VXLAN)
-		return WEFT_R_ENCAP_UNSUPPORTED;
 	reason = fits_path(skb, v, lease->mtu);
 	if (reason)
 		return reason;
-	reason = vxlan_push(skb, lease, v->tos, true);
+	reason = push(skb, lease, v->tos, true);
 	if (reason)
 		return reason;
 	return send_to_next_hop(skb, lease);

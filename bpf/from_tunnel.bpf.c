@@ -2,7 +2,10 @@
 /* tc ingress of weft.1: what the kernel's vxlan socket decapsulated, because the uplink's programs left it to the stack or
  * because it came in elsewhere: the socket listens on every interface and takes every VNI. The same checks of the sender as on
  * the uplink, then on to the host stack. */
-#include "lib/vxlan.h"
+#include "lib/deliver.h"
+#include "lib/ipv4.h"
+#include "lib/leases.h"
+#include "lib/verdict.h"
 
 static __always_inline enum weft_reason from_tunnel(struct __sk_buff *skb)
 {
@@ -14,8 +17,12 @@ static __always_inline enum weft_reason from_tunnel(struct __sk_buff *skb)
 	struct iphdr *ip;
 	struct cursor c;
 
-	if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0))
-		return WEFT_R_NO_TUNNEL_KEY;
+	if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0)) {
+		if (skb->mark != RECEIVED_MARK)
+			return WEFT_R_NO_TUNNEL_KEY;
+		skb->mark = 0;
+		return WEFT_R_CHECKED;
+	}
 	if (key.tunnel_id != cfg.vni)
 		return WEFT_R_WRONG_VNI;
 	ensure_linear(skb, ETH_HLEN + sizeof(struct iphdr));

@@ -24,21 +24,34 @@ static __always_inline enum weft_reason survives_pop(const struct __sk_buff *skb
 	return skb->gso_size && inner->proto == IPPROTO_UDP ? WEFT_R_UDP_GSO : WEFT_R_NONE;
 }
 
+enum { POP_FLAGS = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET };
+
+/* Until the pop succeeds the packet is untouched. */
+static __always_inline enum weft_reason pop(struct __sk_buff *skb, const struct received *r)
+{
+	if (r->encap == WEFT_ENCAP_DIRECT)
+		return WEFT_R_NONE;
+	if (bpf_skb_adjust_room(skb, -(__s32)r->overhead, BPF_ADJ_ROOM_MAC, POP_FLAGS))
+		return WEFT_R_POP_REFUSED;
+	/* One verified checksum was the outer UDP one, be it zero: what is left counts for the inner packet. Without this a
+	 * NIC that looked at the outer one only would vouch for an inner one nobody summed up. */
+	if (r->encap != WEFT_ENCAP_IPIP)
+		bpf_csum_level(skb, BPF_CSUM_LEVEL_DEC);
+	/* The hash was the outer header's; the pod's receive steering wants its own flow's. */
+	bpf_set_hash_invalid(skb);
+	return WEFT_R_NONE;
+}
+
 static __always_inline enum weft_reason pop_and_deliver(struct __sk_buff *skb, const struct received *r)
 {
 	const __u32 packets = wire_packets(skb), outer_bytes = skb->len;
+	enum weft_reason reason = pop(skb, r);
 	struct ethhdr *eth;
 	struct iphdr *ip;
 	struct cursor c;
 
-	if (bpf_skb_adjust_room(skb, -WEFT_VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, POP_FLAGS))
-		return WEFT_R_POP_REFUSED;
-	/* One verified checksum was the outer UDP one, be it zero: what is left counts for the inner packet. Without this a
-	 * NIC that looked at the outer one only would vouch for an inner one nobody summed up. */
-	bpf_csum_level(skb, BPF_CSUM_LEVEL_DEC);
-	/* The hash was the outer header's; the pod's receive steering wants its own flow's. */
-	bpf_set_hash_invalid(skb);
-
+	if (reason)
+		return reason;
 	c = skb_cursor(skb);
 	eth = take(&c, sizeof(*eth));
 	ip = take(&c, sizeof(*ip));
@@ -47,6 +60,33 @@ static __always_inline enum weft_reason pop_and_deliver(struct __sk_buff *skb, c
 	rewrite_received(eth, ip, r);
 	count_received(r->stats_index, packets, outer_bytes);
 	return hand_to_pod(skb, r->pod->ifindex, WEFT_R_DECAP_TO_POD);
+}
+
+/* What only the host stack can handle, of an encapsulation that the kernel does not take off itself. It enters through weft.1,
+ * like what the vxlan driver decapsulates: reverse-path filters and -i rules see one device whatever the way between nodes. */
+static __always_inline enum weft_reason pop_to_host(struct __sk_buff *skb, const struct received *r)
+{
+	const __u32 packets = wire_packets(skb), outer_bytes = skb->len;
+	enum weft_reason reason = pop(skb, r);
+	struct ethhdr *eth;
+	struct iphdr *ip;
+	struct cursor c;
+
+	if (reason)
+		return reason;
+	c = skb_cursor(skb);
+	eth = take(&c, sizeof(*eth));
+	ip = take(&c, sizeof(*ip));
+	if (!eth || !ip)
+		return WEFT_R_POP_FAILED;
+	if (r->ecn != (r->inner.tos & ECN_MASK))
+		ip4_set_ecn(ip, r->ecn);
+	write_vtep_mac(eth->h_dest); /* or weft.1 takes it for somebody else's */
+	count_received(r->stats_index, packets, outer_bytes);
+	skb->mark = RECEIVED_MARK;
+	if (bpf_redirect(cfg.vtep_ifindex, BPF_F_INGRESS) != TC_ACT_REDIRECT)
+		return WEFT_R_REDIRECT_FAILED;
+	return WEFT_R_DECAP_TO_HOST;
 }
 
 static __always_inline enum weft_reason from_wire(struct __sk_buff *skb)
@@ -70,15 +110,15 @@ static __always_inline enum weft_reason from_wire(struct __sk_buff *skb)
 	ensure_headers(skb, ETH_HLEN + WEFT_VXLAN_OVERHEAD);
 	c = skb_cursor(skb);
 	reason = judge_received(&c, skb->len, &r);
-	if (reason)
-		return reason;
-	reason = survives_pop(skb, &r.inner);
-	if (reason)
-		return reason;
-	reason = skb_ask_conntrack(skb, &r.inner);
-	if (reason)
-		return reason;
-	return pop_and_deliver(skb, &r);
+	if (!reason && r.encap != WEFT_ENCAP_DIRECT)
+		reason = survives_pop(skb, &r.inner);
+	if (!reason)
+		reason = skb_ask_conntrack(skb, &r.inner);
+	if (!reason)
+		return pop_and_deliver(skb, &r);
+	if (r.taken && r.encap != WEFT_ENCAP_VXLAN && reason < WEFT_R_FIRST_DROP)
+		return pop_to_host(skb, &r);
+	return reason;
 }
 
 SEC("tc")

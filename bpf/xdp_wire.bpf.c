@@ -4,6 +4,7 @@
  * the tc program's, told by XDP metadata. What this does not take goes on whole. */
 #include "lib/conntrack.h"
 #include "lib/receive.h"
+#include "lib/verdict.h"
 
 static __always_inline enum weft_reason leave_mark(struct xdp_md *ctx, __u32 ifindex)
 {
@@ -31,13 +32,15 @@ static __always_inline enum weft_reason xdp_wire(struct xdp_md *ctx)
 	reason = judge_received(&c, frame_len, &r);
 	if (reason)
 		return reason;
+	if (r.encap == WEFT_ENCAP_DIRECT)
+		return WEFT_R_NOT_OVERLAY; /* nothing to pop: GRO and tc do as well without this */
 	reason = xdp_ask_conntrack(ctx, &r.inner);
 	if (reason)
 		return reason;
 	reason = leave_mark(ctx, r.pod->ifindex);
 	if (reason)
 		return reason;
-	if (bpf_xdp_adjust_head(ctx, WEFT_VXLAN_OVERHEAD))
+	if (bpf_xdp_adjust_head(ctx, r.overhead))
 		return WEFT_R_POP_FAILED;
 	c = xdp_cursor(ctx);
 	eth = take(&c, sizeof(*eth));

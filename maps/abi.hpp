@@ -73,7 +73,10 @@ static_assert(std::ranges::all_of(kReasons, [](const ReasonInfo &r) {
 
 [[nodiscard]] constexpr std::string_view encap_label(unsigned encap) {
     switch (encap) {
-    case WEFT_ENCAP_VXLAN: return "vxlan";
+#define WEFT_ENCAP_LABEL(number, name, label, backend, overhead)                                                       \
+    case WEFT_ENCAP_##name: return #label;
+        WEFT_ENCAPS(WEFT_ENCAP_LABEL)
+#undef WEFT_ENCAP_LABEL
     default: return "none";
     }
 }

@@ -11,6 +11,7 @@
  */
 #include <linux/types.h>
 
+#include "weft_encaps.h"
 #include "weft_reasons.h"
 
 #ifdef __cplusplus
@@ -21,10 +22,9 @@
 
 enum {
 	WEFT_ABI_VERSION = 1,
-	WEFT_VXLAN_OVERHEAD =
-		50, /* bytes on the wire inside the underlay's MTU: IPv4 20, UDP 8, VXLAN 8, Ethernet 14 */
 	WEFT_DEFAULT_VNI = 1,
 	WEFT_DEFAULT_PORT = 8472, /* Linux's port before IANA's 4789; flannel's default */
+	WEFT_DEFAULT_UDP_PORT = 8285,
 	WEFT_MAX_PREFIX_LENS = 33,
 	WEFT_MAX_ENDPOINTS = 65536,
 	WEFT_EVENT_SNAP = 96, /* bytes of a packet that an event carries */
@@ -56,12 +56,6 @@ struct weft_mac {
 	__u8 octet[6];
 };
 WEFT_STATIC_ASSERT(sizeof(struct weft_mac) == 6, "weft_mac");
-
-/* How a lease's node is reached. */
-enum weft_encap {
-	WEFT_ENCAP_NONE = 0, /* not forwarded by the programs */
-	WEFT_ENCAP_VXLAN = 1,
-};
 
 /* leases: subnet -> how to reach its node. Written by weftd, read by the programs and weftctl.
  * Looked up by masking the destination with each prefix length in use (weft_state), longest first: exactly a longest
@@ -156,11 +150,14 @@ struct weft_cfg {
 	__u16 port;		  /* VXLAN UDP port, host byte order */
 	__u32 vni;
 	__u32 event_sample_mask; /* a drop makes an event when (random & mask) == 0 */
+	__u32 vtep_ifindex;	 /* weft.1 */
+	__u16 udp_port;		 /* of encapsulation udp, host byte order */
+	__u8 encaps;		 /* those taken from the wire: bit 1 << enum weft_encap */
 	__u8 ask_conntrack;	 /* the kernel has bpf_skb_ct_lookup and bpf_xdp_ct_lookup */
 	__u8 ip_id_bits;	 /* of an outer IP identification that count; the upper ones are the CPU's */
 	__u8 fast_path;		 /* 0: the host stack carries everything, its FORWARD chain sees every packet */
-	__u8 reserved[1];
+	__u8 reserved[2];
 };
-WEFT_STATIC_ASSERT(sizeof(struct weft_cfg) == 40, "weft_cfg");
+WEFT_STATIC_ASSERT(sizeof(struct weft_cfg) == 48, "weft_cfg");
 
 #endif

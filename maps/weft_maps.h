@@ -47,7 +47,7 @@ struct {
 /* Writers: the programs. Readers: weftctl. Survives restarts of weftd; zeroed by nobody. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, WEFT_HOOK_COUNT * WEFT_R_COUNT);
+	__uint(max_entries, WEFT_HOOK_COUNT *WEFT_R_COUNT);
 	__type(key, __u32);
 	__type(value, struct weft_counter);
 } weft_counters SEC(".maps");

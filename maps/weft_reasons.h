@@ -17,6 +17,7 @@
 	X(2, ENCAP, FORWARD, "encap", "outer header pushed, sent to the lease's node")                                 \
 	X(3, DECAP_TO_POD, FORWARD, "decap_to_pod", "outer header popped, handed to a pod on this node")               \
 	X(4, XDP_POPPED, FORWARD, "xdp_popped", "outer header popped in XDP, on to GRO and delivery in tc")            \
+	X(5, DECAP_TO_HOST, FORWARD, "decap_to_host", "taken from another node, on to the host stack through weft.1")  \
                                                                                                                        \
 	X(40, NOT_IPV4, STACK, "not_ipv4", "not IPv4 (ARP, IPv6, ...)")                                                \
 	X(41, NOT_OVERLAY, STACK, "not_overlay", "not a tunnel packet for this node")                                  \
@@ -60,7 +61,8 @@
 	X(130, PUSH_FAILED, DROP, "push_failed", "the packet was grown, but its headers could not be written")         \
 	X(131, NO_TUNNEL_KEY, DROP, "no_tunnel_key", "a packet on the vxlan device without tunnel metadata")           \
 	X(132, TUNNEL_NOT_IP, DROP, "tunnel_not_ip", "sent by the host into the pod network, but not IPv4")            \
-	X(133, TUNNEL_KEY_FAILED, DROP, "tunnel_key_failed", "the kernel refused the tunnel key")
+	X(133, TUNNEL_KEY_FAILED, DROP, "tunnel_key_failed", "the kernel refused the tunnel key")                      \
+	X(134, CANNOT_PUSH, DROP, "cannot_push", "sent by the host, too long or odd for its lease's encapsulation")
 
 enum weft_class {
 	WEFT_CLASS_NONE = 0,

@@ -7,6 +7,10 @@
 
 #include "lib/config.h"
 
+/* From from_wire to from_tunnel, in the packet's mark: the sender is checked, and there is no tunnel metadata. The mark of what
+ * arrives on weft.1 is not anybody's yet. */
+enum { RECEIVED_MARK = 0x77656674 };
+
 static __always_inline void eth_to_pod(struct ethhdr *eth, const struct weft_endpoint *pod)
 {
 	__builtin_memcpy(eth->h_dest, &pod->pod_mac, ETH_ALEN);

@@ -42,7 +42,7 @@ static __always_inline struct weft_lease_stats *lease_stats_of(__u32 stats_index
 	return bpf_map_lookup_elem(&weft_lease_stats, &stats_index);
 }
 
-/* May the node at outer_saddr send a packet with this inner source? VXLAN authenticates nobody, so a tunnel packet counts as
+/* May the node at outer_saddr send a packet with this inner source? Tunnels authenticate nobody, so a tunnel packet counts as
  * much as its outer source: it must hold a lease, and an inner source from the pod network must be of that lease. One outside
  * the pod network (a node that routes for others) is taken. On success *stats_index is where to count the packet. */
 static __always_inline enum weft_reason check_sender(__be32 outer_saddr, __be32 inner_saddr, __u32 *stats_index)
@@ -62,6 +62,17 @@ static __always_inline enum weft_reason check_sender(__be32 outer_saddr, __be32 
 	if (in_net(inner_saddr, &cfg.network, &cfg.network_mask))
 		return WEFT_R_SPOOFED_SOURCE;
 	*stats_index = node->stats_index;
+	return WEFT_R_NONE;
+}
+
+/* The same without an outer source: the inner one, of the pod network, must be another node's pod. */
+static __always_inline enum weft_reason check_direct_sender(__be32 inner_saddr, __u32 *stats_index)
+{
+	struct weft_lease *lease = lease_of(inner_saddr);
+
+	if (!lease)
+		return WEFT_R_SPOOFED_SOURCE;
+	*stats_index = lease->stats_index;
 	return WEFT_R_NONE;
 }
 

@@ -3,16 +3,22 @@
 #define WEFT_LIB_RECEIVE_H
 
 /* Judges a packet from the wire, before anything in it is changed: shared by tc and XDP. */
+#include "encap/direct.h"
+#include "encap/ipip.h"
+#include "encap/udp.h"
+#include "encap/vxlan.h"
 #include "lib/deliver.h"
 #include "lib/leases.h"
-#include "lib/vxlan.h"
 
 /* What popping and delivering need to know once the packet may be taken. */
 struct received {
 	struct ip4_view inner;
 	struct weft_endpoint *pod;
 	__u32 stats_index;
-	int ecn;
+	__u32 overhead; /* bytes before the inner IP header */
+	int ecn;	/* of the inner packet from now on */
+	__u8 encap;	/* enum weft_encap */
+	bool taken; /* ours, and from who may send it: what the fast path leaves is the host stack's, popped or not */
 };
 
 /* From the XDP program to the tc program behind it, as XDP metadata: nothing on the wire can forge it. The same for every
@@ -23,14 +29,18 @@ struct popped_mark {
 };
 enum { POPPED_MAGIC = 0x77656674 };
 
-/* Outer headers: is this tunnel traffic for us, and well formed? Leaves the cursor at the inner IP header. */
-static __always_inline enum weft_reason judge_outer(struct cursor *c, struct ip4_view *outer)
+static __always_inline bool takes(__u32 encap)
+{
+	return cfg.encaps & (1U << encap);
+}
+
+/* Outer headers: is this overlay traffic for us, and well formed? Leaves the cursor at the inner IP header. */
+static __always_inline enum weft_reason judge_outer(struct cursor *c, struct ip4_view *outer, struct received *r)
 {
 	const struct ethhdr *eth = take(c, sizeof(*eth));
-	const struct ethhdr *inner_eth;
-	const struct vxlanhdr *vxlan;
-	const struct udphdr *udp;
+	enum weft_reason reason;
 	const struct iphdr *ip;
+	struct cursor behind;
 
 	if (!eth)
 		return WEFT_R_TRUNCATED;
@@ -39,33 +49,33 @@ static __always_inline enum weft_reason judge_outer(struct cursor *c, struct ip4
 	ip = take(c, sizeof(*ip));
 	if (!ip)
 		return WEFT_R_TRUNCATED;
-	if (ip->version != 4 || ip->protocol != IPPROTO_UDP || ip->daddr != ip4_of(&cfg.node))
+	if (ip->version != 4)
 		return WEFT_R_NOT_OVERLAY;
-	/* The kernel's vxlan device takes both of these: after reassembly, and past the options. */
-	if (ip->frag_off & bpf_htons(IP4_MF | IP4_OFFSET))
-		return WEFT_R_OUTER_FRAGMENT;
-	if (ip->ihl != 5)
-		return WEFT_R_IP_OPTIONS;
-	udp = take(c, sizeof(*udp));
-	if (!udp)
-		return WEFT_R_TRUNCATED;
-	if (udp->dest != bpf_htons(cfg.port))
-		return WEFT_R_NOT_OVERLAY;
-	vxlan = take(c, sizeof(*vxlan));
-	inner_eth = take(c, sizeof(*inner_eth));
-	if (!vxlan || !inner_eth)
-		return WEFT_R_TRUNCATED;
-	if (vxlan->flags != bpf_htonl(VXLAN_FLAGS) || vxlan->vni & bpf_htonl(0xff))
-		return WEFT_R_BAD_VXLAN;
-	if (vxlan->vni != bpf_htonl(cfg.vni << 8))
-		return WEFT_R_WRONG_VNI;
-	if (inner_eth->h_proto != bpf_htons(ETH_P_IP))
-		return WEFT_R_INNER_NOT_IPV4;
-	if (!is_vtep_mac(inner_eth->h_dest))
-		return WEFT_R_WRONG_INNER_MAC;
+	if (ip->daddr == ip4_of(&cfg.node)) {
+		if (ip->protocol != IPPROTO_UDP && ip->protocol != IPPROTO_IPIP)
+			return WEFT_R_NOT_OVERLAY;
+		/* The kernel's vxlan device takes both of these: after reassembly, and past the options. */
+		if (ip->frag_off & bpf_htons(IP4_MF | IP4_OFFSET))
+			return WEFT_R_OUTER_FRAGMENT;
+		if (ip->ihl != 5)
+			return WEFT_R_IP_OPTIONS;
+	}
 	outer->saddr = ip->saddr;
 	outer->tos = ip->tos;
-	return WEFT_R_NONE;
+#define ENCAP_READ(number, NAME, label, backend, bytes)                                                                \
+	if (takes(WEFT_ENCAP_##NAME)) {                                                                                \
+		behind = *c;                                                                                           \
+		reason = label##_read(&behind, ip);                                                                    \
+		if (reason != WEFT_R_NOT_OVERLAY) {                                                                    \
+			*c = behind;                                                                                   \
+			r->encap = WEFT_ENCAP_##NAME;                                                                  \
+			r->overhead = bytes;                                                                           \
+			return reason;                                                                                 \
+		}                                                                                                      \
+	}
+	WEFT_ENCAPS(ENCAP_READ)
+#undef ENCAP_READ
+	return WEFT_R_NOT_OVERLAY;
 }
 
 /* Everything but conntrack, which each hook asks in its own way. frame_len: bytes from the outer Ethernet header on. */
@@ -75,18 +85,22 @@ static __always_inline enum weft_reason judge_received(struct cursor *c, __u32 f
 	enum weft_reason reason;
 	struct iphdr *ip;
 
-	reason = judge_outer(c, &outer);
+	reason = judge_outer(c, &outer, r);
 	if (reason)
 		return reason;
-	reason = ip4_view_header(c, frame_len - ETH_HLEN - WEFT_VXLAN_OVERHEAD, &r->inner, &ip);
+	reason = ip4_view_header(c, frame_len - ETH_HLEN - r->overhead, &r->inner, &ip);
 	if (reason)
 		return reason;
-	reason = check_sender(outer.saddr, r->inner.saddr, &r->stats_index);
+	if (r->encap == WEFT_ENCAP_DIRECT)
+		reason = check_direct_sender(r->inner.saddr, &r->stats_index);
+	else
+		reason = check_sender(outer.saddr, r->inner.saddr, &r->stats_index);
 	if (reason)
 		return reason;
 	r->ecn = ecn_decapsulated(outer.tos, r->inner.tos);
 	if (r->ecn == ECN_INVALID)
 		return WEFT_R_BAD_ECN;
+	r->taken = true;
 	r->pod = endpoint_of(r->inner.daddr);
 	if (!r->pod)
 		return WEFT_R_NO_POD;
@@ -120,6 +134,7 @@ static __always_inline void rewrite_received(struct ethhdr *eth, struct iphdr *i
 		ip4_set_ecn(ip, r->ecn);
 	ip4_forwarded(ip);
 	eth_to_pod(eth, r->pod);
+	eth->h_proto = bpf_htons(ETH_P_IP); /* not there yet where the inner packet has no Ethernet header */
 }
 
 #endif

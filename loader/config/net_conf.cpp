@@ -197,30 +197,4 @@ Status validate(const NetConf &conf) {
     return {};
 }
 
-Result<VxlanConf> parse_vxlan_conf(const NetConf &conf) {
-    if (conf.backend_type != "vxlan") {
-        const bool absent = conf.backend_type == "udp" && conf.backend.is_null();
-        return fail(fmt::format("Backend.Type is \"{}\"{}, not \"vxlan\"", conf.backend_type,
-                                absent ? " (there is no Backend, which means udp)" : ""));
-    }
-    const GoJson object(conf.backend);
-    VxlanConf vxlan;
-    std::int64_t vni = vxlan.vni, port = 0, mtu = -1;
-    for (auto step : {take(object, "VNI", vni), take(object, "Port", port), take(object, "MTU", mtu),
-                      take(object, "GBP", vxlan.gbp), take(object, "Learning", vxlan.learning),
-                      take(object, "DirectRouting", vxlan.direct_routing)})
-        if (!step) return fail_in(std::move(step), "error decoding VXLAN backend config: Backend");
-
-    constexpr std::int64_t kMaxVni = (1 << 24) - 1, kMaxPort = 65535, kMaxMtu = 65535;
-    if (vni < 0 || vni > kMaxVni) return fail(fmt::format("Backend.VNI: {} is not in 0..{}", vni, kMaxVni));
-    if (port < 0 || port > kMaxPort) return fail(fmt::format("Backend.Port: {} is not in 0..{}", port, kMaxPort));
-    const bool has_mtu = object.contains("MTU") && !object.at("MTU").is_null();
-    if (has_mtu && (mtu < kMinUnderlayMtu || mtu > kMaxMtu))
-        return fail(fmt::format("Backend.MTU: {} is not in {}..{}", mtu, kMinUnderlayMtu, kMaxMtu));
-    vxlan.vni = static_cast<std::uint32_t>(vni);
-    if (port != 0) vxlan.port = static_cast<std::uint16_t>(port);
-    if (has_mtu) vxlan.mtu = static_cast<unsigned>(mtu);
-    return vxlan;
-}
-
 } // namespace weft

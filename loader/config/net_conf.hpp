@@ -45,21 +45,4 @@ struct NetConf {
 /// know is an error too; one that flannel knows and weft does not carry is the caller's to judge.
 [[nodiscard]] Status validate(const NetConf &conf);
 
-/// Keys of a vxlan Backend object.
-struct VxlanConf {
-    std::uint32_t vni = 1;
-    std::uint16_t port = 8472;
-    std::optional<unsigned> mtu; ///< of the underlay; absent: that of the uplink
-    bool gbp = false;
-    bool learning = false;
-    bool direct_routing = false;
-};
-
-/// The least `MTU` that leaves the 68 bytes every IPv4 link must carry after 50 bytes of tunnel headers.
-inline constexpr unsigned kMinUnderlayMtu = 118;
-
-/// Fails when the backend is not vxlan, and on values that flannel passes on unchecked though no device can have them
-/// (VNI over 24 bits, Port over 65535, MTU below kMinUnderlayMtu). Port 0 means the default.
-[[nodiscard]] Result<VxlanConf> parse_vxlan_conf(const NetConf &conf);
-
 } // namespace weft

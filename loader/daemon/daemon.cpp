@@ -30,14 +30,20 @@ std::string utc(std::chrono::system_clock::time_point at) {
     return fmt::format("{:%FT%TZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(at)));
 }
 
+/// What peers have to know besides the address.
+nlohmann::json backend_data(const BackendConf &backend, const Uplink &uplink) {
+    if (backend.encap != WEFT_ENCAP_VXLAN) return nullptr;
+    return {{"VNI", backend.vni}, {"VtepMAC", vtep_mac(uplink.public_ip).to_string()}};
+}
+
 } // namespace
 
 Daemon::Daemon(asio::io_context &io, Options options, Uplink uplink, Kernel &kernel)
     : io_(io), options_(std::move(options)), uplink_(std::move(uplink)), kernel_(kernel), log_(make_logger("daemon")),
       etcd_log_(make_logger("etcd")), reconcile_log_(make_logger("reconcile")),
       reconciler_(kernel, *reconcile_log_,
-                  {options_.datapath, options_.bpf_dir, options_.ip_masq, options_.masq_random_ports,
-                   options_.forward_rules, options_.firewall, options_.fast_path}),
+                  {options_.datapath, options_.bpf_dir, options_.peer_backends, options_.ip_masq,
+                   options_.masq_random_ports, options_.forward_rules, options_.firewall, options_.fast_path}),
       signals_(io), apply_timer_(io), audit_timer_(io), rules_poll_timer_(io), rules_check_timer_(io), drops_timer_(io),
       started_at_(std::chrono::system_clock::now()), state_since_(started_at_) {
     reconciler_.set_uplink(uplink_);
@@ -116,34 +122,40 @@ LeaseEvents Daemon::lease_events() {
 }
 
 void Daemon::on_config(const NetConf &conf) {
-    auto vxlan = parse_vxlan_conf(conf);
-    const bool ipv4 = conf.enable_ipv4;
-    const unsigned mtu = vxlan ? vxlan->mtu.value_or(uplink_.mtu) : 0;
-    if (!vxlan || !ipv4 || mtu < kMinUnderlayMtu) {
-        log_->error(
-            "cannot work with the network configuration: {}",
-            !vxlan  ? vxlan.error().sentence()
-            : !ipv4 ? "EnableIPv4 is false, and weft carries IPv4 only"
-                    : fmt::format("an MTU of {} leaves no room in the tunnel, {} is the least", mtu, kMinUnderlayMtu));
+    auto backend = parse_backend(conf);
+    if (auto usable = backend ? why_unusable(conf, *backend) : backend.error().sentence(); !usable.empty()) {
+        log_->error("cannot work with the network configuration: {}", usable);
         return stop(1);
     }
+    for (const auto &remark : backend->remarks) log_->warn("{}", remark);
     if (conf.enable_ipv6) log_->warn("EnableIPv6 is true: this node carries IPv4 only");
     conf_ = conf;
-    vxlan_ = *vxlan;
-    log_->info("network configuration read network={} subnet_len={} vni={} port={}", conf.network.to_string(),
-               conf.subnet_len, vxlan_.vni, vxlan_.port);
-    reconciler_.set_config(conf, vxlan_);
+    backend_ = *backend;
+    log_->info("network configuration read network={} subnet_len={} backend={}", conf.network.to_string(),
+               conf.subnet_len, backend_.name());
+    reconciler_.set_config(conf, backend_);
     const auto previous = read_previous_subnet(options_.subnet_file);
     request_lease(previous.v4 ? std::optional(Subnet{*previous.v4, std::nullopt}) : std::nullopt);
     tell();
+}
+
+std::string Daemon::why_unusable(const NetConf &conf, const BackendConf &backend) const {
+    if (!conf.enable_ipv4) return "EnableIPv4 is false, and weft carries IPv4 only";
+    if (const unsigned mtu = backend.mtu.value_or(uplink_.mtu); mtu < backend.least_mtu())
+        return fmt::format("an MTU of {} leaves no room in the tunnel, {} is the least", mtu, backend.least_mtu());
+    if (backend.encap == WEFT_ENCAP_DIRECT && uplink_.public_ip != uplink_.address)
+        return fmt::format(
+            "the public IP {} is not {}'s address {}: this node seems to be behind a NAT, which {} cannot work with",
+            uplink_.public_ip.to_string(), uplink_.name, uplink_.address.to_string(), backend.name());
+    return {};
 }
 
 void Daemon::request_lease(std::optional<Subnet> previous) {
     LeaseRequest request{
         .public_ip = uplink_.public_ip,
         .attrs = {.public_ip = uplink_.public_ip,
-                  .backend_type = "vxlan",
-                  .backend_data = {{"VNI", vxlan_.vni}, {"VtepMAC", vtep_mac(uplink_.public_ip).to_string()}}},
+                  .backend_type = backend_.encap == WEFT_ENCAP_UDP ? "" : std::string(backend_.name()),
+                  .backend_data = backend_data(backend_, uplink_)},
         .previous = std::move(previous),
         .renew_margin = options_.renew_margin,
     };
@@ -410,7 +422,9 @@ nlohmann::json Daemon::status() const {
         {"dropped_last_minute", drops_.last_minute(kernel_.read_drops().value_or(Drops{}))},
         {"subnet_file", options_.subnet_file.string()},
     };
-    if (conf_) status.update({{"network", conf_->network.to_string()}, {"vni", vxlan_.vni}, {"port", vxlan_.port}});
+    if (conf_) status.update({{"network", conf_->network.to_string()}, {"backend", backend_.name()}});
+    if (conf_ && backend_.encap == WEFT_ENCAP_VXLAN) status.update({{"vni", backend_.vni}, {"port", backend_.port}});
+    if (conf_ && backend_.encap == WEFT_ENCAP_UDP) status.update({{"port", backend_.udp_port}});
     if (const auto *view = reconciler_.view())
         status.update({{"subnet", view->own.v4.to_string()}, {"mtu", view->overlay_mtu()}});
     return status;

@@ -53,6 +53,8 @@ private:
     void on_acquired(const Lease &own);
     void on_lost(const Error &why);
     void on_change(const net::NetworkChange &change);
+    /// Empty if it can be worked with.
+    [[nodiscard]] std::string why_unusable(const NetConf &conf, const BackendConf &backend) const;
     void request_lease(std::optional<Subnet> previous);
 
     void refresh_uplink();
@@ -86,7 +88,7 @@ private:
     std::optional<LeaseManager> leases_;
 
     std::optional<NetConf> conf_;
-    VxlanConf vxlan_;
+    BackendConf backend_;
     DropHistory drops_;
     std::optional<Subnet> own_;
     std::optional<SubnetEnv> env_; ///< as last written

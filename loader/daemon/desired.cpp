@@ -46,17 +46,32 @@ Result<Mac> vtep_mac_of(const LeaseAttrs &attrs) {
     return mac;
 }
 
-weft_lease lease_entry(const ClusterView &view, const LeaseAttrs &attrs, const Mac &mac, const Result<NextHop> &hop) {
+/// How the lease's node is reached from here, once it is known by which way. host-gw has no other way than the segment.
+Result<weft_encap> encap_for(const ClusterView &view, const LeaseAttrs &attrs, const NextHop &hop) {
+    const auto own = *encap_of_backend(attrs.backend_type); // a usable lease has one
+    const bool neighbour = hop.neighbour == attrs.public_ip;
+    if (own == WEFT_ENCAP_DIRECT && !neighbour)
+        return fail(fmt::format(
+            "its node {} is not on the segment of this node's {}, as {} needs it: the route leads through {}",
+            attrs.public_ip.to_string(), view.uplink.address.to_string(), backend_name(own),
+            hop.neighbour.to_string()));
+    return view.backend.direct_routing && neighbour ? WEFT_ENCAP_DIRECT : own;
+}
+
+weft_lease lease_entry(const ClusterView &view, const LeaseAttrs &attrs, const Mac &mac, const NextHop *hop,
+                       weft_encap encap) {
     weft_lease entry{};
     entry.node = abi::ip4(attrs.public_ip);
     entry.vtep_mac = abi::mac(mac);
     entry.mtu = static_cast<__u16>(view.overlay_mtu());
     if (!hop) return entry; // WEFT_ENCAP_NONE
-    entry.encap = WEFT_ENCAP_VXLAN;
+    entry.encap = static_cast<__u8>(encap);
     entry.next_hop = abi::ip4(hop->neighbour);
     entry.ifindex = static_cast<__u32>(hop->ifindex);
-    const unsigned path = std::max<unsigned>(hop->mtu, kMinIpMtu + WEFT_VXLAN_OVERHEAD) - WEFT_VXLAN_OVERHEAD;
-    entry.mtu = static_cast<__u16>(std::min(view.overlay_mtu(), path));
+    const unsigned overhead = overhead_of(encap);
+    const unsigned path = std::max<unsigned>(hop->mtu, kMinIpMtu + overhead) - overhead;
+    const unsigned underlay = view.backend.mtu.value_or(view.uplink.mtu) - overhead;
+    entry.mtu = static_cast<__u16>(std::min({underlay, path, 0xffffU}));
     return entry;
 }
 
@@ -67,13 +82,22 @@ Mac vtep_mac(const Ip4 &public_ip) {
     return Mac{{0x02, 0x77, ip[0], ip[1], ip[2], ip[3]}}; // locally administered, unicast
 }
 
+std::set<weft_encap> ClusterView::encaps() const {
+    auto all = also;
+    all.insert(backend.encap);
+    if (backend.direct_routing) all.insert(WEFT_ENCAP_DIRECT);
+    return all;
+}
+
 std::string route_key(const net::Route &route) {
     return fmt::format("{} metric {}", route.destination.to_string(), route.metric);
 }
 
 std::optional<std::string> why_unusable(const ClusterView &view, const Net4 &subnet, const LeaseAttrs &attrs) {
-    if (attrs.backend_type != "vxlan")
-        return fmt::format("its BackendType is \"{}\", this node speaks \"vxlan\"", attrs.backend_type);
+    const auto encap = encap_of_backend(attrs.backend_type);
+    if (!encap || (*encap != view.backend.encap && !view.also.contains(*encap)))
+        return fmt::format("its BackendType is \"{}\", this node speaks \"{}\"", attrs.backend_type,
+                           view.backend.name());
     if (attrs.public_ip.is_unspecified()) return "it has no PublicIP";
     if (attrs.public_ip == view.uplink.public_ip) return "its PublicIP is this node's own";
     if (subnet.prefix_length() < view.network.prefix_length() || !contains(view.network, subnet.address()))
@@ -106,7 +130,7 @@ HostState desired_host(const ClusterView &view, const std::set<std::string> &bri
     for (const auto &bridge : bridges) host.sysctls[fmt::format("net/ipv4/conf/{}/proxy_arp", bridge)] = "1";
     host.vtep = net::VxlanDevice{
         .name = kVtepName,
-        .port = view.vxlan.port,
+        .port = view.backend.port,
         .mac = vtep_mac(view.uplink.public_ip),
         .mtu = view.overlay_mtu(),
     };
@@ -136,15 +160,21 @@ DesiredMaps desired_maps(const ClusterView &view, const NextHops &next_hops, con
             skip("another key leases the same IPv4 subnet");
             continue;
         }
-        const auto mac = vtep_mac_of(attrs);
+        const auto found = next_hops.find(attrs.public_ip);
+        const auto *hop = found != next_hops.end() && found->second ? &*found->second : nullptr;
+        const auto encap = hop ? encap_for(view, attrs, *hop) : Result<weft_encap>(WEFT_ENCAP_NONE);
+        if (!encap) {
+            skip(encap.error().sentence());
+            continue;
+        }
+        const auto mac =
+            *encap_of_backend(attrs.backend_type) == WEFT_ENCAP_VXLAN ? vtep_mac_of(attrs) : Result<Mac>(Mac{});
         const auto slot = mac ? free_slots.of(subnet.v4) : std::nullopt;
         if (!mac || !slot) {
             skip(!mac ? mac.error().sentence() : fmt::format("there are more leases than the {} that fit", slots));
             continue;
         }
-        const auto hop = next_hops.find(attrs.public_ip);
-        auto entry =
-            lease_entry(view, attrs, *mac, hop != next_hops.end() ? hop->second : fail("not looked up", ENETUNREACH));
+        auto entry = lease_entry(view, attrs, *mac, hop, *encap);
         entry.stats_index = *slot;
         maps.leases.emplace(subnet.v4, entry);
         auto &node = maps.nodes.try_emplace(attrs.public_ip, weft_node{0, *slot}).first->second;

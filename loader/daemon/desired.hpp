@@ -12,6 +12,7 @@
 #include "abi.hpp"
 #include "base/addr.hpp"
 #include "base/error.hpp"
+#include "config/backend.hpp"
 #include "config/net_conf.hpp"
 #include "daemon/uplink.hpp"
 #include "lease/lease.hpp"
@@ -46,13 +47,16 @@ inline constexpr std::uint32_t kUnreachableMetric = 1U << 24;
 struct ClusterView {
     Net4 network;
     unsigned subnet_len = 24;
-    VxlanConf vxlan;
+    BackendConf backend;
+    std::set<weft_encap> also; ///< leases of these backends are used beside those of our own
     Uplink uplink;
     Subnet own;
     std::map<Subnet, LeaseAttrs> others;
 
     /// Longest inner packet: what pods and weft.1 get as their MTU.
-    [[nodiscard]] unsigned overlay_mtu() const { return vxlan.mtu.value_or(uplink.mtu) - WEFT_VXLAN_OVERHEAD; }
+    [[nodiscard]] unsigned overlay_mtu() const { return backend.mtu.value_or(uplink.mtu) - backend.overhead(); }
+    /// What may come from the wire.
+    [[nodiscard]] std::set<weft_encap> encaps() const;
 };
 
 /// A node's state in the host's network namespace, as it should be or as it is. In a route ifindex 0 stands for weft.1's.
@@ -78,7 +82,8 @@ struct HostState {
 ///        which the host answers in their place (proxy_arp).
 [[nodiscard]] HostState desired_host(const ClusterView &view, const std::set<std::string> &bridges = {});
 
-/// Why a lease is nothing to forward to, found in its own data and ours; nothing if it can be used.
+/// Why a lease is nothing to forward to, found in its own data and ours; nothing if it can be used. A lease of another backend
+/// than this node's is not used, as with flannel, unless the node was told to.
 [[nodiscard]] std::optional<std::string> why_unusable(const ClusterView &view, const Net4 &subnet,
                                                       const LeaseAttrs &attrs);
 

@@ -106,6 +106,19 @@ Result<DatapathMode> parse_datapath(std::string_view text) {
     return fail(fmt::format("{} is none of auto, tc, xdp", in_quotes(text)));
 }
 
+Result<std::set<weft_encap>> parse_backends(std::string_view text) {
+    std::set<weft_encap> encaps;
+    for (std::size_t at = 0; at <= text.size();) {
+        const auto comma = std::min(text.find(',', at), text.size());
+        const auto name = text.substr(at, comma - at);
+        const auto encap = name.empty() ? std::nullopt : encap_of_backend(name);
+        if (!encap) return fail(fmt::format("{} is no backend that weft carries", in_quotes(name)));
+        encaps.insert(*encap);
+        at = comma + 1;
+    }
+    return encaps;
+}
+
 Result<FirewallChoice> parse_firewall(std::string_view text) {
     if (text == "auto") return FirewallChoice::automatic;
     if (text == "nftables") return FirewallChoice::nftables;
@@ -294,6 +307,8 @@ void declare_own(CommandLine &line, Options &options) {
     line.value("log-level", options.log_level, parse_log_level, "debug, info, warn or error");
     line.boolean("fast-path", options.fast_path,
                  "carry pods' packets past the host's stack; off: its FORWARD chain sees every one of them");
+    line.value("peer-backends", options.peer_backends, parse_backends,
+               "backends, with commas between, whose nodes are reached beside those of the configured one");
     line.value("datapath", options.datapath, parse_datapath, "where tunnel packets are opened: auto, tc or xdp");
 }
 

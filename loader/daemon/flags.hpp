@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <variant>
@@ -15,6 +16,7 @@
 
 #include "base/addr.hpp"
 #include "base/error.hpp"
+#include "config/backend.hpp"
 #include "datapath/datapath.hpp"
 #include "etcd/options.hpp"
 #include "firewall/host_rules.hpp"
@@ -51,7 +53,8 @@ struct Options {
     std::filesystem::path bpf_dir = "/sys/fs/bpf/weft";
     std::string log_level = "info"; ///< debug, info, warn or error
     DatapathMode datapath = DatapathMode::automatic;
-    bool fast_path = true; ///< --fast-path
+    bool fast_path = true;              ///< --fast-path
+    std::set<weft_encap> peer_backends; ///< whose leases are used beside those of the configured Backend
 };
 
 struct ParsedFlags {

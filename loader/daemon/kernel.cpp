@@ -17,8 +17,8 @@ namespace weft {
 namespace {
 
 auto fields(const DatapathConfig &c) {
-    return std::tie(c.network, c.subnet, c.node, c.vtep_mac, c.port, c.vni, c.max_leases, c.uplink_ifindex,
-                    c.vtep_ifindex, c.mode, c.fast_path, c.bpf_dir);
+    return std::tie(c.network, c.subnet, c.node, c.vtep_mac, c.port, c.udp_port, c.encaps, c.vni, c.max_leases,
+                    c.uplink_ifindex, c.vtep_ifindex, c.mode, c.fast_path, c.bpf_dir);
 }
 
 /// An outcome that says whether something was there, where that makes no difference.

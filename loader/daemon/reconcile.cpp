@@ -12,6 +12,12 @@ namespace {
 /// passes would be a fight with somebody over the same object.
 constexpr int kMaxPasses = 4;
 
+std::uint8_t encap_bits(const std::set<weft_encap> &encaps) {
+    unsigned bits = 0;
+    for (const auto encap : encaps) bits |= 1U << encap;
+    return static_cast<std::uint8_t>(bits);
+}
+
 } // namespace
 
 std::string_view to_string(NodeState state) {
@@ -32,10 +38,11 @@ void Reconciler::set_uplink(const Uplink &uplink) {
     check_attachments();
 }
 
-void Reconciler::set_config(const NetConf &conf, const VxlanConf &vxlan) {
+void Reconciler::set_config(const NetConf &conf, const BackendConf &backend) {
     view_.network = conf.network;
     view_.subnet_len = conf.subnet_len;
-    view_.vxlan = vxlan;
+    view_.backend = backend;
+    view_.also = options_.also;
     prefer_nftables_ = conf.enable_nftables;
     has_config_ = true;
 }
@@ -109,8 +116,10 @@ bool Reconciler::load(TimePoint now) {
         .subnet = view_.own.v4,
         .node = view_.uplink.address,
         .vtep_mac = vtep_mac(view_.uplink.public_ip),
-        .port = view_.vxlan.port,
-        .vni = view_.vxlan.vni,
+        .port = view_.backend.port,
+        .udp_port = view_.backend.udp_port,
+        .encaps = encap_bits(view_.encaps()),
+        .vni = view_.backend.vni,
         .max_leases = subnet_capacity(view_.network, view_.subnet_len),
         .uplink_ifindex = view_.uplink.ifindex,
         .vtep_ifindex = vtep_ifindex_,

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "config/backend.hpp"
 #include "config/net_conf.hpp"
 #include "daemon/backoff.hpp"
 #include "daemon/desired.hpp"
@@ -34,6 +35,7 @@ enum class NodeState : std::uint8_t {
 struct NodeOptions {
     DatapathMode mode = DatapathMode::automatic;
     std::filesystem::path bpf_dir = "/sys/fs/bpf/weft";
+    std::set<weft_encap> also; ///< see ClusterView
     bool masquerade = false;
     bool random_ports = true;
     bool forward_rules = false;
@@ -56,7 +58,7 @@ public:
         : kernel_(kernel), log_(log), options_(std::move(options)) {}
 
     void set_uplink(const Uplink &uplink);
-    void set_config(const NetConf &conf, const VxlanConf &vxlan);
+    void set_config(const NetConf &conf, const BackendConf &backend);
     void set_own(const Subnet &own);
     /// Every other node's lease: what is not among them is gone.
     void set_leases(const std::vector<Lease> &leases);

@@ -25,6 +25,8 @@ struct DatapathConfig {
     Ip4 node;     ///< this node's outer address
     Mac vtep_mac; ///< weft.1's
     std::uint16_t port = WEFT_DEFAULT_PORT;
+    std::uint16_t udp_port = WEFT_DEFAULT_UDP_PORT; ///< of encapsulation udp
+    std::uint8_t encaps = 1U << WEFT_ENCAP_VXLAN;   ///< those taken from the wire: bit 1 << weft_encap
     std::uint32_t vni = WEFT_DEFAULT_VNI;
     std::uint32_t max_leases = 1024; ///< how many subnets the network can hold: sizes leases, nodes and lease_stats
     int uplink_ifindex = 0;

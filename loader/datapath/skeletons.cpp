@@ -49,6 +49,9 @@ weft_cfg make_cfg(const DatapathConfig &config, const Features &features) {
     cfg.ask_conntrack = features.conntrack_lookup;
     cfg.ip_id_bits = ip_id_bits();
     cfg.fast_path = config.fast_path;
+    cfg.vtep_ifindex = static_cast<__u32>(config.vtep_ifindex);
+    cfg.udp_port = config.udp_port;
+    cfg.encaps = config.encaps;
     return cfg;
 }
 

@@ -54,10 +54,18 @@ TEST_F(BadInputTest, ASecondDaemonOfTheSameRunDirectoryIsRefused) {
 
 TEST_F(BadInputTest, ABackendThatIsNotOursEndsIt) {
     WEFT_ASSERT_OK(cluster_->etcd().put("/coreos.com/network/config",
-                                        R"({"Network": "10.244.0.0/16", "Backend": {"Type": "host-gw"}})"));
+                                        R"({"Network": "10.244.0.0/16", "Backend": {"Type": "wireguard"}})"));
     const auto out = refuse({"--iface=eth0"});
     EXPECT_NE(out.code, 0);
-    EXPECT_THAT(out.err, HasSubstr("host-gw"));
+    EXPECT_THAT(out.err, HasSubstr("wireguard"));
+}
+
+TEST_F(BadInputTest, HostGwBehindANatEndsIt) {
+    WEFT_ASSERT_OK(cluster_->etcd().put("/coreos.com/network/config",
+                                        R"({"Network": "10.244.0.0/16", "Backend": {"Type": "host-gw"}})"));
+    const auto out = refuse({"--iface=eth0", "--public-ip=203.0.113.9"});
+    EXPECT_NE(out.code, 0);
+    for (const auto *address : {"203.0.113.9", "192.0.2.1"}) EXPECT_THAT(out.err, HasSubstr(address));
 }
 
 TEST_F(BadInputTest, AMissingConfigurationIsWaitedForAndSaidOnce) {

@@ -20,7 +20,7 @@ protected:
         ClusterTest::SetUp();
         if (IsSkipped() || HasFatalFailure()) return;
         WEFT_ASSERT_ASSIGN(weft_, cluster_->add_node());
-        WEFT_ASSERT_ASSIGN(flannel_, cluster_->add_flannel_node());
+        WEFT_ASSERT_ASSIGN(flannel_, cluster_->add_flannel_node(GetParam().backend));
         WEFT_ASSERT_OK(cluster_->settle());
         WEFT_ASSERT_ASSIGN(weft_pod_, weft_->add_pod());
         WEFT_ASSERT_ASSIGN(flannel_pod_, flannel_->add_pod());
@@ -36,6 +36,11 @@ protected:
         }
     }
 
+    /// The flannel node's own address in the pod network; without a device of its backend's it has none, and is seen as itself.
+    [[nodiscard]] std::string flannel_address() const {
+        return GetParam().has_outer_headers() ? flannel_->base_address() : "192.0.2.2";
+    }
+
     WeftNode *weft_ = nullptr;
     FlannelNode *flannel_ = nullptr;
     Pod *weft_pod_ = nullptr, *flannel_pod_ = nullptr;
@@ -45,7 +50,8 @@ TEST_P(MixedCluster, PodsReachEachOther) {
     WEFT_ASSERT_ASSIGN(const auto before, weft_->counters());
     WEFT_EXPECT_OK(ping(weft_pod_->ns, flannel_pod_->address));
     WEFT_EXPECT_OK(ping(flannel_pod_->ns, weft_pod_->address));
-    for (const std::size_t size : {1, 64, 1422, 1423, 9000, 60000}) {
+    for (const std::size_t size : {std::size_t{1}, std::size_t{64}, std::size_t{GetParam().mtu()} - 28,
+                                   std::size_t{GetParam().mtu()} - 27, std::size_t{9000}, std::size_t{60000}}) {
         WEFT_EXPECT_OK(udp_echo(weft_pod_->ns, flannel_pod_->address, {size}, 5));
         WEFT_EXPECT_OK(udp_echo(flannel_pod_->ns, weft_pod_->address, {size}, 5));
     }
@@ -53,8 +59,8 @@ TEST_P(MixedCluster, PodsReachEachOther) {
     expect_transfers(flannel_pod_->ns, weft_pod_->address, flannel_pod_->address, 32 * kMiB);
     WEFT_ASSERT_ASSIGN(const auto after, weft_->counters());
     const auto counted = after.all - before.all;
-    EXPECT_GE(count(counted, "from_pod/encap"), 64 * kMiB / 1450) << to_string(counted);
-    EXPECT_GE(count(counted, pop_counter()), 64 * kMiB / 1450) << to_string(counted);
+    EXPECT_GE(count(counted, "from_pod/encap"), 64 * kMiB / 1500) << to_string(counted);
+    EXPECT_GE(count(counted, pop_counter()), 64 * kMiB / 1500) << to_string(counted);
 }
 
 TEST_P(MixedCluster, NodesReachEachOthersPods) {
@@ -64,16 +70,17 @@ TEST_P(MixedCluster, NodesReachEachOthersPods) {
     WEFT_EXPECT_OK(ping(weft_->netns(), flannel_pod_->address));
     WEFT_EXPECT_OK(ping(flannel_->netns(), weft_pod_->address));
     expect_transfers(weft_->netns(), flannel_pod_->address, base, 4 * kMiB);
-    expect_transfers(flannel_->netns(), weft_pod_->address, flannel_->base_address(), 4 * kMiB);
-    expect_transfers(weft_pod_->ns, flannel_->base_address(), weft_pod_->address, 4 * kMiB);
+    expect_transfers(flannel_->netns(), weft_pod_->address, flannel_address(), 4 * kMiB);
+    if (flannel_address() == flannel_->base_address()) // else nothing there has it
+        expect_transfers(weft_pod_->ns, flannel_->base_address(), weft_pod_->address, 4 * kMiB);
     expect_transfers(flannel_pod_->ns, base, flannel_pod_->address, 4 * kMiB);
-    expect_transfers(flannel_->netns(), base, flannel_->base_address(), 4 * kMiB);
+    expect_transfers(flannel_->netns(), base, flannel_address(), 4 * kMiB);
     WEFT_EXPECT_OK(udp_echo(weft_->netns(), flannel_pod_->address, {1, 1422, 9000}, 5));
     WEFT_EXPECT_OK(udp_echo(flannel_->netns(), weft_pod_->address, {1, 1422, 9000}, 5));
 }
 
 TEST_P(MixedCluster, AFlannelNodeThatJoinsLaterIsReached) {
-    WEFT_ASSERT_ASSIGN(auto *late, cluster_->add_flannel_node());
+    WEFT_ASSERT_ASSIGN(auto *late, cluster_->add_flannel_node(GetParam().backend));
     WEFT_ASSERT_OK(weft_->wait_for_leases(2));
     WEFT_ASSERT_ASSIGN(auto *late_pod, late->add_pod());
     WEFT_EXPECT_OK(ping(weft_pod_->ns, late_pod->address));
@@ -81,6 +88,16 @@ TEST_P(MixedCluster, AFlannelNodeThatJoinsLaterIsReached) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Setups, MixedCluster, kEverySetup, setup_name);
+// This kernel has no ipip device to be the other side.
+INSTANTIATE_TEST_SUITE_P(Backends, MixedCluster,
+                         testing::ValuesIn(with_backends({"host-gw", "direct"},
+                                                         {{"tc", WireMode::offload}, {"xdp", WireMode::bare}})),
+                         setup_name);
+// Not where the wire carries half-done checksums: a process that reads the inner packet from a socket gets it as it is, and no
+// NIC ever delivers such a one.
+INSTANTIATE_TEST_SUITE_P(Udp, MixedCluster,
+                         testing::ValuesIn(with_backends({"udp"}, {{"tc", WireMode::bare}, {"xdp", WireMode::bare}})),
+                         setup_name);
 
 /// On the bare wire, where a frame is what it would be on a cable.
 class MixedWire : public MixedCluster {};

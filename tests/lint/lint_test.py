@@ -120,9 +120,9 @@ class Contract(unittest.TestCase):
         self.assertEqual(self.reasons((1, "A", "FORWARD", "To Pod", "x")), [1])
 
     def test_the_abi_includes_nothing_else(self):
-        good = '#include <linux/types.h>\n#include "weft_reasons.h"\n'
+        good = '#include <linux/types.h>\n#include "weft_encaps.h"\n#include "weft_reasons.h"\n'
         self.assertEqual(findings("maps/weft_abi.h", good, "abi_includes"), [])
-        self.assertEqual(findings("maps/weft_abi.h", good + "#include <stdint.h>\n", "abi_includes"), [3])
+        self.assertEqual(findings("maps/weft_abi.h", good + "#include <stdint.h>\n", "abi_includes"), [4])
 
 
 class Readme(unittest.TestCase):

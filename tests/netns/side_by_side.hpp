@@ -72,7 +72,7 @@ protected:
         WEFT_ASSERT_ASSIGN(weft_near_, cluster_->add_node());
         WEFT_ASSERT_ASSIGN(weft_far_, cluster_->add_node(far));
         WEFT_ASSERT_ASSIGN(auto *flannel_near, cluster_->add_flannel_node());
-        WEFT_ASSERT_ASSIGN(auto *flannel_far, cluster_->add_flannel_node(far));
+        WEFT_ASSERT_ASSIGN(auto *flannel_far, cluster_->add_flannel_node("vxlan", far));
         WEFT_ASSERT_OK(cluster_->settle());
         const std::string prefix = far ? "198.51.100." : "192.0.2.";
         weft_ = {.kind = "weft", .near_address = "192.0.2.1", .far_address = prefix + "2"};

@@ -54,7 +54,7 @@ TEST_P(Traffic, EveryPodReachesEveryOther) {
         for (const auto *to : pods_) {
             if (from == to) continue;
             WEFT_EXPECT_OK(ping(from->ns, to->address, 1));
-            WEFT_EXPECT_OK(udp_echo(from->ns, to->address, {1, 64, 1422}));
+            WEFT_EXPECT_OK(udp_echo(from->ns, to->address, {1, 64, GetParam().mtu() - 28}));
             expect_transfers(from->ns, to->address, from->address, kMiB + 3);
         }
     }
@@ -71,7 +71,7 @@ TEST_P(Traffic, BulkArrivesUnchangedOnTheFastPath) {
 
     const auto sent = sender_after.all - sender_before.all;
     const auto received = receiver_after.all - receiver_before.all;
-    constexpr auto kSegments = 64 * kMiB / 1450; // as they are on the wire, whatever the offloads
+    constexpr auto kSegments = 64 * kMiB / 1500; // as they are on the wire, whatever the offloads
     EXPECT_GE(count(sent, "from_pod/encap"), kSegments) << to_string(sent);
     EXPECT_GE(count(received, pop_counter()), kSegments) << to_string(received);
     EXPECT_GE(count(received, "from_wire/decap_to_pod"), kSegments) << to_string(received);
@@ -79,18 +79,19 @@ TEST_P(Traffic, BulkArrivesUnchangedOnTheFastPath) {
 }
 
 TEST_P(Traffic, BigDatagramsCrossInFragments) {
-    WEFT_EXPECT_OK(udp_echo(pod(0, 0).ns, pod(1, 0).address, {1423, 3000, 9000, 60000}, 3));
-    WEFT_EXPECT_OK(udp_echo(pod(2, 0).ns, pod(2, 1).address, {1423, 60000}, 3));
+    WEFT_EXPECT_OK(udp_echo(pod(0, 0).ns, pod(1, 0).address, {GetParam().mtu() - 27, 3000, 9000, 60000}, 3));
+    WEFT_EXPECT_OK(udp_echo(pod(2, 0).ns, pod(2, 1).address, {GetParam().mtu() - 27, 60000}, 3));
     WEFT_EXPECT_OK(ping(pod(0, 0).ns, pod(1, 0).address, 3, "-s 4000"));
 }
 
 TEST_P(Traffic, APacketTooBigIsAnsweredNotLost) {
-    // 1422 bytes of ICMP payload are 1450 with their headers: the overlay's MTU.
-    WEFT_EXPECT_OK(ping(pod(0, 0).ns, pod(1, 0).address, 2, "-M do -s 1422"));
-    WEFT_ASSERT_ASSIGN(const auto out, pod(0, 0).ns.output(words(
-                                           fmt::format("ping -n -c 1 -W 2 -M do -s 1423 {}", pod(1, 0).address))));
+    const auto fits = GetParam().mtu() - 28; // bytes of ICMP payload
+    WEFT_EXPECT_OK(ping(pod(0, 0).ns, pod(1, 0).address, 2, fmt::format("-M do -s {}", fits)));
+    WEFT_ASSERT_ASSIGN(const auto out, pod(0, 0).ns.output(words(fmt::format("ping -n -c 1 -W 2 -M do -s {} {}",
+                                                                             fits + 1, pod(1, 0).address))));
     EXPECT_NE(out.code, 0);
-    EXPECT_NE((out.out + out.err).find("mtu=1450"), std::string::npos) << out.out << out.err;
+    EXPECT_NE((out.out + out.err).find(fmt::format("mtu={}", GetParam().mtu())), std::string::npos)
+        << out.out << out.err;
 }
 
 /// With a TTL too short, whoever discards the packet says so: the same hops as in a flannel cluster.
@@ -143,6 +144,7 @@ TEST_P(Traffic, TheWorldSeesTheNode) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Setups, Traffic, kEverySetup, setup_name);
+INSTANTIATE_TEST_SUITE_P(Backends, Traffic, kEveryBackend, setup_name);
 
 } // namespace
 } // namespace weft::test

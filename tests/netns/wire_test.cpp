@@ -63,7 +63,7 @@ protected:
 
     WeftNode *one_ = nullptr, *two_ = nullptr;
     Pod *pod_one_ = nullptr, *pod_two_ = nullptr;
-    std::vector<VxlanPeer> leases_;
+    std::vector<FlannelPeer> leases_;
 };
 
 TEST_P(Wire, EveryFrameOfATransferIsSoundVxlan) {

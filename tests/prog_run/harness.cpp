@@ -25,6 +25,7 @@ DatapathConfig world_config(const std::filesystem::path &bpf_dir) {
     config.subnet = *parse_net4("10.244.63.0/24");
     config.node = world::kNode;
     config.vtep_mac = world::kVtepMac;
+    config.encaps = 1U << WEFT_ENCAP_VXLAN | 1U << WEFT_ENCAP_DIRECT | 1U << WEFT_ENCAP_UDP | 1U << WEFT_ENCAP_IPIP;
     config.bpf_dir = bpf_dir;
     return config;
 }

@@ -94,13 +94,14 @@ Result<WeftNode *> Cluster::add_node(bool far) {
     return node;
 }
 
-Result<FlannelNode *> Cluster::add_flannel_node(bool far) {
+Result<FlannelNode *> Cluster::add_flannel_node(const std::string &backend, bool far) {
     auto subnet = free_subnet(*etcd_);
     if (!subnet) return fail_as_is(std::move(subnet));
     auto node = FlannelNode::create(fmt::format("flannel{}", flannel_nodes_.size() + 1),
                                     {.network = *parse_net4("10.244.0.0/16"),
                                      .subnet = *subnet,
-                                     .public_ip = *parse_ip4(fmt::format("{}.{}", prefix_of(far), plugged_ + 1))});
+                                     .public_ip = *parse_ip4(fmt::format("{}.{}", prefix_of(far), plugged_ + 1)),
+                                     .backend = backend});
     if (!node) return fail_as_is(std::move(node));
     if (auto plugged = plug(node->netns(), far); !plugged) return fail_as_is(std::move(plugged));
     if (auto started = node->start(*etcd_); !started) return fail_as_is(std::move(started));

@@ -20,60 +20,41 @@ Result<Net4> subnet_of_key(std::string_view key) {
     return parse_net4(text);
 }
 
-bool same(const VxlanPeer &a, const VxlanPeer &b) {
-    return a.subnet == b.subnet && a.public_ip == b.public_ip && a.vtep_mac == b.vtep_mac;
-}
-
-bool has(const std::vector<VxlanPeer> &peers, const VxlanPeer &peer) {
-    return std::any_of(peers.begin(), peers.end(), [&](const auto &p) { return same(p, peer); });
-}
-
 } // namespace
 
-Result<std::vector<VxlanPeer>> read_leases(EtcdServer &etcd, std::string_view prefix) {
+Result<std::vector<FlannelPeer>> read_leases(EtcdServer &etcd, std::string_view prefix) {
     auto entries = etcd.get_prefix(fmt::format("{}/subnets/", prefix));
     if (!entries) return fail_as_is(std::move(entries));
-    std::vector<VxlanPeer> peers;
+    std::vector<FlannelPeer> peers;
     for (const auto &[key, value] : *entries) {
         const auto json = nlohmann::json::parse(value, nullptr, false);
-        if (!json.is_object() || json.value("BackendType", "") != "vxlan") continue;
         const auto subnet = subnet_of_key(key);
-        const auto ip = parse_ip4(json.value("PublicIP", ""));
-        const auto mac = parse_mac(json.value("/BackendData/VtepMAC"_json_pointer, ""));
-        if (!subnet || !ip || !mac) return fail(fmt::format("not a vxlan lease: {} {}", key, value));
+        const auto ip = json.is_object() ? parse_ip4(json.value("PublicIP", "")) : fail("no object");
+        if (!subnet || !ip) return fail(fmt::format("not a lease: {} {}", key, value));
+        const auto mac = parse_mac(json.value("/BackendData/VtepMAC"_json_pointer, "00:00:00:00:00:00"));
+        if (!mac) return fail(fmt::format("not a lease's VtepMAC: {} {}", key, value));
         peers.push_back({*subnet, *ip, *mac});
     }
     return peers;
 }
 
-FlannelNode::FlannelNode(Netns ns, const Options &options) : ns_(std::move(ns)), options_(options) {
-    // Any locally administered unicast address; flannel draws one at random.
-    const auto octets = options.public_ip.to_bytes();
-    vtep_mac_.bytes = {0x16, 0xf1, octets[0], octets[1], octets[2], octets[3]};
-}
+FlannelNode::FlannelNode(Netns ns, const Options &options, std::unique_ptr<FlannelBackend> backend)
+    : ns_(std::move(ns)), options_(options), backend_(std::move(backend)) {}
 
 Result<FlannelNode> FlannelNode::create(std::string_view name, const Options &options) {
+    auto backend = FlannelBackend::create(options.backend);
+    if (!backend) return fail_as_is(std::move(backend));
     auto ns = Netns::create(name);
     if (!ns) return fail_as_is(std::move(ns));
-    FlannelNode node(std::move(*ns), options);
+    FlannelNode node(std::move(*ns), options, std::move(*backend));
     node.name_ = name;
     return node;
 }
 
-Status FlannelNode::make_devices() {
-    const auto base = base_address();
+Status FlannelNode::make_bridge() {
     const auto gateway = (options_.subnet.canonical().address() + 1).to_string();
-    auto made = ns_.ip(
-        fmt::format("link add flannel.1 address {mac} mtu {mtu} type vxlan id 1 dev eth0 local {ip} dstport 8472 "
-                    "nolearning\n"
-                    "address add {base}/32 dev flannel.1\n"
-                    "link set flannel.1 up\n"
-                    "link add cni0 mtu {mtu} type bridge\n"
-                    "address add {gateway}/{len} dev cni0\n"
-                    "link set cni0 up",
-                    fmt::arg("mac", vtep_mac_.to_string()), fmt::arg("mtu", options_.mtu),
-                    fmt::arg("ip", options_.public_ip.to_string()), fmt::arg("base", base),
-                    fmt::arg("gateway", gateway), fmt::arg("len", options_.subnet.prefix_length())));
+    auto made = ns_.ip(fmt::format("link add cni0 mtu {} type bridge\naddress add {}/{} dev cni0\nlink set cni0 up",
+                                   mtu(), gateway, options_.subnet.prefix_length()));
     if (!made) return made;
     return ns_.sysctl("net.ipv4.ip_forward", "1"); // the bridge plugin's doing
 }
@@ -104,45 +85,20 @@ COMMIT
 }
 
 Status FlannelNode::start(EtcdServer &etcd) {
-    if (auto made = make_devices(); !made) return made;
+    if (auto made = backend_->start(place()); !made) return made;
+    if (auto made = make_bridge(); !made) return made;
     if (auto made = make_rules(); !made) return made;
     const auto subnet = options_.subnet.canonical();
     return etcd.put_with_ttl(
         fmt::format("{}/subnets/{}-{}", kPrefix, subnet.address().to_string(), subnet.prefix_length()),
-        fmt::format(
-            R"({{"PublicIP":"{}","PublicIPv6":null,"BackendType":"vxlan","BackendData":{{"VNI":1,"VtepMAC":"{}"}}}})",
-            options_.public_ip.to_string(), vtep_mac_.to_string()),
-        86400);
+        backend_->lease_value(place()), 86400);
 }
 
 Status FlannelNode::sync(EtcdServer &etcd) {
     auto leases = read_leases(etcd, kPrefix);
     if (!leases) return fail_as_is(std::move(leases));
     std::erase_if(*leases, [&](const auto &p) { return p.subnet == options_.subnet; });
-    for (const auto &peer : known_) {
-        if (has(*leases, peer)) continue;
-        const auto base = peer.subnet.address().to_string();
-        const auto mac = peer.vtep_mac.to_string();
-        auto removed = ns_.ip(
-            fmt::format("neighbour del {} dev flannel.1\nroute del {} dev flannel.1", base, peer.subnet.to_string()));
-        if (!removed) return removed;
-        auto fdb = ns_.run(words(fmt::format("bridge fdb del {} dev flannel.1 self", mac)));
-        if (!fdb) return fail_as_is(std::move(fdb));
-    }
-    for (const auto &peer : *leases) {
-        if (has(known_, peer)) continue;
-        const auto base = peer.subnet.address().to_string();
-        const auto mac = peer.vtep_mac.to_string();
-        auto fdb = ns_.run(words(
-            fmt::format("bridge fdb replace {} dev flannel.1 dst {} self permanent", mac, peer.public_ip.to_string())));
-        if (!fdb) return fail_as_is(std::move(fdb));
-        auto added = ns_.ip(fmt::format("neighbour replace {0} lladdr {1} dev flannel.1 nud permanent\n"
-                                        "route replace {2} via {0} dev flannel.1 onlink",
-                                        base, mac, peer.subnet.to_string()));
-        if (!added) return added;
-    }
-    known_ = std::move(*leases);
-    return {};
+    return backend_->program(place(), *leases);
 }
 
 Result<Pod *> FlannelNode::add_pod() {
@@ -155,7 +111,7 @@ Result<Pod *> FlannelNode::add_pod() {
     const auto host_end = fmt::format("veth{}", n + 1);
     auto made = ns_.ip(fmt::format("link add {0} mtu {1} type veth peer name eth0 mtu {1} netns {2}\n"
                                    "link set {0} master cni0\nlink set {0} up",
-                                   host_end, options_.mtu, ns->name()));
+                                   host_end, mtu(), ns->name()));
     if (!made) return fail_as_is(std::move(made));
     if (auto hairpin = ns_.run(words(fmt::format("bridge link set dev {} hairpin on", host_end))); !hairpin)
         return fail_as_is(std::move(hairpin));

@@ -2,31 +2,25 @@
 #pragma once
 
 #include <list>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "base/addr.hpp"
 #include "base/error.hpp"
 #include "etcd_server.hpp"
+#include "flannel_backend.hpp"
 #include "netns.hpp"
 #include "pod.hpp"
 
 namespace weft::test {
 
-/// A lease as it stands in etcd, as far as a vxlan node uses it.
-struct VxlanPeer {
-    Net4 subnet;
-    Ip4 public_ip;
-    Mac vtep_mac;
-};
+/// Every lease below `prefix`.
+[[nodiscard]] Result<std::vector<FlannelPeer>> read_leases(EtcdServer &etcd,
+                                                           std::string_view prefix = "/coreos.com/network");
 
-/// Every lease below `prefix` that a vxlan node would use.
-[[nodiscard]] Result<std::vector<VxlanPeer>> read_leases(EtcdServer &etcd,
-                                                         std::string_view prefix = "/coreos.com/network");
-
-/// A node as flannel with its bridge plugin sets it up, without flannel: the kernel's own vxlan device `flannel.1`
-/// (nolearning, port 8472, VNI 1), one neighbour, FDB and onlink route entry for each peer, the bridge cni0 with hairpin
-/// ports, flannel's iptables chains, and the lease in etcd as flannel writes it.
+/// A node as flannel with its bridge plugin sets it up, without flannel: its backend's devices and routes, the bridge cni0 with
+/// hairpin ports, flannel's iptables chains, and the lease in etcd as flannel writes it.
 ///
 /// It does not watch etcd: `sync()` makes it learn and forget, which keeps tests in control of the order of things.
 /// Contract: the uplink eth0 is plugged in by the caller before start().
@@ -36,13 +30,13 @@ public:
         Net4 network;  ///< the cluster's
         Net4 subnet;   ///< this node's
         Ip4 public_ip; ///< eth0's address
-        unsigned mtu = 1450;
+        std::string backend = "vxlan";
     };
 
     [[nodiscard]] static Result<FlannelNode> create(std::string_view name, const Options &options);
 
     [[nodiscard]] const Netns &netns() const { return ns_; }
-    [[nodiscard]] const Mac &vtep_mac() const { return vtep_mac_; }
+    [[nodiscard]] Mac vtep_mac() const { return stand_in_vtep_mac(options_.public_ip); }
     [[nodiscard]] std::string base_address() const { return options_.subnet.canonical().address().to_string(); }
 
     /// Makes the devices and rules, and puts the lease into `etcd`.
@@ -53,16 +47,19 @@ public:
     Result<Pod *> add_pod();
 
 private:
-    FlannelNode(Netns ns, const Options &options);
-    Status make_devices();
+    FlannelNode(Netns ns, const Options &options, std::unique_ptr<FlannelBackend> backend);
+    [[nodiscard]] FlannelBackend::Node place() const {
+        return {&ns_, options_.network, options_.subnet, options_.public_ip};
+    }
+    [[nodiscard]] unsigned mtu() const { return 1500 - backend_->overhead(); }
+    Status make_bridge();
     Status make_rules();
 
     Netns ns_;
     std::string name_;
     Options options_;
-    Mac vtep_mac_;
-    std::vector<VxlanPeer> known_;
-    std::list<Pod> pods_; ///< a list: pointers to pods stay good
+    std::unique_ptr<FlannelBackend> backend_; ///< after the namespace: a process of it ends first
+    std::list<Pod> pods_;                     ///< a list: pointers to pods stay good
 };
 
 } // namespace weft::test

@@ -56,7 +56,7 @@ TEST(Desired, HostStateOfANode) {
 TEST(Desired, MtuComesFromTheConfigurationFirst) {
     auto v = view();
     EXPECT_EQ(v.overlay_mtu(), 1450U);
-    v.vxlan.mtu = 1400;
+    v.backend.mtu = 1400;
     EXPECT_EQ(v.overlay_mtu(), 1350U);
 }
 

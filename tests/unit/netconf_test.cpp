@@ -192,7 +192,6 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(NetConf, BackendAbsentMeansUdpAndTypesAreLowerCased) {
     EXPECT_EQ(load(R"({"Network":"10.5.0.0/16"})")->backend_type, "udp");
     EXPECT_EQ(load(R"({"Network":"10.5.0.0/16","Backend":{"Type":"VXLAN"}})")->backend_type, "vxlan");
-    EXPECT_THAT(parse_vxlan_conf(*load(R"({"Network":"10.5.0.0/16"})")).error().sentence(), HasSubstr("udp"));
 }
 
 TEST(NetConf, SwitchesHaveFlannelsDefaults) {
@@ -201,46 +200,6 @@ TEST(NetConf, SwitchesHaveFlannelsDefaults) {
     EXPECT_FALSE(conf->enable_ipv6);
     EXPECT_FALSE(conf->enable_nftables);
     EXPECT_TRUE(load(v4("10.5.0.0/16", R"(,"EnableNFTables":true)"))->enable_nftables);
-}
-
-Result<VxlanConf> vxlan(std::string_view keys) {
-    const auto conf =
-        parse_net_conf(R"({"Network":"10.5.0.0/16","Backend":{"Type":"vxlan")" + std::string(keys) + "}}");
-    if (!conf) return std::unexpected(conf.error());
-    return parse_vxlan_conf(*conf);
-}
-
-TEST(VxlanConf, DefaultsAndValues) {
-    const auto none = vxlan("");
-    ASSERT_TRUE(none);
-    EXPECT_EQ(none->vni, 1u);
-    EXPECT_EQ(none->port, 8472);
-    EXPECT_FALSE(none->mtu);
-    const auto all = vxlan(R"(,"vni":16777215,"PORT":4789,"MTU":1400,"GBP":true,"Learning":true,"DirectRouting":true)");
-    ASSERT_TRUE(all) << all.error().sentence();
-    EXPECT_EQ(all->vni, 16777215u);
-    EXPECT_EQ(all->port, 4789);
-    EXPECT_EQ(all->mtu, 1400u);
-    EXPECT_TRUE(all->gbp && all->learning && all->direct_routing);
-    EXPECT_EQ(vxlan(R"(,"Port":0)")->port, 8472);
-}
-
-TEST(VxlanConf, RefusesWhatNoDeviceCanHave) {
-    const std::pair<const char *, const char *> cases[] = {
-        {R"(,"VNI":16777216)", "Backend.VNI: 16777216"},
-        {R"(,"VNI":-1)", "Backend.VNI: -1"},
-        {R"(,"Port":65536)", "Backend.Port: 65536"},
-        {R"(,"MTU":117)", "Backend.MTU: 117"},
-        {R"(,"MTU":0)", "Backend.MTU: 0"},
-        {R"(,"MTU":-1)", "Backend.MTU: -1"},
-        {R"(,"VNI":"1")", "error decoding VXLAN backend config: Backend: VNI: \"1\""},
-        {R"(,"GBP":1)", "error decoding VXLAN backend config: Backend: GBP: 1"},
-    };
-    for (const auto &[keys, text] : cases) {
-        const auto conf = vxlan(keys);
-        ASSERT_FALSE(conf) << keys;
-        EXPECT_THAT(conf.error().sentence(), StartsWith(text));
-    }
 }
 
 } // namespace

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef WEFT_ENCAP_DIRECT_H
+#define WEFT_ENCAP_DIRECT_H
+
+/* host-gw, and DirectRouting in vxlan: the packet itself, to the node's MAC. */
+#include "lib/outer.h"
+
+enum {
+	DIRECT_ROOM = 0,
+	DIRECT_INNER_L2 = 0,
+};
+
+static __always_inline void direct_write(void *at, const struct weft_lease *lease, const struct inner *inner)
+{
+	(void)at;
+	(void)lease;
+	(void)inner;
+}
+
+/* From a pod elsewhere to this node's subnet. What comes from outside the pod network is no overlay packet: it has been routed
+ * here by somebody's own choice and is the stack's, as on any router. */
+static __always_inline enum weft_reason direct_read(struct cursor *c, const struct iphdr *ip)
+{
+	c->pos = (void *)ip; /* the only header is the inner one */
+	if (!in_net(ip->daddr, &cfg.subnet, &cfg.subnet_mask) || !in_net(ip->saddr, &cfg.network, &cfg.network_mask))
+		return WEFT_R_NOT_OVERLAY;
+	return WEFT_R_NONE;
+}
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef WEFT_ENCAP_UDP_H
+#define WEFT_ENCAP_UDP_H
+
+/* flannel's udp backend: the bare inner IP packet is the UDP payload, no header and no magic. Its nodes send from the port they
+ * listen on, and so do we: some of them look. */
+#include "lib/outer.h"
+
+struct udp_outer {
+	struct iphdr ip;
+	struct udphdr udp;
+};
+WEFT_STATIC_ASSERT(sizeof(struct udp_outer) == WEFT_UDP_OVERHEAD, "overhead");
+
+enum {
+	UDP_ROOM = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP,
+	UDP_INNER_L2 = 0,
+};
+
+static __always_inline void udp_write(void *at, const struct weft_lease *lease, const struct inner *inner)
+{
+	struct udp_outer *outer = at;
+	const __u32 len = inner->len + sizeof(*outer);
+
+	outer_ip4(&outer->ip, lease, inner, IPPROTO_UDP, len);
+	outer_udp(&outer->udp, bpf_htons(cfg.udp_port), cfg.udp_port, len - sizeof(outer->ip));
+}
+
+static __always_inline enum weft_reason udp_read(struct cursor *c, const struct iphdr *ip)
+{
+	const struct udphdr *udp;
+
+	if (ip->protocol != IPPROTO_UDP || ip->daddr != ip4_of(&cfg.node))
+		return WEFT_R_NOT_OVERLAY;
+	udp = take(c, sizeof(*udp));
+	if (!udp)
+		return WEFT_R_TRUNCATED;
+	return udp->dest == bpf_htons(cfg.udp_port) ? WEFT_R_NONE : WEFT_R_NOT_OVERLAY;
+}
+
+#endif

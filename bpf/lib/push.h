@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef WEFT_LIB_PUSH_H
+#define WEFT_LIB_PUSH_H
+
+/* To another node: outer headers by the lease's encapsulation, and out. */
+#include <linux/if_ether.h>
+
+#include "encap/direct.h"
+#include "encap/ipip.h"
+#include "encap/udp.h"
+#include "encap/vxlan.h"
+#include "lib/verdict.h"
+
+enum {
+	IP_MAX_LEN = 65535,
+	ADDRESS_FAMILY_INET = 2, /* AF_INET: <sys/socket.h> is no header for BPF */
+	/* NO_CSUM_RESET: what is verified stays so. FIXED_GSO: pods' MTU leaves room, so segments need not shrink. */
+	PUSH_FLAGS = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET,
+};
+
+#define ENCAP_MAX(number, NAME, label, backend, overhead) __u8 label[(overhead) + 1];
+/* sizeof: the longest overhead, plus one */
+union encap_longest {
+	WEFT_ENCAPS(ENCAP_MAX)
+};
+#undef ENCAP_MAX
+enum { MAX_OVERHEAD = sizeof(union encap_longest) - 1 };
+
+/* Would the packet, with its outer headers, be longer than the path takes? A GSO packet is as long as its segments. v must have
+ * its header_len when the packet is GSO. */
+static __always_inline enum weft_reason fits_path(const struct __sk_buff *skb, const struct ip4_view *v, __u32 mtu)
+{
+	if (!skb->gso_size)
+		return skb->len - ETH_HLEN <= mtu ? WEFT_R_NONE : WEFT_R_TOO_BIG;
+	/* The outer length field has 16 bits, even if segmentation will rewrite it. */
+	if (skb->len - ETH_HLEN > IP_MAX_LEN - MAX_OVERHEAD)
+		return WEFT_R_TOO_BIG;
+	if (v->proto != IPPROTO_TCP && v->proto != IPPROTO_UDP)
+		return WEFT_R_GSO_UNKNOWN;
+	return skb->gso_size + v->header_len <= mtu ? WEFT_R_NONE : WEFT_R_TOO_BIG;
+}
+
+/* The inner IP header behind room for outer headers, which starts at *outer; NULL if they do not lie in the linear part. */
+static __always_inline struct iphdr *pushed_headers(struct __sk_buff *skb, __u32 overhead, void **outer)
+{
+	struct cursor c = skb_cursor(skb);
+
+	if (!take(&c, ETH_HLEN))
+		return NULL;
+	*outer = take(&c, overhead);
+	if (!*outer)
+		return NULL;
+	return take(&c, sizeof(struct iphdr));
+}
+
+/* Pushes the outer headers of a lease, all but the outer Ethernet addresses, and counts the packet for the lease.
+ * Until the push succeeds the packet is untouched. hop: whether this node is a hop of the inner packet's way. */
+static __always_inline enum weft_reason push(struct __sk_buff *skb, const struct weft_lease *lease, __u8 inner_tos,
+					     bool hop)
+{
+	struct weft_lease_stats *stats = lease_stats_of(lease->stats_index);
+	const __u32 packets = wire_packets(skb);
+	struct inner inner = {.len = skb->len - ETH_HLEN, .hash = bpf_get_hash_recalc(skb), .tos = inner_tos};
+	struct iphdr *ip;
+	void *outer;
+
+	if (!stats)
+		return WEFT_R_PUSH_REFUSED;
+	inner.sent = stats->tx_packets;
+	switch (lease->encap) {
+#define ENCAP_PUSH(number, NAME, label, backend, overhead)                                                             \
+	case WEFT_ENCAP_##NAME:                                                                                        \
+		if ((overhead) &&                                                                                      \
+		    bpf_skb_adjust_room(skb, overhead, BPF_ADJ_ROOM_MAC,                                               \
+					PUSH_FLAGS | NAME##_ROOM | BPF_F_ADJ_ROOM_ENCAP_L2((__u64)NAME##_INNER_L2)))   \
+			return WEFT_R_PUSH_REFUSED;                                                                    \
+		ip = pushed_headers(skb, overhead, &outer);                                                            \
+		if (!ip)                                                                                               \
+			return WEFT_R_PUSH_FAILED;                                                                     \
+		label##_write(outer, lease, &inner);                                                                   \
+		break;
+		WEFT_ENCAPS(ENCAP_PUSH)
+#undef ENCAP_PUSH
+	default:
+		return WEFT_R_ENCAP_UNSUPPORTED;
+	}
+	if (hop)
+		ip4_forwarded(ip);
+	stats->tx_packets += packets;
+	stats->tx_bytes += skb->len;
+	return WEFT_R_NONE;
+}
+
+/* Sends a packet with its outer headers to the lease's next hop. The kernel's neighbour table gives the MAC, resolves it when
+ * unknown and follows it when it changes, without anybody's help. For packets that came in on a device and so have no route of
+ * their own yet. */
+static __always_inline enum weft_reason send_to_next_hop(struct __sk_buff *skb, const struct weft_lease *lease)
+{
+	struct bpf_redir_neigh next_hop = {.nh_family = ADDRESS_FAMILY_INET};
+
+	next_hop.ipv4_nh = *(const __be32 *)&lease->next_hop;
+	skb->mark = 0; /* kube-proxy's and portmap's marks mean nothing on the underlay */
+	if (bpf_redirect_neigh(lease->ifindex, &next_hop, sizeof(next_hop), 0) != TC_ACT_REDIRECT)
+		return WEFT_R_REDIRECT_FAILED;
+	return WEFT_R_ENCAP;
+}
+
+/* The same for what the stack sends. Such a packet carries the route that led to weft.1, and if it has to wait for the next
+ * hop's MAC, the kernel sends it to that route's neighbour afterwards (neigh_update() looks it up again, 6.18): it would be
+ * lost. A route look-up of its own replaces that route; not for a packet without outer headers, whose destination leads to
+ * weft.1 again: tunnel metadata takes the route's place there, which no neighbour belongs to. */
+static __always_inline enum weft_reason send_by_route(struct __sk_buff *skb, const struct weft_lease *lease)
+{
+	struct bpf_tunnel_key no_route = {};
+
+	skb->mark = 0;
+	if (lease->encap == WEFT_ENCAP_DIRECT) {
+		if (bpf_skb_set_tunnel_key(skb, &no_route, sizeof(no_route), 0))
+			return WEFT_R_TUNNEL_KEY_FAILED;
+		return send_to_next_hop(skb, lease);
+	}
+	if (bpf_redirect_neigh(lease->ifindex, NULL, 0, 0) != TC_ACT_REDIRECT)
+		return WEFT_R_REDIRECT_FAILED;
+	return WEFT_R_ENCAP;
+}
+
+#endif

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.hpp"
+#include "config/net_conf.hpp"
+#include "weft_abi.h"
+
+namespace weft {
+
+/// flannel's BackendType of an encapsulation: "vxlan", "host-gw", ...
+[[nodiscard]] std::string_view backend_name(weft_encap encap);
+/// The encapsulation that a BackendType stands for; nullopt for one that weft does not carry. "" is flannel's udp, which writes
+/// none into its leases.
+[[nodiscard]] std::optional<weft_encap> encap_of_backend(std::string_view name);
+
+/// Bytes between the underlay's IP packet and the inner one, over IPv4.
+[[nodiscard]] unsigned overhead_of(weft_encap encap);
+
+/// The `Backend` object of the network configuration: how the nodes of this cluster reach each other.
+struct BackendConf {
+    weft_encap encap = WEFT_ENCAP_VXLAN;
+    std::uint32_t vni = WEFT_DEFAULT_VNI;           ///< vxlan
+    std::uint16_t port = WEFT_DEFAULT_PORT;         ///< vxlan's
+    std::uint16_t udp_port = WEFT_DEFAULT_UDP_PORT; ///< udp's
+    std::optional<unsigned> mtu;                    ///< of the underlay; absent: that of the uplink
+    bool direct_routing = false; ///< vxlan, ipip: nodes of the same segment are reached without headers
+
+    /// Keys that are set and not honoured, one sentence each.
+    std::vector<std::string> remarks;
+
+    [[nodiscard]] std::string_view name() const { return backend_name(encap); }
+    [[nodiscard]] unsigned overhead() const { return overhead_of(encap); }
+    /// The least MTU of the underlay: an inner packet of 68 bytes, which every IPv4 link must carry, has room (RFC 791).
+    [[nodiscard]] unsigned least_mtu() const { return 68 + overhead(); }
+
+    bool operator==(const BackendConf &) const = default;
+};
+
+/// Fails on a backend that weft does not carry, on a key of the wrong type, on values that flannel passes on unchecked
+/// though no device can have them (VNI over 24 bits, Port over 65535, too small an MTU), and on GBP, which changes what is on
+/// the wire and is not spoken here. Port 0 means the default.
+[[nodiscard]] Result<BackendConf> parse_backend(const NetConf &conf);
+
+} // namespace weft
