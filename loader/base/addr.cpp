@@ -23,7 +23,7 @@ Result<unsigned> parse_prefix_len(std::string_view text, unsigned max) {
 
 /// Splits "addr/len" and builds a network of the type that make(addr, len) returns.
 template <class Net, class ParseAddr>
-Result<Net> parse_net(std::string_view text, unsigned max_len, ParseAddr parse_addr) {
+Result<Net> parse_prefix(std::string_view text, unsigned max_len, ParseAddr parse_addr) {
     const auto slash = text.find('/');
     if (slash == std::string_view::npos) return fail(fmt::format("{} is not a CIDR: no prefix length", quoted(text)));
     auto addr = parse_addr(text.substr(0, slash));
@@ -49,12 +49,38 @@ Result<Ip4> parse_ip4(std::string_view text) {
 Result<Ip6> parse_ip6(std::string_view text) {
     asio::error_code err;
     auto addr = asio::ip::make_address_v6(std::string(text), err);
-    if (err || addr.scope_id() != 0) return fail(fmt::format("{} is not an IPv6 address", quoted(text)));
+    // "::1%lo" reads as scope 0: Asio looks for interfaces of link-local addresses only.
+    if (err || text.contains('%')) return fail(fmt::format("{} is not an IPv6 address", quoted(text)));
     return addr;
 }
 
-Result<Net4> parse_net4(std::string_view text) { return parse_net<Net4>(text, 32, parse_ip4); }
-Result<Net6> parse_net6(std::string_view text) { return parse_net<Net6>(text, 128, parse_ip6); }
+Result<Net4> parse_net4(std::string_view text) { return parse_prefix<Net4>(text, 32, parse_ip4); }
+Result<Net6> parse_net6(std::string_view text) { return parse_prefix<Net6>(text, 128, parse_ip6); }
+
+Result<Ip> parse_ip(std::string_view text) {
+    auto v4 = parse_ip4(text);
+    if (v4) return *v4;
+    auto v6 = parse_ip6(text);
+    if (v6) return *v6;
+    return fail(fmt::format("{} is not an IP address", quoted(text)));
+}
+
+Result<Net> parse_net(std::string_view text) {
+    if (text.contains(':')) return parse_net6(text);
+    return parse_net4(text);
+}
+
+Net Net::canonical() const { return is_v4() ? Net(v4().canonical()) : Net(v6().canonical()); }
+
+std::string Net::to_string() const { return fmt::format("{}/{}", address_.to_string(), length_); }
+
+std::weak_ordering Net::operator<=>(const Net &other) const {
+    if (address_ != other.address_)
+        return address_ < other.address_ ? std::weak_ordering::less : std::weak_ordering::greater;
+    return length_ <=> other.length_;
+}
+
+Net host_net(const Ip &addr) { return addr.is_v4() ? Net(Net4(addr.to_v4(), 32)) : Net(Net6(addr.to_v6(), 128)); }
 
 bool contains(const Net4 &net, const Ip4 &addr) {
     return Net4(addr, net.prefix_length()).canonical() == net.canonical();
@@ -62,8 +88,13 @@ bool contains(const Net4 &net, const Ip4 &addr) {
 bool contains(const Net6 &net, const Ip6 &addr) {
     return Net6(addr, net.prefix_length()).canonical() == net.canonical();
 }
+bool contains(const Net &net, const Ip &addr) {
+    if (net.is_v4() != addr.is_v4()) return false;
+    return net.is_v4() ? contains(net.v4(), addr.to_v4()) : contains(net.v6(), addr.to_v6());
+}
 bool overlaps(const Net4 &a, const Net4 &b) { return overlap(a, b); }
 bool overlaps(const Net6 &a, const Net6 &b) { return overlap(a, b); }
+bool overlaps(const Net &a, const Net &b) { return overlap(a, b); }
 
 std::string Mac::to_string() const { return fmt::format("{:02x}", fmt::join(bytes, ":")); }
 

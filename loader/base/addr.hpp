@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <asio/ip/address.hpp>
 #include <asio/ip/address_v4.hpp>
 #include <asio/ip/address_v6.hpp>
 #include <asio/ip/network_v4.hpp>
@@ -24,17 +25,54 @@ using Ip6 = asio::ip::address_v6;
 using Net4 = asio::ip::network_v4;
 using Net6 = asio::ip::network_v6;
 
+/// An address of either family. IPv4 sorts before IPv6.
+using Ip = asio::ip::address;
+
+/// A prefix of either family, as written: host bits are kept until `canonical()`. IPv4 sorts before IPv6, then by address,
+/// then by length.
+class Net {
+public:
+    Net() = default; ///< 0.0.0.0/0
+    Net(const Net4 &net)
+        : address_(net.address()), length_(net.prefix_length()) {} // NOLINT(google-explicit-constructor)
+    Net(const Net6 &net)
+        : address_(net.address()), length_(net.prefix_length()) {} // NOLINT(google-explicit-constructor)
+
+    [[nodiscard]] const Ip &address() const { return address_; }
+    [[nodiscard]] unsigned short prefix_length() const { return length_; }
+    [[nodiscard]] bool is_v4() const { return address_.is_v4(); }
+    /// Of the family that is_v4() tells; asio::ip::bad_address_cast otherwise.
+    [[nodiscard]] Net4 v4() const { return {address_.to_v4(), length_}; }
+    [[nodiscard]] Net6 v6() const { return {address_.to_v6(), length_}; }
+    [[nodiscard]] Net canonical() const;
+    [[nodiscard]] std::string to_string() const;
+
+    bool operator==(const Net &) const = default;
+    std::weak_ordering operator<=>(const Net &other) const;
+
+private:
+    Ip address_ = Ip4();
+    unsigned short length_ = 0;
+};
+/// The prefix that holds this address alone.
+[[nodiscard]] Net host_net(const Ip &addr);
+
 /// Strict dotted quad ("010.1.1.1", "10.1" and spaces are errors).
 [[nodiscard]] Result<Ip4> parse_ip4(std::string_view text);
 [[nodiscard]] Result<Ip6> parse_ip6(std::string_view text);
 /// "A.B.C.D/len"; host bits are kept.
 [[nodiscard]] Result<Net4> parse_net4(std::string_view text);
 [[nodiscard]] Result<Net6> parse_net6(std::string_view text);
+/// Either family, told by the text.
+[[nodiscard]] Result<Ip> parse_ip(std::string_view text);
+[[nodiscard]] Result<Net> parse_net(std::string_view text);
 
 [[nodiscard]] bool contains(const Net4 &net, const Ip4 &addr);
 [[nodiscard]] bool contains(const Net6 &net, const Ip6 &addr);
+[[nodiscard]] bool contains(const Net &net, const Ip &addr); ///< false between families
 [[nodiscard]] bool overlaps(const Net4 &a, const Net4 &b);
 [[nodiscard]] bool overlaps(const Net6 &a, const Net6 &b);
+[[nodiscard]] bool overlaps(const Net &a, const Net &b); ///< false between families
 
 /// Address arithmetic; wraps at the end of the address space.
 [[nodiscard]] inline Ip4 operator+(const Ip4 &addr, std::uint32_t n) { return Ip4(addr.to_uint() + n); }

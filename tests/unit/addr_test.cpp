@@ -39,6 +39,28 @@ TEST(Net6, ParsesAndFormatsAsRfc5952) {
     EXPECT_FALSE(parse_ip6("fe80::1%eth0"));
 }
 
+TEST(Net, HoldsEitherFamilyAndNeverMixesThem) {
+    const Net v4 = *parse_net("10.5.3.7/16"), v6 = *parse_net("fd00:0:0:5::7/64");
+    EXPECT_EQ(v4.canonical().to_string(), "10.5.0.0/16");
+    EXPECT_EQ(v6.canonical().to_string(), "fd00:0:0:5::/64");
+    EXPECT_EQ(v6.to_string(), "fd00:0:0:5::7/64");
+    EXPECT_TRUE(contains(v6, *parse_ip("fd00:0:0:5:1::")));
+    EXPECT_FALSE(contains(*parse_net("::/0"), *parse_ip("10.5.3.7")));
+    EXPECT_FALSE(contains(*parse_net("::ffff:0:0/96"), *parse_ip("10.5.3.7"))) << "a mapped address is IPv6";
+    EXPECT_FALSE(overlaps(*parse_net("0.0.0.0/0"), *parse_net("::/0")));
+    EXPECT_TRUE(overlaps(*parse_net("fd00::/16"), v6));
+    EXPECT_LT(*parse_net("255.0.0.0/8"), *parse_net("::/0"));
+    EXPECT_LT(*parse_net("10.5.0.0/16"), *parse_net("10.5.0.0/24"));
+    EXPECT_EQ(host_net(*parse_ip("fd00::1")).to_string(), "fd00::1/128");
+    EXPECT_EQ(host_net(*parse_ip("10.5.0.1")).to_string(), "10.5.0.1/32");
+}
+
+TEST(Net, RefusesWhatIsOfNoFamily) {
+    for (const char *text : {"", "10.5.0.0", "fd00::", "fd00::/129", "10.5.0.0/33", "::1%lo/128"})
+        EXPECT_FALSE(parse_net(text)) << text;
+    EXPECT_NE(parse_ip("10.5.0").error().sentence().find("\"10.5.0\""), std::string::npos);
+}
+
 TEST(Mac, RoundTripsAndRefusesOtherShapes) {
     EXPECT_EQ(parse_mac("1E:3a:76:11:44:7f")->to_string(), "1e:3a:76:11:44:7f");
     for (const char *text : {"", "1e:3a:76:11:44", "1e:3a:76:11:44:7f:00", "1e-3a-76-11-44-7f", "1g:3a:76:11:44:7f"})
