@@ -344,7 +344,7 @@ void Daemon::publish() {
 }
 
 void Daemon::write_env(const ClusterView &view) {
-    const auto &subnet = view.own.v4;
+    const auto &subnet = *view.own.v4;
     const SubnetEnv env{
         .network = view.network,
         .subnet = Net4(subnet.network() + 1, subnet.prefix_length()),
@@ -426,7 +426,7 @@ nlohmann::json Daemon::status() const {
     if (conf_ && backend_.encap == WEFT_ENCAP_VXLAN) status.update({{"vni", backend_.vni}, {"port", backend_.port}});
     if (conf_ && backend_.encap == WEFT_ENCAP_UDP) status.update({{"port", backend_.udp_port}});
     if (const auto *view = reconciler_.view())
-        status.update({{"subnet", view->own.v4.to_string()}, {"mtu", view->overlay_mtu()}});
+        status.update({{"subnet", view->own.v4->to_string()}, {"mtu", view->overlay_mtu()}});
     return status;
 }
 

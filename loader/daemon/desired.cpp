@@ -102,7 +102,7 @@ std::optional<std::string> why_unusable(const ClusterView &view, const Net4 &sub
     if (attrs.public_ip == view.uplink.public_ip) return "its PublicIP is this node's own";
     if (subnet.prefix_length() < view.network.prefix_length() || !contains(view.network, subnet.address()))
         return fmt::format("it is not in the Network {}", view.network.to_string());
-    if (overlaps(subnet, view.own.v4)) return fmt::format("it overlaps this node's own {}", view.own.v4.to_string());
+    if (overlaps(subnet, *view.own.v4)) return fmt::format("it overlaps this node's own {}", view.own.v4->to_string());
     return std::nullopt;
 }
 
@@ -122,7 +122,7 @@ std::set<std::string> bridges_in(const Net4 &own, const HostNetwork &host) {
 }
 
 HostState desired_host(const ClusterView &view, const std::set<std::string> &bridges) {
-    const Ip4 base = view.own.v4.network();
+    const Ip4 base = view.own.v4->network();
     HostState host;
     host.sysctls["net/ipv4/ip_forward"] = "1";
     // Packets on weft.1 come from other nodes' pods: none of them is this host's router.
@@ -138,7 +138,8 @@ HostState desired_host(const ClusterView &view, const std::set<std::string> &bri
     host.addresses = {Net4(base, 32), Net4(base + 1, 32)};
     host.neighbours = {{kOverlayGateway, kOverlayGatewayMac}};
     const net::Route overlay{.destination = view.network, .gateway = kOverlayGateway, .source = base, .onlink = true};
-    const net::Route own{.destination = view.own.v4, .type = net::RouteType::unreachable, .metric = kUnreachableMetric};
+    const net::Route own{
+        .destination = *view.own.v4, .type = net::RouteType::unreachable, .metric = kUnreachableMetric};
     for (const auto &route : {overlay, own}) host.routes.emplace(route_key(route), route);
     return host;
 }
@@ -149,14 +150,16 @@ DesiredMaps desired_maps(const ClusterView &view, const NextHops &next_hops, con
     auto &maps = desired.maps;
     Slots free_slots(actual, slots);
     std::set<std::uint8_t, std::greater<>> lengths;
-    for (const auto &[subnet, attrs] : view.others) {
-        const auto skip = [&, &net = subnet.v4](std::string why) { desired.unusable.push_back({net, std::move(why)}); };
-        if (auto why = why_unusable(view, subnet.v4, attrs)) {
+    for (const auto &[both, attrs] : view.others) {
+        if (!both.v4) continue;
+        const Net4 &subnet = *both.v4;
+        const auto skip = [&](std::string why) { desired.unusable.push_back({subnet, std::move(why)}); };
+        if (auto why = why_unusable(view, subnet, attrs)) {
             skip(std::move(*why));
             continue;
         }
         // One IPv4 subnet under two keys, with different IPv6 parts.
-        if (maps.leases.contains(subnet.v4)) {
+        if (maps.leases.contains(subnet)) {
             skip("another key leases the same IPv4 subnet");
             continue;
         }
@@ -169,18 +172,18 @@ DesiredMaps desired_maps(const ClusterView &view, const NextHops &next_hops, con
         }
         const auto mac =
             *encap_of_backend(attrs.backend_type) == WEFT_ENCAP_VXLAN ? vtep_mac_of(attrs) : Result<Mac>(Mac{});
-        const auto slot = mac ? free_slots.of(subnet.v4) : std::nullopt;
+        const auto slot = mac ? free_slots.of(subnet) : std::nullopt;
         if (!mac || !slot) {
             skip(!mac ? mac.error().sentence() : fmt::format("there are more leases than the {} that fit", slots));
             continue;
         }
         auto entry = lease_entry(view, attrs, *mac, hop, *encap);
         entry.stats_index = *slot;
-        maps.leases.emplace(subnet.v4, entry);
+        maps.leases.emplace(subnet, entry);
         auto &node = maps.nodes.try_emplace(attrs.public_ip, weft_node{0, *slot}).first->second;
         ++node.leases;
         node.stats_index = std::min(node.stats_index, *slot);
-        lengths.insert(static_cast<std::uint8_t>(subnet.v4.prefix_length()));
+        lengths.insert(static_cast<std::uint8_t>(subnet.prefix_length()));
     }
     maps.prefix_lens.assign(lengths.begin(), lengths.end());
     return desired;

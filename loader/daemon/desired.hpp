@@ -50,7 +50,7 @@ struct ClusterView {
     BackendConf backend;
     std::set<weft_encap> also; ///< leases of these backends are used beside those of our own
     Uplink uplink;
-    Subnet own;
+    Subnet own; ///< with an IPv4 part
     std::map<Subnet, LeaseAttrs> others;
 
     /// Longest inner packet: what pods and weft.1 get as their MTU.

@@ -93,7 +93,7 @@ std::optional<Reconciler::TimePoint> Reconciler::apply(TimePoint now) {
 void Reconciler::apply_host(TimePoint now) {
     if (check_bridges_)
         if (const auto network = kernel_.read_network()) {
-            bridges_ = bridges_in(view_.own.v4, *network);
+            bridges_ = bridges_in(*view_.own.v4, *network);
             check_bridges_ = false;
         }
     const auto desired = desired_host(view_, bridges_);
@@ -113,7 +113,7 @@ bool Reconciler::load(TimePoint now) {
     if (vtep_ifindex_ == 0 || !step_failures_.due(item, now)) return false;
     const DatapathConfig config{
         .network = view_.network,
-        .subnet = view_.own.v4,
+        .subnet = *view_.own.v4,
         .node = view_.uplink.address,
         .vtep_mac = vtep_mac(view_.uplink.public_ip),
         .port = view_.backend.port,
@@ -138,7 +138,7 @@ bool Reconciler::load(TimePoint now) {
 void Reconciler::resolve(TimePoint now) {
     std::set<Ip4> wanted;
     for (const auto &[subnet, attrs] : view_.others)
-        if (!why_unusable(view_, subnet.v4, attrs)) wanted.insert(attrs.public_ip);
+        if (subnet.v4 && !why_unusable(view_, *subnet.v4, attrs)) wanted.insert(attrs.public_ip);
     std::erase_if(hops_, [&](const auto &hop) { return !wanted.contains(hop.first); });
     const auto item_of_hop = [](const Ip4 &node) { return "next hop " + node.to_string(); };
     std::set<std::string> items;
@@ -178,7 +178,7 @@ void Reconciler::apply_maps(TimePoint now) {
 
 void Reconciler::apply_rules(TimePoint now) {
     const std::string item = "firewall rules";
-    const FirewallConfig wanted{view_.network, view_.own.v4, options_.masquerade, options_.random_ports,
+    const FirewallConfig wanted{view_.network, *view_.own.v4, options_.masquerade, options_.random_ports,
                                 options_.forward_rules};
     if ((!check_rules_ && rules_ == wanted) || !step_failures_.due(item, now)) return;
     const bool open = options_.firewall == FirewallChoice::automatic;

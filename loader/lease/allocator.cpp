@@ -77,7 +77,7 @@ Result<Net> pick_one(const Addr &min, const Addr &max, unsigned len, std::vector
 }
 
 bool overlap(const Subnet &a, const Subnet &b) {
-    return overlaps(a.v4, b.v4) || (a.v6 && b.v6 && overlaps(*a.v6, *b.v6));
+    return (a.v4 && b.v4 && overlaps(*a.v4, *b.v4)) || (a.v6 && b.v6 && overlaps(*a.v6, *b.v6));
 }
 
 const ListedLease *find_overlap(const Subnet &subnet, std::span<const ListedLease> leases) {
@@ -99,8 +99,8 @@ Pick uniform_pick() {
 }
 
 bool compatible(const Subnet &subnet, const NetConf &conf) {
-    if (conf.enable_ipv4 && !in_range(subnet.v4, conf.subnet_len, conf.subnet_min, conf.subnet_max)) return false;
-    if (conf.enable_ipv6 != subnet.v6.has_value()) return false;
+    if (conf.enable_ipv4 != subnet.v4.has_value() || conf.enable_ipv6 != subnet.v6.has_value()) return false;
+    if (subnet.v4 && !in_range(*subnet.v4, conf.subnet_len, conf.subnet_min, conf.subnet_max)) return false;
     return !subnet.v6 || in_range(*subnet.v6, conf.ipv6_subnet_len, conf.ipv6_subnet_min, conf.ipv6_subnet_max);
 }
 
@@ -108,7 +108,7 @@ Result<Subnet> pick_free(std::span<const ListedLease> leases, const NetConf &con
     std::vector<Interval<std::uint32_t>> taken4;
     std::vector<Interval<UInt128>> taken6;
     for (const auto &lease : leases) {
-        taken4.push_back(interval(lease.subnet.v4));
+        if (lease.subnet.v4) taken4.push_back(interval(*lease.subnet.v4));
         if (lease.subnet.v6) taken6.push_back(interval(*lease.subnet.v6));
     }
     Subnet subnet;

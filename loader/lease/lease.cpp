@@ -3,12 +3,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "config/go_json.hpp"
 
 namespace weft {
 namespace {
 
 using Ordered = nlohmann::ordered_json;
+
+constexpr std::string_view kNoIpv4 = "0.0.0.0-0";
 
 /// "<address>-<length>" the caller checks the spelling as a whole.
 template <class Net> Result<Net> parse_part(std::string_view part, Result<Net> (*parse_net)(std::string_view)) {
@@ -48,22 +52,25 @@ nlohmann::json raw(const GoJson &object, const char *key) {
 } // namespace
 
 std::weak_ordering Subnet::operator<=>(const Subnet &other) const {
-    const auto rank = [](const Subnet &s) {
-        using Rank6 = std::pair<asio::ip::address_v6::bytes_type, unsigned short>;
-        return std::tuple(s.v4.address().to_uint(), s.v4.prefix_length(),
-                          s.v6 ? std::optional(Rank6(s.v6->address().to_bytes(), s.v6->prefix_length()))
-                               : std::nullopt);
-    };
-    const auto mine = rank(*this), others = rank(other);
-    return mine < others   ? std::weak_ordering::less
-           : others < mine ? std::weak_ordering::greater
-                           : std::weak_ordering::equivalent;
+    const auto mine = nets(), others = other.nets();
+    return std::lexicographical_compare_three_way(mine.begin(), mine.end(), others.begin(), others.end());
 }
 
-std::string Subnet::to_string() const { return v6 ? v4.to_string() + " " + v6->to_string() : v4.to_string(); }
+std::vector<Net> Subnet::nets() const {
+    std::vector<Net> nets;
+    if (v4) nets.emplace_back(*v4);
+    if (v6) nets.emplace_back(*v6);
+    return nets;
+}
+
+std::string Subnet::to_string() const {
+    std::string text;
+    for (const auto &net : nets()) text += (text.empty() ? "" : " ") + net.to_string();
+    return text;
+}
 
 std::string format_subnet_key(const Subnet &subnet) {
-    const auto key = key_part(subnet.v4);
+    const auto key = subnet.v4 ? key_part(*subnet.v4) : std::string(kNoIpv4);
     return subnet.v6 ? key + "&" + key_part(*subnet.v6) : key;
 }
 
@@ -73,11 +80,15 @@ Result<Subnet> parse_subnet_key(std::string_view text) {
     };
     constexpr unsigned kLongest4 = 31, kLongest6 = 127;
     const auto both = text.find('&');
-    const auto v4 = parse_part<Net4>(text.substr(0, both), parse_net4);
-    if (!v4) return malformed(v4.error().sentence());
-    if (v4->prefix_length() == 0 || v4->prefix_length() > kLongest4)
-        return malformed(fmt::format("IPv4 length {} is not in 1..{}", v4->prefix_length(), kLongest4));
-    Subnet subnet{.v4 = v4->canonical(), .v6 = {}};
+    const auto part4 = text.substr(0, both);
+    Subnet subnet;
+    if (both == std::string_view::npos || part4 != kNoIpv4) {
+        const auto v4 = parse_part<Net4>(part4, parse_net4);
+        if (!v4) return malformed(v4.error().sentence());
+        if (v4->prefix_length() == 0 || v4->prefix_length() > kLongest4)
+            return malformed(fmt::format("IPv4 length {} is not in 1..{}", v4->prefix_length(), kLongest4));
+        subnet.v4 = v4->canonical();
+    }
     if (both != std::string_view::npos) {
         const auto v6 = parse_part<Net6>(text.substr(both + 1), parse_net6);
         if (!v6) return malformed(v6.error().sentence());

@@ -7,19 +7,21 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/addr.hpp"
 #include "base/error.hpp"
 
 namespace weft {
 
-/// The pod prefix that a node leases: canonical prefixes (host bits zero).
+/// The pod prefixes that a node leases, one for each family that the cluster has, at least one: canonical (host bits zero).
 struct Subnet {
-    Net4 v4;
+    std::optional<Net4> v4;
     std::optional<Net6> v6;
 
     bool operator==(const Subnet &) const = default;
     std::weak_ordering operator<=>(const Subnet &other) const;
+    [[nodiscard]] std::vector<Net> nets() const; ///< those that are there, IPv4 first
     [[nodiscard]] std::string to_string() const; ///< "10.5.34.0/24" or "10.5.34.0/24 fd00:0:0:5::/64", for messages
 };
 
@@ -41,14 +43,15 @@ struct Lease {
     bool operator==(const Lease &) const = default;
 };
 
-/// The last component of a lease's etcd key: "10.5.34.0-24", "10.5.34.0-24&fd00:0:0:5::-64".
+/// The last component of a lease's etcd key: "10.5.34.0-24", "10.5.34.0-24&fd00:0:0:5::-64", and without an IPv4 part, as
+/// flannel writes it, "0.0.0.0-0&fd00:0:0:5::-64".
 [[nodiscard]] std::string format_subnet_key(const Subnet &subnet);
 
 /// The reverse, for exactly the spelling that format_subnet_key() and flannel write.
 ///
 /// Flannel's own reader matches the tail of the key and keeps what it finds. Refused here, because each would give one
 /// subnet two keys or one node everybody's traffic: anything before or after the text, host bits (10.5.34.7-24), other
-/// spellings of the same prefix (-024, uncompressed or upper-case IPv6), IPv4 length 0 (so IPv6-only leases) and 32.
+/// spellings of the same prefix (-024, uncompressed or upper-case IPv6), IPv4 length 32, and length 0 but for the text above.
 [[nodiscard]] Result<Subnet> parse_subnet_key(std::string_view text);
 
 /// The value of a lease's etcd key: compact JSON in flannel's field order.
