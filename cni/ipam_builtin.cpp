@@ -41,11 +41,11 @@ Outcome<CniResult> BuiltinIpam::add() {
     if (!env) return pass_on(std::move(env));
     auto wanted = requested_ip(context_);
     if (!wanted) return pass_on(std::move(wanted));
-    auto given = store_.allocate(range_of(env->subnet), context_.attachment(), *wanted);
+    auto given = store_.allocate(range_of(*env->subnet), context_.attachment(), *wanted);
     if (!given) return refuse(kNoAddress, std::move(given));
     CniResult result;
-    result.ips.push_back(
-        {.address = prefix_of(Net4(*given, env->subnet.prefix_length())), .gateway = IpAddress(env->subnet.address())});
+    result.ips.push_back({.address = prefix_of(Net4(*given, env->subnet->prefix_length())),
+                          .gateway = IpAddress(env->subnet->address())});
     result.routes = context_.conf.ipam.routes;
     return result;
 }
@@ -70,7 +70,7 @@ Done BuiltinIpam::check() {
 Done BuiltinIpam::status() {
     auto env = load_subnet(context_.conf, kNotAvailable);
     if (!env) return pass_on(std::move(env));
-    const auto range = range_of(env->subnet);
+    const auto range = range_of(*env->subnet);
     auto free = store_.has_free(range);
     if (!free) return refuse(kNotAvailable, std::move(free));
     if (!*free) return refuse(kNotAvailable, "no IP addresses available in range set: " + range.to_string());

@@ -50,13 +50,13 @@ Outcome<std::string> DelegatedIpam::configuration(Ranges ranges) const {
         // DEL releases by container, whatever the range: any valid one does where the node's is not known any more.
         json &ipam = conf["ipam"];
         if (env)
-            ipam["ranges"] = json::array({json::array({json{{"subnet", env->subnet.canonical().to_string()}}})});
+            ipam["ranges"] = json::array({json::array({json{{"subnet", env->subnet->canonical().to_string()}}})});
         else if (!ipam.contains("ranges") && !ipam.contains("subnet"))
             ipam["ranges"] = json::array({json::array({json{{"subnet", "192.0.2.0/24"}}})});
         // As flannel has it: pods reach the whole cluster through this interface, also where it is not the default.
         if (env && context_.call.command == Command::add) {
             if (!ipam.contains("routes") || !ipam["routes"].is_array()) ipam["routes"] = json::array();
-            ipam["routes"].push_back({{"dst", env->network.canonical().to_string()}});
+            ipam["routes"].push_back({{"dst", env->network->canonical().to_string()}});
         }
     }
     return conf.dump(-1, ' ', false, json::error_handler_t::replace);

@@ -61,7 +61,7 @@ Outcome<std::vector<PodAddress>> pod_addresses(const CniResult &ipam, const Subn
         if (!ip.address.address.is_v4() || (ip.gateway && !ip.gateway->is_v4()))
             return refuse(kInvalidConfig, fmt::format("IPAM gave {}: weft carries IPv4 only", ip.address.to_string()));
         addresses.push_back({.address = ip.address.address.to_v4(),
-                             .gateway = ip.gateway ? ip.gateway->to_v4() : env.subnet.address()});
+                             .gateway = ip.gateway ? ip.gateway->to_v4() : env.subnet->address()});
     }
     return addresses;
 }
@@ -80,7 +80,7 @@ std::vector<RouteConfig> pod_routes(const CniResult &ipam, const SubnetEnv &env,
         return routes;
     }
     remark = "the pod has a default route already: left as it is";
-    const Net4 network = env.network.canonical();
+    const Net4 network = env.network->canonical();
     if (!has_route_to(present, network) && !reports(routes, network))
         routes.push_back({.destination = prefix_of(network), .gateway = IpAddress(gateway)});
     return routes;

@@ -27,39 +27,84 @@ std::vector<Net> parse_list(const EnvVariables &variables, const char *name, Res
     return nets;
 }
 
+template <class Net4Or6> void append(std::vector<Net> &nets, const std::optional<Net4Or6> &net) {
+    if (net) nets.emplace_back(*net);
+}
+
 Status bad_value(const EnvVariables &variables, const char *name, std::string_view wanted) {
     return fail(fmt::format("{}: \"{}\" is not {}", name, variables.find(name)->second, wanted));
 }
 
+/// One family's two variables.
+template <class Net> struct FamilyVariables {
+    const char *network, *subnet, *cidr;
+    Result<Net> (*parse)(std::string_view);
+
+    [[nodiscard]] bool any_in(const EnvVariables &variables) const {
+        return variables.contains(network) || variables.contains(subnet);
+    }
+};
+constexpr FamilyVariables<Net4> kFamily4{kNetwork, kSubnet, "IPv4 CIDR", parse_net4};
+constexpr FamilyVariables<Net6> kFamily6{kNetwork6, kSubnet6, "IPv6 CIDR", parse_net6};
+
+template <class Net>
+Status take_family(const EnvVariables &variables, const FamilyVariables<Net> &family, std::optional<Net> &network,
+                   std::optional<Net> &subnet) {
+    if (!family.any_in(variables)) return {};
+    const auto networks = parse_list<Net>(variables, family.network, family.parse);
+    if (networks.empty()) return bad_value(variables, family.network, fmt::format("an {}", family.cidr));
+    network = networks.front().canonical();
+    const auto subnets = parse_list<Net>(variables, family.subnet, family.parse);
+    if (subnets.size() != 1) return bad_value(variables, family.subnet, fmt::format("one {}", family.cidr));
+    subnet = subnets.front();
+    return {};
+}
+
 } // namespace
 
+std::vector<Net> SubnetEnv::networks() const {
+    std::vector<Net> nets;
+    append(nets, network);
+    append(nets, ipv6_network);
+    return nets;
+}
+
+std::vector<Net> SubnetEnv::subnets() const {
+    std::vector<Net> nets;
+    append(nets, subnet);
+    append(nets, ipv6_subnet);
+    return nets;
+}
+
 std::string format(const SubnetEnv &env) {
-    std::string text =
-        fmt::format("{}={}\n{}={}\n", kNetwork, env.network.to_string(), kSubnet, env.subnet.to_string());
-    if (env.ipv6_network) text += fmt::format("{}={}\n", kNetwork6, env.ipv6_network->to_string());
-    if (env.ipv6_subnet) text += fmt::format("{}={}\n", kSubnet6, env.ipv6_subnet->to_string());
-    text += fmt::format("{}={}\n{}={}\n", kMtu, env.mtu, kIpMasq, env.ip_masq);
-    return text;
+    std::string text;
+    const auto line = [&](const char *name, const auto &net) {
+        if (net) text += fmt::format("{}={}\n", name, net->to_string());
+    };
+    line(kNetwork, env.network);
+    line(kSubnet, env.subnet);
+    line(kNetwork6, env.ipv6_network);
+    line(kSubnet6, env.ipv6_subnet);
+    return text + fmt::format("{}={}\n{}={}\n", kMtu, env.mtu, kIpMasq, env.ip_masq);
 }
 
 Result<SubnetEnv> parse_subnet_env(std::string_view text) {
     const auto variables = parse_env(text);
+    std::vector<const char *> wanted;
+    const bool v6 = kFamily6.any_in(variables);
+    if (!v6 || kFamily4.any_in(variables)) wanted.insert(wanted.end(), {kNetwork, kSubnet});
+    if (v6) wanted.insert(wanted.end(), {kNetwork6, kSubnet6});
+    wanted.insert(wanted.end(), {kMtu, kIpMasq});
     std::string missing;
-    for (const char *name : {kNetwork, kSubnet, kMtu, kIpMasq})
+    for (const char *name : wanted)
         if (!variables.contains(name)) missing += (missing.empty() ? "" : ", ") + std::string(name);
     if (!missing.empty()) return fail("is missing " + missing, ENOENT);
 
     SubnetEnv env;
-    const auto networks = parse_list<Net4>(variables, kNetwork, parse_net4);
-    if (networks.empty()) return fail_as_is(bad_value(variables, kNetwork, "an IPv4 CIDR"));
-    env.network = networks.front().canonical();
-    const auto subnets = parse_list<Net4>(variables, kSubnet, parse_net4);
-    if (subnets.size() != 1) return fail_as_is(bad_value(variables, kSubnet, "one IPv4 CIDR"));
-    env.subnet = subnets.front();
-    if (const auto networks6 = parse_list<Net6>(variables, kNetwork6, parse_net6); !networks6.empty())
-        env.ipv6_network = networks6.front().canonical();
-    if (const auto subnets6 = parse_list<Net6>(variables, kSubnet6, parse_net6); subnets6.size() == 1)
-        env.ipv6_subnet = subnets6.front();
+    if (auto taken = take_family(variables, kFamily4, env.network, env.subnet); !taken)
+        return fail_as_is(std::move(taken));
+    if (auto taken = take_family(variables, kFamily6, env.ipv6_network, env.ipv6_subnet); !taken)
+        return fail_as_is(std::move(taken));
 
     const auto &mtu = variables.find(kMtu)->second;
     const auto [end, err] = std::from_chars(mtu.data(), mtu.data() + mtu.size(), env.mtu);

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/addr.hpp"
 #include "base/error.hpp"
@@ -12,13 +13,18 @@
 namespace weft {
 
 /// What a node tells its CNI plugin (and flannel's other readers) in `/run/flannel/subnet.env`.
+///
+/// Contract: one family or both; of a family both prefixes or none.
 struct SubnetEnv {
-    Net4 network; ///< the cluster's pod network, canonical
-    Net4 subnet;  ///< this node's; the address is the gateway, base + 1: 10.42.3.1/24
+    std::optional<Net4> network; ///< the cluster's pod network, canonical
+    std::optional<Net4> subnet;  ///< this node's; the address is the gateway, base + 1: 10.42.3.1/24
     std::optional<Net6> ipv6_network;
     std::optional<Net6> ipv6_subnet;
     unsigned mtu = 0; ///< of pods' interfaces, bytes
     bool ip_masq = false;
+
+    [[nodiscard]] std::vector<Net> networks() const; ///< those that are there, IPv4 first
+    [[nodiscard]] std::vector<Net> subnets() const;  ///< in the same order
 
     bool operator==(const SubnetEnv &) const = default;
 };
@@ -34,7 +40,8 @@ struct PreviousSubnet {
 
 /// Reads `KEY=VALUE` lines: blank lines, `#` comments, `export`, quotes and unknown keys are allowed, the last of
 /// duplicated keys wins. In a comma list, entries that are no CIDR are skipped and the first one left counts.
-/// Missing variables are listed together; a wrong value is named with its variable.
+/// Missing variables are listed together; a wrong value is named with its variable. A file that names no family lacks
+/// IPv4's variables.
 [[nodiscard]] Result<SubnetEnv> parse_subnet_env(std::string_view text);
 
 /// parse_subnet_env() of a file; errors name the file.

@@ -362,7 +362,7 @@ void Daemon::write_env(const ClusterView &view) {
         return;
     }
     env_ = env;
-    log_->info("{} written subnet={} mtu={}", options_.subnet_file.string(), env.subnet.to_string(), env.mtu);
+    log_->info("{} written subnet={} mtu={}", options_.subnet_file.string(), env.subnet->to_string(), env.mtu);
 }
 
 void Daemon::tell() {

@@ -165,7 +165,7 @@ TEST(CniWiring, TheDefaultRouteIsLeftToWhoeverHasIt) {
     SubnetEnv env;
     env.network = *parse_net4("10.244.0.0/16");
     env.subnet = *parse_net4("10.244.86.1/24");
-    const Ip4 gateway = env.subnet.address();
+    const Ip4 gateway = env.subnet->address();
     std::string remark;
     const auto first = pod_routes({}, env, gateway, {}, remark);
     ASSERT_EQ(first.size(), 1U);
@@ -176,7 +176,7 @@ TEST(CniWiring, TheDefaultRouteIsLeftToWhoeverHasIt) {
     EXPECT_EQ(second[0].destination.to_string(), "10.244.0.0/16");
     EXPECT_NE(remark, "");
     const auto third =
-        pod_routes({}, env, gateway, {{.destination = Net4(Ip4(), 0)}, {.destination = env.network}}, remark);
+        pod_routes({}, env, gateway, {{.destination = Net4(Ip4(), 0)}, {.destination = *env.network}}, remark);
     EXPECT_THAT(third, IsEmpty());
 }
 

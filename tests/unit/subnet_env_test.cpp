@@ -55,6 +55,19 @@ TEST(SubnetEnv, BytesAreFlannels) {
                             "FLANNEL_IPV6_NETWORK=2001:cafe:42::/56\nFLANNEL_IPV6_SUBNET=2001:cafe:42::1/64\n"
                             "FLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n");
     EXPECT_EQ(*parse_subnet_env(format(dual)), dual);
+    const SubnetEnv v6_only{.ipv6_network = dual.ipv6_network, .ipv6_subnet = dual.ipv6_subnet, .mtu = 1450};
+    EXPECT_EQ(format(v6_only), "FLANNEL_IPV6_NETWORK=2001:cafe:42::/56\nFLANNEL_IPV6_SUBNET=2001:cafe:42::1/64\n"
+                               "FLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n");
+    EXPECT_EQ(*parse_subnet_env(format(v6_only)), v6_only);
+}
+
+TEST(SubnetEnv, BothFamiliesInOneOrder) {
+    auto env = example();
+    EXPECT_EQ(env.subnets(), std::vector{*parse_net("10.42.3.1/24")});
+    env.ipv6_network = *parse_net6("2001:cafe:42::/56");
+    env.ipv6_subnet = *parse_net6("2001:cafe:42::1/64");
+    EXPECT_EQ(env.networks(), (std::vector{*parse_net("10.42.0.0/16"), *parse_net("2001:cafe:42::/56")}));
+    EXPECT_EQ(env.subnets(), (std::vector{*parse_net("10.42.3.1/24"), *parse_net("2001:cafe:42::1/64")}));
 }
 
 TEST(SubnetEnv, ReaderIsLenient) {
@@ -95,6 +108,12 @@ TEST_F(SubnetEnvFile, ErrorsNameFileAndVariable) {
     std::ofstream(path)
         << "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.3.1\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n";
     EXPECT_THAT(read_subnet_env(path).error().sentence(), HasSubstr("FLANNEL_SUBNET: \"10.42.3.1\""));
+    std::ofstream(path) << "FLANNEL_IPV6_NETWORK=2001:cafe:42::/56\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n";
+    EXPECT_EQ(read_subnet_env(path).error().sentence(), path.string() + " is missing FLANNEL_IPV6_SUBNET");
+    std::ofstream(path) << "FLANNEL_IPV6_NETWORK=2001:cafe:42::/56\nFLANNEL_IPV6_SUBNET=10.42.3.1/24\n"
+                           "FLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n";
+    EXPECT_THAT(read_subnet_env(path).error().sentence(),
+                HasSubstr("FLANNEL_IPV6_SUBNET: \"10.42.3.1/24\" is not one IPv6 CIDR"));
 }
 
 TEST_F(SubnetEnvFile, PreviousSubnetNeedsNothingElse) {

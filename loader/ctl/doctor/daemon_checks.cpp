@@ -30,7 +30,7 @@ Finding daemon_is_synced(const NodeFacts &facts) {
 }
 
 /// Without weftd, weft.1's addresses tell what the lease was.
-bool is_on_vtep(const NodeFacts &facts, const Ip4 &gateway) {
+bool is_on_vtep(const NodeFacts &facts, const Ip &gateway) {
     auto sock = net::NlSocket::open();
     if (!sock || !facts.vtep) return false;
     const auto addresses = net::list_addresses(*sock, facts.vtep->index);
@@ -43,14 +43,15 @@ Finding subnet_env_agrees(const NodeFacts &facts) {
     if (!facts.env)
         return {CheckState::fail, facts.env_said,
                 "weftd writes it once it has a lease; without it no pod can be wired"};
-    const auto subnet = facts.env->subnet.canonical().to_string();
+    const auto own = facts.env->subnets().front();
+    const auto subnet = own.canonical().to_string();
     if (const auto lease = facts.said("/subnet"); !lease.empty() && lease != subnet)
         return {CheckState::fail, fmt::format("{} says {}, the lease is {}", file, subnet, lease),
                 "is it another daemon's (flanneld)? stop that one; weftd writes it again"};
     if (const auto mtu = facts.said("/mtu"); !mtu.empty() && mtu != std::to_string(facts.env->mtu))
         return {CheckState::fail, fmt::format("{} says MTU {}, weftd says {}", file, facts.env->mtu, mtu),
                 "is it another daemon's (flanneld)? stop that one; weftd writes it again"};
-    if (!facts.daemon && !is_on_vtep(facts, facts.env->subnet.address()))
+    if (!facts.daemon && !is_on_vtep(facts, own.address()))
         return {CheckState::fail, fmt::format("{} says {}, which is not weft.1's", file, subnet), "start weftd"};
     return {CheckState::ok, fmt::format("{}: {}, MTU {}", file, subnet, facts.env->mtu), {}};
 }
