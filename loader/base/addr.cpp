@@ -96,6 +96,18 @@ bool overlaps(const Net4 &a, const Net4 &b) { return overlap(a, b); }
 bool overlaps(const Net6 &a, const Net6 &b) { return overlap(a, b); }
 bool overlaps(const Net &a, const Net &b) { return overlap(a, b); }
 
+Ip6 operator+(const Ip6 &addr, std::uint32_t n) {
+    auto octets = addr.to_bytes();
+    std::uint64_t carry = n;
+    for (auto octet = octets.rbegin(); octet != octets.rend() && carry != 0; ++octet, carry >>= 8) {
+        carry += *octet;
+        *octet = static_cast<std::uint8_t>(carry);
+    }
+    return Ip6(octets);
+}
+
+Ip operator+(const Ip &addr, std::uint32_t n) { return addr.is_v4() ? Ip(addr.to_v4() + n) : Ip(addr.to_v6() + n); }
+
 std::string Mac::to_string() const { return fmt::format("{:02x}", fmt::join(bytes, ":")); }
 
 Result<Mac> parse_mac(std::string_view text) {

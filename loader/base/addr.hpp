@@ -76,6 +76,8 @@ private:
 
 /// Address arithmetic; wraps at the end of the address space.
 [[nodiscard]] inline Ip4 operator+(const Ip4 &addr, std::uint32_t n) { return Ip4(addr.to_uint() + n); }
+[[nodiscard]] Ip6 operator+(const Ip6 &addr, std::uint32_t n);
+[[nodiscard]] Ip operator+(const Ip &addr, std::uint32_t n);
 
 /// A 48-bit Ethernet address in wire order.
 struct Mac {

@@ -61,6 +61,14 @@ TEST(Net, RefusesWhatIsOfNoFamily) {
     EXPECT_NE(parse_ip("10.5.0").error().sentence().find("\"10.5.0\""), std::string::npos);
 }
 
+TEST(Ip, CountsOnOverOctetsAndWrapsAtTheEnd) {
+    for (const auto &[from, n, to] :
+         {std::tuple{"10.5.3.255", 1U, "10.5.4.0"}, std::tuple{"fd00:0:0:5::", 1U, "fd00:0:0:5::1"},
+          std::tuple{"fd00::ffff:ffff", 1U, "fd00::1:0:0"}, std::tuple{"fd00::ff", 0xffffff01U, "fd00::1:0:0"},
+          std::tuple{"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 2U, "::1"}})
+        EXPECT_EQ((*parse_ip(from) + n).to_string(), to) << from;
+}
+
 TEST(Mac, RoundTripsAndRefusesOtherShapes) {
     EXPECT_EQ(parse_mac("1E:3a:76:11:44:7f")->to_string(), "1e:3a:76:11:44:7f");
     for (const char *text : {"", "1e:3a:76:11:44", "1e:3a:76:11:44:7f:00", "1e-3a-76-11-44-7f", "1g:3a:76:11:44:7f"})
