@@ -21,9 +21,15 @@ Result<weft_encap> encap_of(const NetConf &conf) {
     const auto encap = encap_of_backend(conf.backend_type);
     if (encap && !conf.backend_type.empty()) return *encap;
     std::string carried;
-    for (const auto &known : kEncaps) carried += fmt::format("{}{}", carried.empty() ? "" : ", ", known.backend);
+    for (const auto &known : kEncaps)
+        if (encap_of_backend(known.backend) ==
+            known.encap) // a backend's other encapsulations are no names of their own
+            carried += fmt::format("{}{}", carried.empty() ? "" : ", ", known.backend);
     return fail(fmt::format("Backend.Type: \"{}\" is none that weft carries ({})", conf.backend_type, carried));
 }
+
+/// Their formats say nowhere what is inside: flannel's are IPv4 alone, and a node that put IPv6 in would not be understood.
+bool is_ipv4_only(weft_encap encap) { return encap == WEFT_ENCAP_UDP || encap == WEFT_ENCAP_IPIP; }
 
 /// What the object says, before anybody asks whether it makes sense.
 struct Keys {
@@ -84,6 +90,12 @@ std::optional<weft_encap> encap_of_backend(std::string_view name) {
     return std::nullopt;
 }
 
+unsigned BackendConf::overhead(Underlay underlay) const {
+    constexpr unsigned kLongerHeader = 40 - 20; // IPv6's than IPv4's
+    const unsigned over_ipv4 = overhead_of(encap);
+    return over_ipv4 != 0 && underlay == Underlay::ipv6 ? over_ipv4 + kLongerHeader : over_ipv4;
+}
+
 unsigned overhead_of(weft_encap encap) {
     for (const auto &known : kEncaps)
         if (known.encap == encap) return known.overhead;
@@ -93,13 +105,18 @@ unsigned overhead_of(weft_encap encap) {
 Result<BackendConf> parse_backend(const NetConf &conf) {
     auto encap = encap_of(conf);
     if (!encap) return fail_as_is(std::move(encap));
-    BackendConf backend{.encap = *encap};
+    if (conf.enable_ipv6 && is_ipv4_only(*encap))
+        return fail(fmt::format("EnableIPv6: true found, but Backend.Type {} carries IPv4 only, as flannel's does",
+                                backend_name(*encap)));
+    BackendConf backend{.encap = *encap, .ipv6 = conf.enable_ipv6};
     if (conf.backend.is_null()) return backend; // no Backend means udp, with its defaults
     const GoJson object(conf.backend);
     auto keys = take_keys(object, backend.name());
     if (!keys) return fail_as_is(std::move(keys));
+    // A node with both may use either as its underlay.
+    const unsigned least = backend.least_mtu(conf.enable_ipv4 ? Underlay::ipv4 : Underlay::ipv6);
     const bool has_mtu = object.contains("MTU") && !object.at("MTU").is_null();
-    if (auto good = check(*keys, has_mtu, backend.least_mtu()); !good) return fail_as_is(std::move(good));
+    if (auto good = check(*keys, has_mtu, least); !good) return fail_as_is(std::move(good));
 
     backend.vni = static_cast<std::uint32_t>(keys->vni);
     const auto port = static_cast<std::uint16_t>(keys->port);

@@ -19,8 +19,11 @@ namespace weft {
 /// none into its leases.
 [[nodiscard]] std::optional<weft_encap> encap_of_backend(std::string_view name);
 
-/// Bytes between the underlay's IP packet and the inner one, over IPv4.
+/// Bytes between the underlay's IP packet and the inner one.
 [[nodiscard]] unsigned overhead_of(weft_encap encap);
+
+/// IP version of the underlay that carries a tunnel packet: its header's length is part of the overhead.
+enum class Underlay { ipv4, ipv6 };
 
 /// The `Backend` object of the network configuration: how the nodes of this cluster reach each other.
 struct BackendConf {
@@ -30,21 +33,27 @@ struct BackendConf {
     std::uint16_t udp_port = WEFT_DEFAULT_UDP_PORT; ///< udp's
     std::optional<unsigned> mtu;                    ///< of the underlay; absent: that of the uplink
     bool direct_routing = false; ///< vxlan, ipip: nodes of the same segment are reached without headers
+    bool ipv6 = false;           ///< what is carried may be IPv6
 
     /// Keys that are set and not honoured, one sentence each.
     std::vector<std::string> remarks;
 
     [[nodiscard]] std::string_view name() const { return backend_name(encap); }
-    [[nodiscard]] unsigned overhead() const { return overhead_of(encap); }
-    /// The least MTU of the underlay: an inner packet of 68 bytes, which every IPv4 link must carry, has room (RFC 791).
-    [[nodiscard]] unsigned least_mtu() const { return 68 + overhead(); }
+    /// 70 bytes for vxlan over IPv6. (Flannel counts 50 there too, so its full-sized packets do not fit.)
+    [[nodiscard]] unsigned overhead(Underlay underlay = Underlay::ipv4) const;
+    /// The least MTU of the underlay: what every link must carry has room inside, 68 bytes of IPv4 (RFC 791) and 1280 of
+    /// IPv6 (RFC 8200), below which the kernel takes IPv6 off the pod's link.
+    [[nodiscard]] unsigned least_mtu(Underlay underlay = Underlay::ipv4) const {
+        return (ipv6 ? 1280 : 68) + overhead(underlay);
+    }
 
     bool operator==(const BackendConf &) const = default;
 };
 
-/// Fails on a backend that weft does not carry, on a key of the wrong type, on values that flannel passes on unchecked
-/// though no device can have them (VNI over 24 bits, Port over 65535, too small an MTU), and on GBP, which changes what is on
-/// the wire and is not spoken here. Port 0 means the default.
+/// Fails on a backend that weft does not carry, or not with IPv6 (udp and ipip, as with flannel, where it is no error and no
+/// pod's IPv6 works), on a key of the wrong type, on values that flannel passes on unchecked though no device can have them
+/// (VNI over 24 bits, Port over 65535, too small an MTU), and on GBP, which changes what is on the wire and is not spoken
+/// here. Port 0 means the default.
 [[nodiscard]] Result<BackendConf> parse_backend(const NetConf &conf);
 
 } // namespace weft

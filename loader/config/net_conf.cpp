@@ -133,6 +133,14 @@ template <class Family> Status check_range(const Range<Family> &range) {
     return check_bound(range, Family::kMax, range.max);
 }
 
+/// These stand for IPv4 addresses (RFC 4291, section 2.5.5.2), never for themselves: flannel would write them into a key
+/// that nobody can read, and the programs could not tell them from IPv4.
+Status refuse_mapped(const Net6 &network) {
+    if (!network.address().is_v4_mapped()) return {};
+    return fail(fmt::format("please define a correct IPv6Network parameter in the flannel config: {} is IPv4-mapped",
+                            network.to_string()));
+}
+
 /// The types flannel knows. Lookup is without case there too.
 bool is_flannel_backend(std::string_view type) {
     constexpr std::array<std::string_view, 9> kTypes = {"udp",   "vxlan", "host-gw",   "ipip",       "wireguard",
@@ -188,7 +196,8 @@ Status validate(const NetConf &conf) {
     if (conf.enable_ipv4)
         if (auto ok = check_range(range4(conf)); !ok) return ok;
     if (conf.enable_ipv6)
-        if (auto ok = check_range(range6(conf)); !ok) return ok;
+        for (auto ok : {check_range(range6(conf)), refuse_mapped(conf.ipv6_network)})
+            if (!ok) return ok;
     if (!conf.enable_ipv4 && !conf.enable_ipv6)
         return fail("none defined stack: EnableIPv4 and EnableIPv6 are both false");
     if (!is_flannel_backend(conf.backend_type))

@@ -39,7 +39,7 @@ Status take_public_ipv6(const GoJson &object, std::optional<Ip6> &out) {
     const auto it = object.find("PublicIPv6");
     if (it == object.end() || it->is_null()) return {};
     const auto addr = it->is_string() ? parse_ip6(it->get_ref<const std::string &>()) : Result<Ip6>(fail(""));
-    if (!addr) return fail(fmt::format("PublicIPv6: {} is not an IPv6 address", excerpt(*it)));
+    if (!addr || addr->is_v4_mapped()) return fail(fmt::format("PublicIPv6: {} is not an IPv6 address", excerpt(*it)));
     out = *addr;
     return {};
 }
@@ -94,6 +94,7 @@ Result<Subnet> parse_subnet_key(std::string_view text) {
         if (!v6) return malformed(v6.error().sentence());
         if (v6->prefix_length() == 0 || v6->prefix_length() > kLongest6)
             return malformed(fmt::format("IPv6 length {} is not in 1..{}", v6->prefix_length(), kLongest6));
+        if (v6->address().is_v4_mapped()) return malformed("its IPv6 part is IPv4-mapped");
         subnet.v6 = v6->canonical();
     }
     // One comparison finds host bits, leading zeros, upper case and every other second spelling.

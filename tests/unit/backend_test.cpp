@@ -69,6 +69,36 @@ TEST(Backend, KeysOfOtherBackendsAreNamedAndDoNoHarm) {
     EXPECT_FALSE(conf->direct_routing);
 }
 
+TEST(Backend, RoomForIpv6) {
+    const auto with = [](std::string_view switches, std::string_view backend) {
+        const auto conf = parse_net_conf(R"({"Network":"10.5.0.0/16","IPv6Network":"fd00::/48")" +
+                                         std::string(switches) + R"(,"Backend":)" + std::string(backend) + "}");
+        return conf ? parse_backend(*conf) : std::unexpected(conf.error());
+    };
+    constexpr const char *kDual = R"(,"EnableIPv6":true)", *kIpv6Only = R"(,"EnableIPv4":false,"EnableIPv6":true)";
+    const auto vxlan = with(kDual, R"({"Type":"vxlan"})");
+    ASSERT_TRUE(vxlan) << vxlan.error().sentence();
+    EXPECT_EQ(vxlan->overhead(), 50u);
+    EXPECT_EQ(vxlan->overhead(Underlay::ipv6), 70u);
+    EXPECT_EQ(vxlan->least_mtu(), 1330u);
+    EXPECT_EQ(vxlan->least_mtu(Underlay::ipv6), 1350u);
+    const auto direct = with(kDual, R"({"Type":"host-gw"})");
+    ASSERT_TRUE(direct) << direct.error().sentence();
+    EXPECT_EQ(direct->overhead(Underlay::ipv6), 0u);
+    EXPECT_EQ(direct->least_mtu(Underlay::ipv6), 1280u);
+
+    EXPECT_TRUE(with(kDual, R"({"Type":"vxlan","MTU":1330})"));
+    EXPECT_THAT(with(kDual, R"({"Type":"vxlan","MTU":1329})").error().sentence(),
+                StartsWith("Backend.MTU: 1329 is not in 1330.."));
+    EXPECT_THAT(with(kIpv6Only, R"({"Type":"vxlan","MTU":1349})").error().sentence(),
+                StartsWith("Backend.MTU: 1349 is not in 1350.."));
+    EXPECT_THAT(with(kDual, R"({"Type":"host-gw","MTU":1279})").error().sentence(),
+                StartsWith("Backend.MTU: 1279 is not in 1280.."));
+    for (const auto *backend : {R"({"Type":"udp"})", R"({"Type":"ipip"})"})
+        for (const auto *switches : {kDual, kIpv6Only})
+            EXPECT_THAT(with(switches, backend).error().sentence(), HasSubstr("carries IPv4 only")) << backend;
+}
+
 TEST(Backend, RefusesWhatCannotBe) {
     struct Case {
         const char *type, *keys, *text;

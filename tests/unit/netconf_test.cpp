@@ -79,6 +79,14 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Good{"a /48 gives /64s", v6("fc00::/48"), 64, "fc00:0:0:1::", "fc00:0:0:ffff::"},
                       Good{"a /63 is quartered", v6("fc00::/63"), 65, "fc00::8000:0:0:0", "fc00:0:0:1:8000::"},
                       Good{"the smallest network is a /124", v6("fc00::/124"), 126, "fc00::4", "fc00::c"},
+                      Good{"a /8 gives /64s as well", v6("fd00::/8"), 64, "fd00:0:0:1::", "fdff:ffff:ffff:ffff::"},
+                      Good{"host bits of IPv6Network are masked", v6("fc00::5:0:0:7/48"), 64,
+                           "fc00:0:0:1::", "fc00:0:0:ffff::"},
+                      Good{"a /48 with IPv6SubnetLen 50", v6("fc00::/48", R"(,"IPv6SubnetLen":50)"), 50,
+                           "fc00:0:0:4000::", "fc00:0:0:c000::"},
+                      Good{"explicit bounds stay",
+                           v6("fc00::/48", R"(,"IPv6SubnetMin":"fc00:0:0:7::","ipv6subnetmax":"fc00:0:0:9::")"), 64,
+                           "fc00:0:0:7::", "fc00:0:0:9::"},
                       Good{"null bounds are unset", v6("fc00::/48", R"(,"IPv6SubnetMin":null)"), 64,
                            "fc00:0:0:1::", "fc00:0:0:ffff::"}));
 
@@ -155,6 +163,30 @@ INSTANTIATE_TEST_SUITE_P(
             R"({"Network":"10.5.0.0/16","EnableIPv6":true})",
             "please define a correct IPv6Network parameter in the flannel config",
             {}},
+        Bad{"EnableIPv6 with IPv4 off and no IPv6Network",
+            R"({"EnableIPv4":false,"EnableIPv6":true})",
+            "please define a correct IPv6Network parameter in the flannel config",
+            {}},
+        Bad{"IPv6Network with IPv4 text",
+            v6("10.5.0.0/16"),
+            "invalid IPv6 CIDR format",
+            {"IPv6Network", "10.5.0.0/16"}},
+        Bad{"IPv6Network null",
+            R"({"Network":"10.5.0.0/16","IPv6Network":null})",
+            "invalid IPv6 CIDR format",
+            {"IPv6Network", "null"}},
+        Bad{"IPv6Network of IPv4 addresses",
+            v6("::ffff:10.5.0.0/112"),
+            "please define a correct IPv6Network parameter in the flannel config",
+            {"IPv4-mapped"}},
+        Bad{"/48 with IPv6SubnetLen 49",
+            v6("fc00::/48", R"(,"IPv6SubnetLen":49)"),
+            "network must be able to accommodate at least four subnets",
+            {"IPv6SubnetLen 49", "fc00::/48"}},
+        Bad{"IPv6SubnetMin with IPv4 text",
+            v6("fc00::/48", R"(,"IPv6SubnetMin":"10.5.0.0")"),
+            "not an IPv6 address",
+            {"IPv6SubnetMin", "10.5.0.0"}},
         Bad{"/125",
             v6("fc00::/125"),
             "IPv6Network is too small. Minimum useful network prefix is /124",
@@ -192,6 +224,13 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(NetConf, BackendAbsentMeansUdpAndTypesAreLowerCased) {
     EXPECT_EQ(load(R"({"Network":"10.5.0.0/16"})")->backend_type, "udp");
     EXPECT_EQ(load(R"({"Network":"10.5.0.0/16","Backend":{"Type":"VXLAN"}})")->backend_type, "vxlan");
+}
+
+// Flannel checks only what is switched on, so a cluster may carry the other family's keys in advance.
+TEST(NetConf, KeysOfAFamilyThatIsOffAreNotJudged) {
+    const auto conf = load(v4("10.5.0.0/16", R"(,"IPv6Network":"fc00::/125","IPv6SubnetLen":3)"));
+    ASSERT_TRUE(conf) << conf.error().sentence();
+    EXPECT_TRUE(load(v6("fc00::/48", R"(,"Network":"10.5.0.0/31")")));
 }
 
 TEST(NetConf, SwitchesHaveFlannelsDefaults) {

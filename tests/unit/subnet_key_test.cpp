@@ -39,7 +39,8 @@ TEST(SubnetKey, RefusesWhatIsNoKey) {
 TEST(SubnetKey, RefusesWhatIsDangerous) {
     for (const char *key : {"junk10.5.34.0-24", "a/10.5.34.0-24", "10.5.34.7-24", "10.5.34.0-024", "010.5.34.0-24",
                             "10.5.34.0-24&fd00:0:0:5:0:0:0:0-64", "10.5.34.0-24&fd00::1-64", "10.5.34.0-24&::-0",
-                            "0.0.0.0-0", "0.0.0.0-0&::-0", "10.5.34.0-0&fd00::-64", "0.0.0.0-00&fd00::-64"}) {
+                            "10.5.34.0-24&::ffff:10.0.0.0-112", "0.0.0.0-0", "0.0.0.0-0&::-0", "10.5.34.0-0&fd00::-64",
+                            "0.0.0.0-00&fd00::-64"}) {
         const auto subnet = parse_subnet_key(key);
         ASSERT_FALSE(subnet) << key;
         EXPECT_THAT(subnet.error().sentence(), HasSubstr(key));
