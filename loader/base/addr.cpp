@@ -70,6 +70,9 @@ Result<Net> parse_net(std::string_view text) {
     return parse_net4(text);
 }
 
+Net::Net(const Ip &address, unsigned short length)
+    : Net(address.is_v4() ? Net(Net4(address.to_v4(), length)) : Net(Net6(address.to_v6(), length))) {}
+
 Net Net::canonical() const { return is_v4() ? Net(v4().canonical()) : Net(v6().canonical()); }
 
 std::string Net::to_string() const { return fmt::format("{}/{}", address_.to_string(), length_); }

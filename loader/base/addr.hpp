@@ -33,6 +33,8 @@ using Ip = asio::ip::address;
 class Net {
 public:
     Net() = default; ///< 0.0.0.0/0
+    /// Throws std::out_of_range if the family has no such length, as Net4 and Net6 do.
+    Net(const Ip &address, unsigned short length);
     Net(const Net4 &net)
         : address_(net.address()), length_(net.prefix_length()) {} // NOLINT(google-explicit-constructor)
     Net(const Net6 &net)

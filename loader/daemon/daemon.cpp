@@ -199,7 +199,8 @@ void Daemon::on_change(const net::NetworkChange &change) {
         if (change.kind == link) reconciler_.check_attachments();
         break;
     case neighbour: {
-        const bool of_pod = change.mac && kernel_.has_other_mac(change.ifindex, change.neighbour_address, *change.mac);
+        const bool of_pod = change.mac && change.neighbour_address.is_v4() &&
+                            kernel_.has_other_mac(change.ifindex, change.neighbour_address.to_v4(), *change.mac);
         if (!of_vtep && !of_pod) return;
         if (of_pod) reconciler_.check_pods();
         break;

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "net/sysctl.hpp"
+
 namespace weft {
 namespace {
 
@@ -126,8 +128,8 @@ HostState desired_host(const ClusterView &view, const std::set<std::string> &bri
     HostState host;
     host.sysctls["net/ipv4/ip_forward"] = "1";
     // Packets on weft.1 come from other nodes' pods: none of them is this host's router.
-    host.sysctls[fmt::format("net/ipv6/conf/{}/accept_ra", kVtepName)] = "0";
-    for (const auto &bridge : bridges) host.sysctls[fmt::format("net/ipv4/conf/{}/proxy_arp", bridge)] = "1";
+    host.sysctls[net::link_sysctl("ipv6", kVtepName, "accept_ra")] = "0";
+    for (const auto &bridge : bridges) host.sysctls[net::link_sysctl("ipv4", bridge, "proxy_arp")] = "1";
     host.vtep = net::VxlanDevice{
         .name = kVtepName,
         .port = view.backend.port,

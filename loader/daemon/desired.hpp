@@ -28,7 +28,6 @@ struct Net4Less {
     }
 };
 template <class Value> using Net4Map = std::map<Net4, Value, Net4Less>;
-using Net4Set = std::set<Net4, Net4Less>;
 
 using net::kVtepName;
 
@@ -65,9 +64,9 @@ struct HostState {
     std::map<std::string, std::optional<std::string>> sysctls;
     std::optional<net::VxlanDevice> vtep;
     int vtep_ifindex = 0;                     ///< as read
-    Net4 scope;                               ///< as desired: addresses of weft.1 outside of it are somebody else's
-    Net4Set addresses;                        ///< of weft.1
-    std::map<Ip4, Mac> neighbours;            ///< permanent ones of weft.1
+    Net scope;                                ///< as desired: addresses of weft.1 outside of it are somebody else's
+    std::set<Net> addresses;                  ///< of weft.1
+    std::map<Ip, Mac> neighbours;             ///< permanent ones of weft.1
     std::map<std::string, net::Route> routes; ///< those of ours that do not lead to a pod, by route_key()
 };
 

@@ -19,13 +19,13 @@ struct ChangeVtep { ///< MAC, MTU and flags of the device that is there
     net::VxlanDevice device;
 };
 struct AddAddress {
-    Net4 address;
+    Net address;
 };
 struct RemoveAddress {
-    Net4 address;
+    Net address;
 };
 struct SetNeighbour {
-    Ip4 address;
+    Ip address;
     Mac mac;
 };
 struct AddRoute {

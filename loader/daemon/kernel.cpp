@@ -206,7 +206,7 @@ private:
         const auto link_mtu = mtus.find(route->ifindex);
         const unsigned mtu = route->mtu != 0 ? route->mtu : link_mtu != mtus.end() ? link_mtu->second : 0;
         if (mtu == 0) return fail(fmt::format("{}: link {} is gone", what, route->ifindex), ENODEV);
-        return NextHop{route->gateway.value_or(node), route->ifindex, mtu};
+        return NextHop{route->gateway.value_or(node).to_v4(), route->ifindex, mtu};
     }
 
     Result<int> vtep_ifindex() {

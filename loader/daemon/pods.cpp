@@ -11,7 +11,7 @@ std::vector<PodState> pod_states(const std::vector<std::pair<weft_ip4, weft_endp
     std::set<int> shaped;
     for (const auto &qdisc : qdiscs)
         if (net::shapes(qdisc.kind)) shaped.insert(qdisc.ifindex);
-    std::map<std::pair<int, Ip4>, Mac> macs;
+    std::map<std::pair<int, Ip>, Mac> macs;
     for (const auto &found : neighbours)
         if (found.mac && net::is_valid(found)) macs[{found.ifindex, found.address}] = *found.mac;
     std::vector<PodState> pods;
@@ -19,7 +19,7 @@ std::vector<PodState> pod_states(const std::vector<std::pair<weft_ip4, weft_endp
         PodState pod{.address = abi::ip4(key), .endpoint = endpoint, .mac_seen = {}};
         const int ifindex = static_cast<int>(endpoint.ifindex);
         pod.shaped = shaped.contains(ifindex);
-        if (const auto mac = macs.find({ifindex, pod.address}); mac != macs.end()) pod.mac_seen = mac->second;
+        if (const auto mac = macs.find({ifindex, Ip(pod.address)}); mac != macs.end()) pod.mac_seen = mac->second;
         pods.push_back(pod);
     }
     return pods;

@@ -22,7 +22,8 @@ bool link_local(const Ip4 &addr) { return (addr.to_uint() >> 16) == 0xa9fe; } //
 
 bool usable(const net::LinkAddress &found) {
     const auto addr = found.address.address();
-    return !(found.flags & IFA_F_DEPRECATED) && !addr.is_loopback() && !addr.is_multicast() && !addr.is_unspecified();
+    return addr.is_v4() && !(found.flags & IFA_F_DEPRECATED) && !addr.is_loopback() && !addr.is_multicast() &&
+           !addr.is_unspecified();
 }
 
 class Selection {
@@ -61,7 +62,7 @@ private:
         if (flags_.can_reach) {
             const auto route = route_to_(*flags_.can_reach);
             const auto *link = route && route->type == net::RouteType::unicast ? at(route->ifindex) : nullptr;
-            if (link) return Choice{link, route->source};
+            if (link) return Choice{link, route->source ? std::optional(route->source->to_v4()) : std::nullopt};
             tried_.push_back(fmt::format("--iface-can-reach={}", flags_.can_reach->to_string()));
         }
         return fail(fmt::format("no interface for {}; there are: {}", fmt::join(tried_, ", "), candidates()), ENODEV);
@@ -75,11 +76,12 @@ private:
                             flags_.public_ip->to_string(), candidates()),
                 ENODEV);
         }
-        if (host_.default_routes.empty())
+        const auto found = std::ranges::find(host_.default_routes, true, &net::DefaultRoute::v4);
+        if (found == host_.default_routes.end())
             return fail(
                 fmt::format("no default route to take the uplink from, and no --iface; there are: {}", candidates()),
                 ENODEV);
-        const auto &route = host_.default_routes.front();
+        const auto &route = *found;
         if (route.next_hops != 1)
             return fail(fmt::format("the default route has {} next hops: --iface must name the uplink; there are: {}",
                                     route.next_hops, candidates()),
@@ -124,11 +126,11 @@ private:
         for (const auto &addr : host_.addresses)
             if (addr.ifindex == link.index && usable(addr)) have.push_back(addr);
         std::ranges::stable_sort(have, {}, [](const net::LinkAddress &addr) {
-            return std::tuple(link_local(addr.address.address()), !(addr.flags & IFA_F_PERMANENT),
+            return std::tuple(link_local(addr.address.address().to_v4()), !(addr.flags & IFA_F_PERMANENT),
                               (addr.flags & IFA_F_TEMPORARY) != 0);
         });
         std::vector<Ip4> best_first;
-        for (const auto &addr : have) best_first.push_back(addr.address.address());
+        for (const auto &addr : have) best_first.push_back(addr.address.address().to_v4());
         return best_first;
     }
 

@@ -9,18 +9,21 @@
 
 namespace weft::net {
 
-/// IPv4 addresses of links. A Net4 here is an address with its prefix length ("10.5.3.1/24" keeps the .1).
+/// Addresses of links. A Net here is an address with its prefix length ("10.5.3.1/24" keeps the .1).
 
 /// Adds the address with scope global; one that is there already is no error.
-[[nodiscard]] Status set_address(NlSocket &sock, int ifindex, const Net4 &address);
+/// An IPv6 address is usable at once, without duplicate address detection (IFA_F_NODAD): weft gives out none twice. It
+/// goes when its link goes down, unlike an IPv4 one. A /128 brings no route to itself (IFA_F_NOPREFIXROUTE).
+/// Errors: EACCES if the link has disable_ipv6 set.
+[[nodiscard]] Status set_address(NlSocket &sock, int ifindex, const Net &address);
 
 /// @return whether it was there.
-[[nodiscard]] Result<bool> remove_address(NlSocket &sock, int ifindex, const Net4 &address);
+[[nodiscard]] Result<bool> remove_address(NlSocket &sock, int ifindex, const Net &address);
 
-/// A link's addresses in the kernel's order, the primary first. @param ifindex 0: every link's.
+/// A link's addresses in the kernel's order, the primary first, IPv4 before IPv6. @param ifindex 0: every link's.
 struct LinkAddress {
     int ifindex = 0;
-    Net4 address;
+    Net address;
     unsigned scope = 0; ///< RT_SCOPE_*
     unsigned flags = 0; ///< IFA_F_*
 

@@ -3,6 +3,7 @@
 
 #include <netlink/attr.h>
 #include <netlink/msg.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <cstdint>
@@ -16,6 +17,11 @@
 
 namespace weft::net::attr {
 
+/// AF_INET or AF_INET6, as messages' headers name it.
+[[nodiscard]] inline std::uint8_t family_of(const Ip &addr) { return addr.is_v4() ? AF_INET : AF_INET6; }
+/// Whether weft knows addresses of that family.
+[[nodiscard]] inline bool is_ip_family(int family) { return family == AF_INET || family == AF_INET6; }
+
 /// Attributes of rtnetlink messages in weft's types. Private to loader/net and to who builds messages of its own.
 ///
 /// A message grows as needed, so that putting can only fail for lack of memory: that aborts, as everywhere else.
@@ -28,9 +34,9 @@ template <class Header> void put_header(nl_msg &msg, const Header &header) {
 }
 inline void put(nl_msg &msg, int type, std::uint32_t value) { check(nla_put_u32(&msg, type, value)); }
 inline void put(nl_msg &msg, int type, const std::string &text) { check(nla_put_string(&msg, type, text.c_str())); }
-inline void put(nl_msg &msg, int type, const Ip4 &addr) {
-    const auto octets = addr.to_bytes();
-    check(nla_put(&msg, type, octets.size(), octets.data()));
+inline void put(nl_msg &msg, int type, const Ip &addr) {
+    const auto octets_of = [&](const auto &octets) { check(nla_put(&msg, type, octets.size(), octets.data())); };
+    addr.is_v4() ? octets_of(addr.to_v4().to_bytes()) : octets_of(addr.to_v6().to_bytes());
 }
 inline void put(nl_msg &msg, int type, const Mac &mac) {
     check(nla_put(&msg, type, mac.bytes.size(), mac.bytes.data()));
@@ -71,10 +77,11 @@ public:
         const auto *chars = static_cast<const char *>(nla_data(a));
         return std::string(chars, strnlen(chars, static_cast<std::size_t>(nla_len(a))));
     }
-    [[nodiscard]] std::optional<Ip4> ip4(int type) const {
-        Ip4::bytes_type octets;
-        if (!copy(type, octets)) return std::nullopt;
-        return Ip4(octets);
+    /// Of the family that the attribute's length tells.
+    [[nodiscard]] std::optional<Ip> ip(int type) const {
+        if (Ip4::bytes_type octets; copy(type, octets)) return Ip4(octets);
+        if (Ip6::bytes_type octets; copy(type, octets)) return Ip6(octets);
+        return std::nullopt;
     }
     [[nodiscard]] std::optional<Mac> mac(int type) const {
         Mac mac;

@@ -76,7 +76,8 @@ public:
         : sock_(std::move(sock)), wait_(io), change_(std::move(change)), overrun_(std::move(overrun)) {}
 
     Status start() {
-        for (const int group : {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_NEIGH, RTNLGRP_IPV4_ROUTE, RTNLGRP_TC})
+        for (const int group : {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_NEIGH,
+                                RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_TC})
             if (int err = nl_socket_add_membership(sock_.get(), group); err < 0)
                 return fail_nl(err, "watch the network");
         const int fd = nl_socket_get_fd(sock_.get());

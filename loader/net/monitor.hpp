@@ -23,13 +23,13 @@ struct NetworkChange {
     std::string link_name;     ///< link only
     std::uint8_t protocol = 0; ///< route only: RTPROT_*
     std::string qdisc_kind;    ///< qdisc only
-    Ip4 neighbour_address;     ///< neighbour only
+    Ip neighbour_address;      ///< neighbour only
     std::optional<Mac> mac;    ///< neighbour only: where packets to it are sent; none while that is not known
 
     bool operator==(const NetworkChange &) const = default;
 };
 
-/// Tells of every change to links, IPv4 addresses, neighbours, routes and qdiscs in the network namespace it was started in.
+/// Tells of every change to links, addresses, neighbours, routes and qdiscs in the network namespace it was started in.
 ///
 /// Contract: a change is a reason to look, not the truth: by the time it arrives the kernel may have moved on.
 /// `overrun` means that changes were lost (ENOBUFS) and everything must be looked at.

@@ -11,12 +11,27 @@
 namespace weft::net {
 namespace {
 
-Status set_neighbour(NlSocket &sock, int ifindex, const Ip4 &address, const Mac &mac, std::uint16_t state) {
-    auto msg = make_request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
-    attr::put_header(*msg, ndmsg{.ndm_family = AF_INET, .ndm_ifindex = ifindex, .ndm_state = state});
+NlMsg neighbour_request(int type, int flags, const Ip &address, ndmsg header) {
+    auto msg = make_request(type, flags);
+    header.ndm_family = attr::family_of(address);
+    attr::put_header(*msg, header);
     attr::put(*msg, NDA_DST, address);
+    return msg;
+}
+
+Status set(NlSocket &sock, int ifindex, const Ip &address, const Mac &mac, std::uint16_t state) {
+    auto msg = neighbour_request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, address,
+                                 {.ndm_ifindex = ifindex, .ndm_state = state});
     attr::put(*msg, NDA_LLADDR, mac);
     return sock.request(*msg, fmt::format("set neighbour {} on link {}", address.to_string(), ifindex));
+}
+
+Result<bool> remove(NlSocket &sock, int ifindex, const Ip &address, std::uint8_t flags) {
+    auto msg = neighbour_request(RTM_DELNEIGH, 0, address, {.ndm_ifindex = ifindex, .ndm_flags = flags});
+    auto removed = sock.request(*msg, fmt::format("remove neighbour {} on link {}", address.to_string(), ifindex));
+    if (removed) return true;
+    if (removed.error().code() == ENOENT || removed.error().code() == ENODEV) return false;
+    return fail_as_is(std::move(removed));
 }
 
 } // namespace
@@ -25,8 +40,8 @@ std::optional<Neighbour> parse_neighbour(nlmsghdr &msg) {
     if (msg.nlmsg_type != RTM_NEWNEIGH) return std::nullopt;
     const attr::Attrs<NDA_MAX> attrs(msg, sizeof(ndmsg));
     const auto &header = *static_cast<ndmsg *>(nlmsg_data(&msg));
-    const auto address = attrs.valid() ? attrs.ip4(NDA_DST) : std::nullopt;
-    if (!address || header.ndm_family != AF_INET) return std::nullopt;
+    const auto address = attrs.valid() ? attrs.ip(NDA_DST) : std::nullopt;
+    if (!address || !attr::is_ip_family(header.ndm_family) || (header.ndm_flags & NTF_PROXY) != 0) return std::nullopt;
     return Neighbour{
         .ifindex = header.ndm_ifindex, .address = *address, .mac = attrs.mac(NDA_LLADDR), .state = header.ndm_state};
 }
@@ -36,27 +51,31 @@ bool is_valid(const Neighbour &neighbour) {
     return (neighbour.state & kValid) != 0;
 }
 
-Status set_permanent_neighbour(NlSocket &sock, int ifindex, const Ip4 &address, const Mac &mac) {
-    return set_neighbour(sock, ifindex, address, mac, NUD_PERMANENT);
+Status set_permanent_neighbour(NlSocket &sock, int ifindex, const Ip &address, const Mac &mac) {
+    return set(sock, ifindex, address, mac, NUD_PERMANENT);
 }
 
-Status suggest_neighbour(NlSocket &sock, int ifindex, const Ip4 &address, const Mac &mac) {
-    return set_neighbour(sock, ifindex, address, mac, NUD_STALE);
+Status suggest_neighbour(NlSocket &sock, int ifindex, const Ip &address, const Mac &mac) {
+    return set(sock, ifindex, address, mac, NUD_STALE);
 }
 
-Result<bool> remove_neighbour(NlSocket &sock, int ifindex, const Ip4 &address) {
-    auto msg = make_request(RTM_DELNEIGH);
-    attr::put_header(*msg, ndmsg{.ndm_family = AF_INET, .ndm_ifindex = ifindex});
-    attr::put(*msg, NDA_DST, address);
-    auto removed = sock.request(*msg, fmt::format("remove neighbour {} on link {}", address.to_string(), ifindex));
-    if (removed) return true;
-    if (removed.error().code() == ENOENT || removed.error().code() == ENODEV) return false;
-    return fail_as_is(std::move(removed));
+Result<bool> remove_neighbour(NlSocket &sock, int ifindex, const Ip &address) {
+    return remove(sock, ifindex, address, 0);
+}
+
+Status set_proxy_neighbour(NlSocket &sock, int ifindex, const Ip &address) {
+    auto msg = neighbour_request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, address,
+                                 {.ndm_ifindex = ifindex, .ndm_flags = NTF_PROXY});
+    return sock.request(*msg, fmt::format("answer for {} on link {}", address.to_string(), ifindex));
+}
+
+Result<bool> remove_proxy_neighbour(NlSocket &sock, int ifindex, const Ip &address) {
+    return remove(sock, ifindex, address, NTF_PROXY);
 }
 
 Result<std::vector<Neighbour>> list_neighbours(NlSocket &sock, int ifindex) {
     auto msg = make_request(RTM_GETNEIGH, NLM_F_DUMP);
-    attr::put_header(*msg, ndmsg{.ndm_family = AF_INET});
+    attr::put_header(*msg, ndmsg{.ndm_family = AF_UNSPEC});
     return sock.query<Neighbour>(*msg, "list neighbours", [ifindex](nlmsghdr &header) {
         auto neighbour = parse_neighbour(header);
         return neighbour && (ifindex == 0 || neighbour->ifindex == ifindex) ? neighbour : std::nullopt;

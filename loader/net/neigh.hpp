@@ -11,10 +11,10 @@
 
 namespace weft::net {
 
-/// An IPv4 neighbour (ARP) entry.
+/// A neighbour entry, of ARP or of IPv6's neighbour discovery.
 struct Neighbour {
     int ifindex = 0;
-    Ip4 address;
+    Ip address;
     std::optional<Mac> mac;  ///< none while unresolved
     std::uint16_t state = 0; ///< NUD_*
 
@@ -28,15 +28,22 @@ struct Neighbour {
 [[nodiscard]] bool is_valid(const Neighbour &neighbour);
 
 /// Makes `address` on that link resolve to `mac` for ever (NUD_PERMANENT), in place of any other entry.
-[[nodiscard]] Status set_permanent_neighbour(NlSocket &sock, int ifindex, const Ip4 &address, const Mac &mac);
+[[nodiscard]] Status set_permanent_neighbour(NlSocket &sock, int ifindex, const Ip &address, const Mac &mac);
 
-/// Makes `address` on that link resolve to `mac` until ARP knows better (NUD_STALE): the first packet waits for nobody.
-[[nodiscard]] Status suggest_neighbour(NlSocket &sock, int ifindex, const Ip4 &address, const Mac &mac);
+/// Makes `address` on that link resolve to `mac` until the protocol knows better (NUD_STALE): the first packet waits for
+/// nobody.
+[[nodiscard]] Status suggest_neighbour(NlSocket &sock, int ifindex, const Ip &address, const Mac &mac);
 
 /// @return whether there was such an entry.
-[[nodiscard]] Result<bool> remove_neighbour(NlSocket &sock, int ifindex, const Ip4 &address);
+[[nodiscard]] Result<bool> remove_neighbour(NlSocket &sock, int ifindex, const Ip &address);
 
-/// @param ifindex 0: every link's.
+/// Makes this host answer for `address` on that link (NTF_PROXY). IPv6 answers with proxy_ndp and forwarding on only; the
+/// entry goes with the link.
+[[nodiscard]] Status set_proxy_neighbour(NlSocket &sock, int ifindex, const Ip &address);
+/// @return whether there was such an entry.
+[[nodiscard]] Result<bool> remove_proxy_neighbour(NlSocket &sock, int ifindex, const Ip &address);
+
+/// Of both families, without proxy entries. @param ifindex 0: every link's.
 [[nodiscard]] Result<std::vector<Neighbour>> list_neighbours(NlSocket &sock, int ifindex = 0);
 
 } // namespace weft::net

@@ -9,10 +9,13 @@
 namespace weft::net {
 namespace {
 
+/// IP6_RT_PRIO_USER: what the kernel makes of a metric that is not given.
+constexpr std::uint32_t kIp6Metric = 1024;
+
 NlMsg route_request(int type, int flags, const Route &route) {
-    const Net4 destination = route.destination.canonical();
+    const Net destination = route.destination.canonical();
     auto msg = make_request(type, flags);
-    attr::put_header(*msg, rtmsg{.rtm_family = AF_INET,
+    attr::put_header(*msg, rtmsg{.rtm_family = attr::family_of(destination.address()),
                                  .rtm_dst_len = static_cast<std::uint8_t>(destination.prefix_length()),
                                  .rtm_table = RT_TABLE_UNSPEC, // RTA_TABLE has room for all 32 bits
                                  .rtm_protocol = route.protocol,
@@ -24,7 +27,9 @@ NlMsg route_request(int type, int flags, const Route &route) {
     if (route.gateway) attr::put(*msg, RTA_GATEWAY, *route.gateway);
     if (route.ifindex != 0) attr::put(*msg, RTA_OIF, static_cast<std::uint32_t>(route.ifindex));
     if (route.source) attr::put(*msg, RTA_PREFSRC, *route.source);
-    if (route.metric != 0) attr::put(*msg, RTA_PRIORITY, route.metric);
+    // Without one, IPv6 would remove a route of any metric.
+    const std::uint32_t metric = route.metric == 0 && !destination.is_v4() ? kIp6Metric : route.metric;
+    if (metric != 0) attr::put(*msg, RTA_PRIORITY, metric);
     return msg;
 }
 
@@ -35,18 +40,29 @@ void put_metrics(nl_msg &msg, const Route &route) {
     if (route.advmss != 0) attr::put(msg, RTAX_ADVMSS, route.advmss);
 }
 
+/// IPv6's way of telling into IPv4's.
+void level(Route &route) {
+    if (route.metric == kIp6Metric) route.metric = 0;
+    if (route.type != RouteType::unicast && route.type != RouteType::local)
+        route.ifindex = 0;
+    else if (!route.gateway)
+        route.scope = RT_SCOPE_LINK;
+}
+
 std::optional<Route> parse_route(nlmsghdr &msg) {
     if (msg.nlmsg_type != RTM_NEWROUTE) return std::nullopt;
     const attr::Attrs<RTA_MAX> attrs(msg, sizeof(rtmsg));
     const auto &header = *static_cast<rtmsg *>(nlmsg_data(&msg));
     // RTM_F_CLONED: an entry of the exception cache, not a route.
-    if (!attrs.valid() || header.rtm_family != AF_INET || (header.rtm_flags & RTM_F_CLONED) != 0) return std::nullopt;
+    const bool wanted = attrs.valid() && attr::is_ip_family(header.rtm_family) && !(header.rtm_flags & RTM_F_CLONED);
+    if (!wanted) return std::nullopt;
+    const bool v4 = header.rtm_family == AF_INET;
     const attr::Attrs<RTAX_MAX> metrics(attrs.at(RTA_METRICS));
     Route route{
-        .destination = Net4(attrs.ip4(RTA_DST).value_or(Ip4()), header.rtm_dst_len),
-        .gateway = attrs.ip4(RTA_GATEWAY),
+        .destination = Net(attrs.ip(RTA_DST).value_or(v4 ? Ip(Ip4()) : Ip(Ip6())), header.rtm_dst_len),
+        .gateway = attrs.ip(RTA_GATEWAY),
         .ifindex = static_cast<int>(attrs.u32(RTA_OIF)),
-        .source = attrs.ip4(RTA_PREFSRC),
+        .source = attrs.ip(RTA_PREFSRC),
         .type = static_cast<RouteType>(header.rtm_type),
         .scope = header.rtm_scope,
         .protocol = header.rtm_protocol,
@@ -59,6 +75,7 @@ std::optional<Route> parse_route(nlmsghdr &msg) {
     nlattr *multipath = attrs.at(RTA_MULTIPATH);
     if (multipath && nla_len(multipath) >= static_cast<int>(sizeof(rtnexthop)))
         route.ifindex = static_cast<rtnexthop *>(nla_data(multipath))->rtnh_ifindex;
+    if (!v4) level(route);
     return route;
 }
 
@@ -95,7 +112,7 @@ Result<bool> remove_route(NlSocket &sock, const Route &route) {
 
 Result<std::vector<Route>> list_routes(NlSocket &sock, const RouteFilter &filter) {
     auto msg = make_request(RTM_GETROUTE, NLM_F_DUMP);
-    attr::put_header(*msg, rtmsg{.rtm_family = AF_INET});
+    attr::put_header(*msg, rtmsg{.rtm_family = AF_UNSPEC});
     return sock.query<Route>(*msg, "list routes", [&filter](nlmsghdr &header) {
         auto route = parse_route(header);
         const bool wanted = route && route->table == filter.table &&

@@ -26,12 +26,14 @@ enum class RouteType : std::uint8_t {
     prohibit = RTN_PROHIBIT,
 };
 
-/// One IPv4 route with at most one next hop.
+/// One route with at most one next hop. What IPv4 and IPv6 tell differently reads the same: in IPv6, where there are no
+/// scopes, a route without a gateway has RT_SCOPE_LINK, the metric that stands for none given (1024) is 0, and a type
+/// without next hop has no link (the kernel says lo).
 struct Route {
-    Net4 destination; ///< canonical
-    std::optional<Ip4> gateway;
+    Net destination;           ///< canonical
+    std::optional<Ip> gateway; ///< of the destination's family
     int ifindex = 0;           ///< 0 only with a type that has no next hop
-    std::optional<Ip4> source; ///< preferred source address
+    std::optional<Ip> source;  ///< preferred source address
     RouteType type = RouteType::unicast;
     std::uint8_t scope = RT_SCOPE_UNIVERSE; ///< RT_SCOPE_LINK for a destination without gateway
     std::uint8_t protocol = kRouteProtocol;
@@ -66,7 +68,7 @@ struct RouteFilter {
     std::optional<std::uint8_t> protocol;
     std::uint32_t table = RT_TABLE_MAIN;
 };
-/// Multipath routes are listed by their first next hop.
+/// Of both families; multipath routes are listed by their first next hop.
 [[nodiscard]] Result<std::vector<Route>> list_routes(NlSocket &sock, const RouteFilter &filter);
 
 } // namespace weft::net

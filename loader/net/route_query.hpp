@@ -15,8 +15,8 @@ namespace weft::net {
 /// What the kernel would do with a packet to some address, all its tables, rules and cached path MTUs considered.
 struct RouteAnswer {
     int ifindex = 0;
-    std::optional<Ip4> gateway; ///< none: the destination itself is the neighbour
-    std::optional<Ip4> source;
+    std::optional<Ip> gateway; ///< none: the destination itself is the neighbour
+    std::optional<Ip> source;
     unsigned mtu = 0;                    ///< of the route or of a path MTU learnt by ICMP; 0: the link's
     RouteType type = RouteType::unicast; ///< local: the address is this host's own
 
@@ -25,11 +25,12 @@ struct RouteAnswer {
 
 /// `ip route get <destination> [from <source>]`.
 /// Errors: ENETUNREACH, EHOSTUNREACH or EACCES where the kernel has no way, or one that forbids.
-[[nodiscard]] Result<RouteAnswer> query_route(NlSocket &sock, const Ip4 &destination,
-                                              const std::optional<Ip4> &source = std::nullopt);
+[[nodiscard]] Result<RouteAnswer> query_route(NlSocket &sock, const Ip &destination,
+                                              const std::optional<Ip> &source = std::nullopt);
 
-/// An IPv4 default route of the main table.
+/// A default route of the main table.
 struct DefaultRoute {
+    bool v4 = true; ///< or IPv6
     int ifindex = 0;
     std::uint32_t metric = 0;
     unsigned next_hops = 1; ///< more than one: ECMP, and ifindex is the first one's
@@ -37,7 +38,7 @@ struct DefaultRoute {
     bool operator==(const DefaultRoute &) const = default;
 };
 
-/// The best first.
+/// IPv4's before IPv6's, the best of each first.
 [[nodiscard]] Result<std::vector<DefaultRoute>> list_default_routes(NlSocket &sock);
 
 } // namespace weft::net

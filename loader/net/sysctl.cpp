@@ -2,6 +2,7 @@
 #include "net/sysctl.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <array>
@@ -38,6 +39,10 @@ Status write_sysctl(std::string_view path, std::string_view value) {
     // One write: the kernel reads each as a whole value.
     if (::write(fd.get(), value.data(), value.size()) < 0) return fail_errno(errno, file);
     return {};
+}
+
+std::string link_sysctl(std::string_view family, std::string_view link, std::string_view setting) {
+    return fmt::format("net/{}/conf/{}/{}", family, link, setting);
 }
 
 } // namespace weft::net

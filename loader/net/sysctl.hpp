@@ -16,4 +16,7 @@ namespace weft::net {
 [[nodiscard]] Result<std::optional<std::string>> read_sysctl(std::string_view path);
 [[nodiscard]] Status write_sysctl(std::string_view path, std::string_view value);
 
+/// The path of one link's setting: link_sysctl("ipv6", "eth0", "accept_ra"). "all" and "default" are links here.
+[[nodiscard]] std::string link_sysctl(std::string_view family, std::string_view link, std::string_view setting);
+
 } // namespace weft::net

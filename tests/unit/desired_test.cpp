@@ -42,7 +42,7 @@ TEST(Desired, HostStateOfANode) {
     EXPECT_EQ(host.vtep->mtu, 1450U);
     EXPECT_TRUE(host.vtep->external);
     EXPECT_EQ(host.vtep->mac.to_string(), "02:77:c0:a8:01:05");
-    EXPECT_EQ(host.addresses, (Net4Set{net4("10.244.3.0/32"), net4("10.244.3.1/32")}));
+    EXPECT_EQ(host.addresses, (std::set<Net>{net4("10.244.3.0/32"), net4("10.244.3.1/32")}));
     EXPECT_EQ(host.neighbours.size(), 1U);
     ASSERT_EQ(host.routes.size(), 2U);
     const auto &overlay = host.routes.at("10.244.0.0/16 metric 0");
