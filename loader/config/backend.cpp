@@ -20,12 +20,7 @@ constexpr EncapInfo kEncaps[] = {WEFT_ENCAPS(WEFT_ENCAP_INFO)};
 Result<weft_encap> encap_of(const NetConf &conf) {
     const auto encap = encap_of_backend(conf.backend_type);
     if (encap && !conf.backend_type.empty()) return *encap;
-    std::string carried;
-    for (const auto &known : kEncaps)
-        if (encap_of_backend(known.backend) ==
-            known.encap) // a backend's other encapsulations are no names of their own
-            carried += fmt::format("{}{}", carried.empty() ? "" : ", ", known.backend);
-    return fail(fmt::format("Backend.Type: \"{}\" is none that weft carries ({})", conf.backend_type, carried));
+    return fail(fmt::format("Backend.Type: \"{}\" is none that weft carries ({})", conf.backend_type, backend_names()));
 }
 
 /// Their formats say nowhere what is inside: flannel's are IPv4 alone, and a node that put IPv6 in would not be understood.
@@ -81,6 +76,15 @@ std::string_view backend_name(weft_encap encap) {
     for (const auto &known : kEncaps)
         if (known.encap == encap) return known.backend;
     return "none";
+}
+
+std::string backend_names() {
+    std::string names;
+    for (const auto &known : kEncaps)
+        if (encap_of_backend(known.backend) ==
+            known.encap) // a backend's other encapsulations are no names of their own
+            names += fmt::format("{}{}", names.empty() ? "" : ", ", known.backend);
+    return names;
 }
 
 std::optional<weft_encap> encap_of_backend(std::string_view name) {

@@ -15,6 +15,8 @@ namespace weft {
 
 /// flannel's BackendType of an encapsulation: "vxlan", "host-gw", ...
 [[nodiscard]] std::string_view backend_name(weft_encap encap);
+/// Those that weft carries: "vxlan, host-gw, ...".
+[[nodiscard]] std::string backend_names();
 /// The encapsulation that a BackendType stands for; nullopt for one that weft does not carry. "" is flannel's udp, which writes
 /// none into its leases.
 [[nodiscard]] std::optional<weft_encap> encap_of_backend(std::string_view name);

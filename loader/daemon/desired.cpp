@@ -91,6 +91,12 @@ std::set<weft_encap> ClusterView::encaps() const {
     return all;
 }
 
+unsigned ClusterView::overlay_mtu() const {
+    unsigned overhead = 0;
+    for (const auto encap : encaps()) overhead = std::max(overhead, overhead_of(encap));
+    return backend.mtu.value_or(uplink.mtu) - overhead;
+}
+
 std::string route_key(const net::Route &route) {
     return fmt::format("{} metric {}", route.destination.to_string(), route.metric);
 }

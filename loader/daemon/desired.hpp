@@ -52,8 +52,9 @@ struct ClusterView {
     Subnet own; ///< with an IPv4 part
     std::map<Subnet, LeaseAttrs> others;
 
-    /// Longest inner packet: what pods and weft.1 get as their MTU.
-    [[nodiscard]] unsigned overlay_mtu() const { return backend.mtu.value_or(uplink.mtu) - backend.overhead(); }
+    /// Longest inner packet: what pods and weft.1 get as their MTU. Leaves room for every peer's encapsulation, because
+    /// not each of them has a kernel device that could tell a pod of a shorter path.
+    [[nodiscard]] unsigned overlay_mtu() const;
     /// What may come from the wire.
     [[nodiscard]] std::set<weft_encap> encaps() const;
 };

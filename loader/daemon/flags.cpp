@@ -112,7 +112,7 @@ Result<std::set<weft_encap>> parse_backends(std::string_view text) {
         const auto comma = std::min(text.find(',', at), text.size());
         const auto name = text.substr(at, comma - at);
         const auto encap = name.empty() ? std::nullopt : encap_of_backend(name);
-        if (!encap) return fail(fmt::format("{} is no backend that weft carries", in_quotes(name)));
+        if (!encap) return fail(fmt::format("{} is none of {}", in_quotes(name), backend_names()));
         encaps.insert(*encap);
         at = comma + 1;
     }

@@ -60,6 +60,14 @@ TEST(Desired, MtuComesFromTheConfigurationFirst) {
     EXPECT_EQ(v.overlay_mtu(), 1350U);
 }
 
+TEST(Desired, PodsMtuLeavesRoomForTheBackendsOfPeers) {
+    auto v = view();
+    v.backend.encap = WEFT_ENCAP_DIRECT;
+    EXPECT_EQ(v.overlay_mtu(), 1500U);
+    v.also = {WEFT_ENCAP_IPIP, WEFT_ENCAP_VXLAN};
+    EXPECT_EQ(v.overlay_mtu(), 1450U);
+}
+
 TEST(Desired, HostStateDoesNotGrowWithTheCluster) {
     auto v = view();
     const auto alone = desired_host(v);

@@ -145,6 +145,14 @@ TEST(Flags, FirewallFlagsAreFlannelsAndOurs) {
     EXPECT_EQ(options({}, {{"WEFT_FIREWALL", "nftables"}}).firewall, FirewallChoice::nftables);
 }
 
+TEST(Flags, PeerBackendsAreNamedAsInTheConfiguration) {
+    using Encaps = std::set<weft_encap>;
+    EXPECT_EQ(options({}).peer_backends, Encaps{});
+    EXPECT_EQ(options({"--peer-backends=host-gw"}).peer_backends, Encaps{WEFT_ENCAP_DIRECT});
+    EXPECT_EQ(options({}, {{"WEFT_PEER_BACKENDS", "udp,vxlan,udp"}}).peer_backends,
+              (Encaps{WEFT_ENCAP_VXLAN, WEFT_ENCAP_UDP}));
+}
+
 struct Bad {
     std::vector<std::string> args;
     std::vector<std::string> said; ///< parts of the sentence: flag, found, expected
@@ -173,6 +181,8 @@ TEST(Flags, ABadOneIsNamedWithWhatWasFoundAndExpected) {
         {{"--log-level=loud"}, {"--log-level", "loud", "debug, info, warn, error"}},
         {{"--datapath=dpdk"}, {"--datapath", "dpdk", "auto, tc, xdp"}},
         {{"--firewall=ufw"}, {"--firewall", "ufw", "auto, nftables, iptables"}},
+        {{"--peer-backends=wireguard"}, {"--peer-backends", "\"wireguard\"", "vxlan, host-gw, udp, ipip"}},
+        {{"--peer-backends=vxlan,"}, {"--peer-backends", "\"\"", "vxlan, host-gw, udp, ipip"}},
         {{"--iptables-resync=0"}, {"--iptables-resync", "\"0\"", "1 to 86400"}},
         {{"--kube-subnet-mgr"}, {"--kube-subnet-mgr", "etcd"}},
         {{"--iface"}, {"--iface"}},
