@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "traffic.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <csignal>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -27,7 +29,8 @@ Result<Transfer> tcp_transfer(const Netns &from, std::string_view to, std::uint6
                               const TransferOptions &options) {
     auto out = from.run({WEFT_TRAFFIC, "tcp", std::string(to), std::to_string(options.port),
                          options.direction == Direction::send ? "--send" : "--receive", std::to_string(bytes), "--seed",
-                         next_seed(), "--source-port", std::to_string(options.source_port)},
+                         next_seed(), "--source-port", std::to_string(options.source_port), "--rate",
+                         std::to_string(options.rate)},
                         {}, options.timeout);
     if (!out) return fail_in(std::move(out), fmt::format("TCP with {}", to));
     const auto result = nlohmann::json::parse(*out, nullptr, false);
@@ -68,6 +71,30 @@ Result<std::string> udp_exchange(const Netns &from, std::string_view to, const U
     const auto result = nlohmann::json::parse(*out, nullptr, false);
     if (!result.is_object()) return fail("weft_traffic said: " + *out);
     return result.value("seen_as", "");
+}
+
+Result<SteadyFlow> SteadyFlow::start(const Netns &from, std::string_view to, std::chrono::microseconds interval) {
+    auto flow =
+        from.spawn({WEFT_STEADY, std::string(to), std::to_string(kTrafficPort), std::to_string(interval.count())});
+    if (!flow) return fail_as_is(std::move(flow));
+    if (!flow->wait_for_output("flowing")) return fail(fmt::format("UDP flow to {}: {}", to, flow->describe()));
+    return SteadyFlow(std::move(*flow));
+}
+
+Result<FlowReport> SteadyFlow::report() {
+    if (auto asked = process_.signal(SIGUSR1); !asked) return fail_as_is(std::move(asked));
+    ++reports_;
+    const auto lines = [&] {
+        const auto out = process_.out();
+        return std::pair(out, static_cast<std::size_t>(std::ranges::count(out, '\n')));
+    };
+    if (!wait_until([&] { return lines().second > reports_; })) return fail("no report: " + process_.describe());
+    const auto out = lines().first;
+    const auto line = out.rfind('\n', out.size() - 2) + 1;
+    const auto json = nlohmann::json::parse(out.substr(line), nullptr, false);
+    if (!json.is_object()) return fail("weft_steady said: " + out);
+    return FlowReport{json.value("sent", std::uint64_t{0}), json.value("lost", std::uint64_t{0}),
+                      json.value("reordered", std::uint64_t{0}), json.value("longest_pause_ms", 0.0)};
 }
 
 Status ping(const Netns &from, std::string_view to, unsigned count, std::string_view options) {

@@ -35,6 +35,7 @@ struct TransferOptions {
     Direction direction = Direction::send;
     std::uint16_t port = kTrafficPort;
     std::uint16_t source_port = 0; ///< 0: any
+    std::uint64_t rate = 0;        ///< bytes a second, chunks of 256 KiB apart; 0: as fast as it goes
     std::chrono::milliseconds timeout = 60s;
 };
 
@@ -62,6 +63,27 @@ struct UdpOptions {
 };
 /// udp_echo() after a datagram that asks the server. @return the client's address as the server saw it.
 [[nodiscard]] Result<std::string> udp_exchange(const Netns &from, std::string_view to, const UdpOptions &options);
+
+/// What became of a SteadyFlow's datagrams.
+struct FlowReport {
+    std::uint64_t sent = 0, lost = 0, reordered = 0;
+    double longest_pause_ms = 0; ///< between two echoes
+};
+
+/// A UDP flow of one datagram of 64 bytes each `interval` to the echo server at `to`. Ends with the object.
+class SteadyFlow {
+public:
+    /// Comes back when the first echo is there.
+    [[nodiscard]] static Result<SteadyFlow> start(const Netns &from, std::string_view to,
+                                                  std::chrono::microseconds interval = 1ms);
+    /// What happened since start() or the last report. The flow goes on.
+    [[nodiscard]] Result<FlowReport> report();
+
+private:
+    explicit SteadyFlow(Process process) : process_(std::move(process)) {}
+    Process process_;
+    std::size_t reports_ = 0;
+};
 
 /// `count` echo requests 10 ms apart, all of which must be answered. `options`: more arguments for ping ("-s 1400 -M do").
 Status ping(const Netns &from, std::string_view to, unsigned count = 3, std::string_view options = {});

@@ -3,6 +3,7 @@
 //
 //   weft_traffic serve PORT                                   TCP transfers and UDP echoes, until it is killed
 //   weft_traffic tcp ADDRESS PORT --send|--receive BYTES      one transfer of a seeded stream
+//     --rate BYTES        a second at most, by the client's own pace
 //   weft_traffic udp ADDRESS PORT --count N --size BYTES...   datagrams of seeded content, each echoed
 //     --who               before them asks the server how it sees the sender
 //     --segment BYTES     hands each of --size to the kernel whole, to be sent as datagrams of BYTES (UDP_SEGMENT)
@@ -104,7 +105,24 @@ private:
     Clock::duration longest_{};
 };
 
-asio::error_code send_stream(tcp::socket &socket, const Request &request, Hash &hash, Pauses &pauses) {
+/// Holds a transfer to so many bytes a second; 0: to none.
+class Pace {
+public:
+    explicit Pace(std::uint64_t bytes_per_second) : rate_(bytes_per_second) {}
+    void wait(std::uint64_t bytes_done) {
+        if (rate_ == 0) return;
+        const std::chrono::duration<double> due(static_cast<double>(bytes_done) / static_cast<double>(rate_));
+        asio::steady_timer timer(io_, begin_ + std::chrono::duration_cast<Clock::duration>(due));
+        timer.wait();
+    }
+
+private:
+    asio::io_context io_;
+    std::uint64_t rate_;
+    Clock::time_point begin_ = Clock::now();
+};
+
+asio::error_code send_stream(tcp::socket &socket, const Request &request, Hash &hash, Pauses &pauses, Pace &pace) {
     Stream stream(request.seed);
     std::vector<std::uint64_t> words(kChunk / sizeof(std::uint64_t));
     asio::error_code error;
@@ -115,11 +133,13 @@ asio::error_code send_stream(tcp::socket &socket, const Request &request, Hash &
         asio::write(socket, asio::buffer(words.data(), n), error);
         sent += n;
         pauses.progress();
+        pace.wait(sent);
     }
     return error;
 }
 
-asio::error_code receive_stream(tcp::socket &socket, const Request &request, Verdict &verdict, Pauses &pauses) {
+asio::error_code receive_stream(tcp::socket &socket, const Request &request, Verdict &verdict, Pauses &pauses,
+                                Pace &pace) {
     Stream stream(request.seed);
     Hash hash;
     std::vector<std::uint64_t> expected(kChunk / sizeof(std::uint64_t)), got(expected.size());
@@ -138,6 +158,7 @@ asio::error_code receive_stream(tcp::socket &socket, const Request &request, Ver
         }
         received += n;
         pauses.progress();
+        pace.wait(received);
     }
     verdict.hash = hash.value();
     return error;
@@ -150,12 +171,13 @@ void serve_transfer(tcp::socket socket) {
     if (error) return;
     Verdict verdict{.first_wrong = kNone};
     Pauses pauses;
+    Pace pace(0); // the client's is enough
     if (request.server_sends) {
         Hash hash;
-        error = send_stream(socket, request, hash, pauses);
+        error = send_stream(socket, request, hash, pauses, pace);
         verdict.hash = hash.value();
     } else {
-        error = receive_stream(socket, request, verdict, pauses);
+        error = receive_stream(socket, request, verdict, pauses, pace);
     }
     const auto peer = socket.remote_endpoint(error).address();
     if (error || !peer.is_v4()) return;
@@ -245,7 +267,7 @@ int report(nlohmann::json result, bool good) {
 struct TcpArgs {
     std::string address;
     std::uint16_t port = 0, source_port = 0;
-    std::uint64_t send = 0, receive = 0, seed = 1;
+    std::uint64_t send = 0, receive = 0, rate = 0, seed = 1;
 };
 
 int tcp_client(const TcpArgs &args) {
@@ -262,12 +284,13 @@ int tcp_client(const TcpArgs &args) {
     const Request request{args.receive != 0, args.receive ? args.receive : args.send, args.seed};
     Verdict mine{.first_wrong = kNone}, theirs{};
     Pauses pauses;
+    Pace pace(args.rate);
     asio::write(socket, asio::buffer(&request, sizeof request), error);
     if (!error && args.receive)
-        error = receive_stream(socket, request, mine, pauses);
+        error = receive_stream(socket, request, mine, pauses, pace);
     else if (!error) {
         Hash hash;
-        error = send_stream(socket, request, hash, pauses);
+        error = send_stream(socket, request, hash, pauses, pace);
         mine.hash = hash.value();
     }
     if (!error) asio::read(socket, asio::buffer(&theirs, sizeof theirs), error);
@@ -380,6 +403,7 @@ int main(int argc, char **argv) try {
     auto *amount = tcp_mode->add_option_group("amount")->require_option(1);
     amount->add_option("--send", tcp_args.send);
     amount->add_option("--receive", tcp_args.receive);
+    tcp_mode->add_option("--rate", tcp_args.rate);
     tcp_mode->add_option("--seed", tcp_args.seed);
     tcp_mode->add_option("--source-port", tcp_args.source_port);
     auto *udp_mode = app.add_subcommand("udp");
