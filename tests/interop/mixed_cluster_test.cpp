@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -97,6 +98,50 @@ INSTANTIATE_TEST_SUITE_P(Backends, MixedCluster,
 // NIC ever delivers such a one.
 INSTANTIATE_TEST_SUITE_P(Udp, MixedCluster,
                          testing::ValuesIn(with_backends({"udp"}, {{"tc", WireMode::bare}, {"xdp", WireMode::bare}})),
+                         setup_name);
+
+/// vxlan with DirectRouting: a weft and a flannel node on one segment, and one of each behind a router.
+class MixedSegments : public ClusterTest {};
+
+TEST_P(MixedSegments, EachPeerIsReachedAsItCanBe) {
+    WEFT_ASSERT_ASSIGN(auto *near, cluster_->add_node());
+    WEFT_ASSERT_ASSIGN(auto *far, cluster_->add_node(true));
+    WEFT_ASSERT_ASSIGN(auto *flannel_near, cluster_->add_flannel_node("direct"));
+    WEFT_ASSERT_ASSIGN(auto *flannel_far, cluster_->add_flannel_node("direct", true));
+    WEFT_ASSERT_OK(cluster_->settle());
+    std::vector<Pod *> weft_pods(2), flannel_pods(2);
+    WEFT_ASSERT_ASSIGN(weft_pods[0], near->add_pod());
+    WEFT_ASSERT_ASSIGN(weft_pods[1], far->add_pod());
+    WEFT_ASSERT_ASSIGN(flannel_pods[0], flannel_near->add_pod());
+    WEFT_ASSERT_ASSIGN(flannel_pods[1], flannel_far->add_pod());
+
+    WEFT_ASSERT_ASSIGN(const auto leases, near->weftctl("leases"));
+    std::map<std::string, std::string> ways;
+    for (const auto &lease : leases) ways[lease.value("node", "")] = lease.value("encap", "");
+    const std::map<std::string, std::string> expected{
+        {"198.51.100.2", "vxlan"}, {"192.0.2.3", "direct"}, {"198.51.100.4", "vxlan"}};
+    EXPECT_EQ(ways, expected) << leases;
+    for (auto *weft : weft_pods)
+        for (auto *flannel : flannel_pods) {
+            WEFT_EXPECT_OK(ping(weft->ns, flannel->address, 1));
+            WEFT_EXPECT_OK(ping(flannel->ns, weft->address, 1));
+            WEFT_EXPECT_OK(udp_echo(weft->ns, flannel->address, {1, 1400, 9000}));
+            for (const auto direction : {Direction::send, Direction::receive}) {
+                WEFT_ASSERT_ASSIGN(const auto transfer,
+                                   tcp_transfer(weft->ns, flannel->address, 4 * kMiB, {.direction = direction}));
+                EXPECT_EQ(transfer.seen_as, weft->address);
+            }
+        }
+    for (const auto *node : {flannel_near, flannel_far})
+        for (const auto *pod : weft_pods) WEFT_EXPECT_OK(ping(node->netns(), pod->address, 1));
+    for (const auto *node : {near, far})
+        for (const auto *pod : flannel_pods) WEFT_EXPECT_OK(ping(node->netns(), pod->address, 1));
+    for (const auto *node : {near, far}) expect_no_drops(*node);
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, MixedSegments,
+                         testing::ValuesIn(with_backends({"direct"},
+                                                         {{"tc", WireMode::offload}, {"xdp", WireMode::bare}})),
                          setup_name);
 
 /// On the bare wire, where a frame is what it would be on a cable.

@@ -54,8 +54,18 @@ public:
     [[nodiscard]] unsigned overhead() const override { return 50; }
 
 private:
+    /// flannel's own question: does the route to the node name no gateway? Asked again when a peer goes, as flannel does.
+    Result<bool> is_direct(const Node &node, const FlannelPeer &peer) const {
+        if (!direct_) return false;
+        auto route = node.ns->run("ip route get " + peer.public_ip.to_string());
+        if (!route) return fail_as_is(std::move(route));
+        return route->find(" via ") == std::string::npos;
+    }
+
     Status forget(const Node &node, const FlannelPeer &peer) const {
-        if (direct_) return node.ns->ip(fmt::format("route del {}", peer.subnet.to_string()));
+        const auto direct = is_direct(node, peer);
+        if (!direct) return std::unexpected(direct.error());
+        if (*direct) return node.ns->ip(fmt::format("route del {}", peer.subnet.to_string()));
         auto removed = node.ns->ip(fmt::format("neighbour del {} dev flannel.1\nroute del {} dev flannel.1",
                                                peer.subnet.address().to_string(), peer.subnet.to_string()));
         if (!removed) return removed;
@@ -63,7 +73,9 @@ private:
     }
 
     Status add(const Node &node, const FlannelPeer &peer) const {
-        if (direct_) // all peers of these tests are on the segment
+        const auto direct = is_direct(node, peer);
+        if (!direct) return std::unexpected(direct.error());
+        if (*direct)
             return node.ns->ip(
                 fmt::format("route replace {} via {}", peer.subnet.to_string(), peer.public_ip.to_string()));
         auto fdb = run(node, fmt::format("bridge fdb replace {} dev flannel.1 dst {} self permanent",
