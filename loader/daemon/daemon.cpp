@@ -152,7 +152,6 @@ std::string Daemon::why_unusable(const NetConf &conf, const BackendConf &backend
 
 void Daemon::request_lease(std::optional<Subnet> previous) {
     LeaseRequest request{
-        .public_ip = uplink_.public_ip,
         .attrs = {.public_ip = uplink_.public_ip,
                   .backend_type = backend_.encap == WEFT_ENCAP_UDP ? "" : std::string(backend_.name()),
                   .backend_data = backend_data(backend_, uplink_)},
@@ -163,7 +162,9 @@ void Daemon::request_lease(std::optional<Subnet> previous) {
 }
 
 void Daemon::on_acquired(const Lease &own) {
-    if (own_ && *own_ != own.subnet)
+    if (own_ && own.subnet.includes(*own_) && *own_ != own.subnet)
+        log_->info("this node's subnet has a part more now old={} new={}", own_->to_string(), own.subnet.to_string());
+    else if (own_ && *own_ != own.subnet)
         log_->error(
             "this node's subnet changed: pods of the old one are cut off until they are made anew old={} new={}",
             own_->to_string(), own.subnet.to_string());

@@ -70,6 +70,16 @@ pb::Compare unchanged(const std::string &key, std::int64_t expected) {
     return compare;
 }
 
+pb::Compare none_after(const Transaction::Unwritten &unwritten) {
+    pb::Compare compare;
+    compare.set_result(pb::Compare::LESS); // each key of the range; a range without keys passes
+    compare.set_target(pb::Compare::MOD);
+    compare.set_key(unwritten.prefix);
+    compare.set_range_end(prefix_end(unwritten.prefix));
+    compare.set_mod_revision(unwritten.revision + 1);
+    return compare;
+}
+
 } // namespace
 
 class Client::Impl {
@@ -297,30 +307,23 @@ Result<Listing> Client::list(const std::stop_token &stop, const std::string &pre
     return listing;
 }
 
-Result<std::optional<std::int64_t>> Client::put_if(const std::stop_token &stop, const std::string &key,
-                                                   const std::string &value, std::int64_t lease,
-                                                   std::int64_t expected) {
+Result<std::optional<std::int64_t>> Client::commit(const std::stop_token &stop, const Transaction &transaction) {
     pb::TxnRequest request;
-    *request.add_compare() = unchanged(key, expected);
-    auto &put = *request.add_success()->mutable_request_put();
-    put.set_key(key);
-    put.set_value(value);
-    put.set_lease(lease);
+    for (const auto &[key, revision] : transaction.at) *request.add_compare() = unchanged(key, revision);
+    if (const auto &unwritten = transaction.unwritten) *request.add_compare() = none_after(*unwritten);
+    for (const auto &key : transaction.deletes) request.add_success()->mutable_request_delete_range()->set_key(key);
+    for (const auto &[key, value, lease] : transaction.puts) {
+        auto &put = *request.add_success()->mutable_request_put();
+        put.set_key(key);
+        put.set_value(value);
+        put.set_lease(lease);
+    }
     auto response = impl_->call<pb::TxnResponse>(
         stop, "Txn", [&](Connection &c, auto *context, auto *out) { return c.kv->Txn(context, request, out); });
-    if (!response) return fail_in(std::move(response), key);
+    if (!response && !transaction.puts.empty()) return fail_in(std::move(response), transaction.puts.front().key);
+    if (!response) return fail_as_is(std::move(response));
     if (!response->succeeded()) return std::nullopt;
     return response->header().revision();
-}
-
-Result<bool> Client::delete_if(const std::stop_token &stop, const std::string &key, std::int64_t expected) {
-    pb::TxnRequest request;
-    *request.add_compare() = unchanged(key, expected);
-    request.add_success()->mutable_request_delete_range()->set_key(key);
-    auto response = impl_->call<pb::TxnResponse>(
-        stop, "Txn", [&](Connection &c, auto *context, auto *out) { return c.kv->Txn(context, request, out); });
-    if (!response) return fail_in(std::move(response), key);
-    return response->succeeded();
 }
 
 Result<std::int64_t> Client::grant(const std::stop_token &stop, std::chrono::seconds ttl) {

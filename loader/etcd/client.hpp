@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -30,6 +31,24 @@ struct Listing {
 struct Event {
     bool deleted = false; ///< explicitly or by expiry: etcd does not tell which
     KeyValue entry;       ///< of a deleted key: key and mod_revision only
+};
+
+/// Writes that happen together or not at all: every watcher sees them in one piece, with the deletions first.
+struct Transaction {
+    struct Put {
+        std::string key, value;
+        std::int64_t lease = 0; ///< the etcd lease that the key expires with, 0 for none
+    };
+    /// Keys that must still be at this mod_revision; 0: there is no such key.
+    std::map<std::string, std::int64_t> at;
+    /// No key below `prefix` may have been written after `revision`. (etcd cannot tell of deletions.)
+    struct Unwritten {
+        std::string prefix;
+        std::int64_t revision = 0;
+    };
+    std::optional<Unwritten> unwritten;
+    std::vector<std::string> deletes;
+    std::vector<Put> puts;
 };
 
 /// How a watch ended. An error says which endpoint and why; the watch may be resumed from the revision reached.
@@ -63,14 +82,9 @@ public:
     /// All keys that begin with `prefix` (not empty).
     [[nodiscard]] Result<Listing> list(const std::stop_token &stop, const std::string &prefix);
 
-    /// Writes the key if it is still at `expected` (its mod_revision; 0: there is no such key).
-    /// @param lease the etcd lease that the key expires with, 0 for none
-    /// @return the key's new mod_revision, or nothing when it was not at `expected`
-    [[nodiscard]] Result<std::optional<std::int64_t>> put_if(const std::stop_token &stop, const std::string &key,
-                                                             const std::string &value, std::int64_t lease,
-                                                             std::int64_t expected);
-    /// Deletes the key if it is still at `expected`. @return whether it was
-    [[nodiscard]] Result<bool> delete_if(const std::stop_token &stop, const std::string &key, std::int64_t expected);
+    /// @return the revision that the writes made, or nothing when the store was not as expected
+    [[nodiscard]] Result<std::optional<std::int64_t>> commit(const std::stop_token &stop,
+                                                             const Transaction &transaction);
 
     [[nodiscard]] Result<std::int64_t> grant(const std::stop_token &stop, std::chrono::seconds ttl);
     [[nodiscard]] Status revoke(const std::stop_token &stop, std::int64_t lease);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lease/allocator.hpp"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <random>
@@ -65,29 +65,114 @@ std::vector<Number> first_free(Number min, Number max, unsigned len, std::vector
     return free;
 }
 
-template <class Addr, class Net, class Number>
-Result<Net> pick_one(const Addr &min, const Addr &max, unsigned len, std::vector<Interval<Number>> taken,
-                     const Pick &pick) {
-    const auto free = first_free<Number>(to_number(min), to_number(max), len, std::move(taken));
-    if (free.empty())
-        return fail(fmt::format("out of subnets: none of length {} is free from {} to {}", len, min.to_string(),
-                                max.to_string()),
-                    ENOSPC);
-    return Net(to_addr(free[pick(free.size())]), static_cast<unsigned short>(len));
-}
-
 bool overlap(const Subnet &a, const Subnet &b) {
     return (a.v4 && b.v4 && overlaps(*a.v4, *b.v4)) || (a.v6 && b.v6 && overlaps(*a.v6, *b.v6));
 }
 
-const ListedLease *find_overlap(const Subnet &subnet, std::span<const ListedLease> leases) {
-    const auto it =
-        std::find_if(leases.begin(), leases.end(), [&](const auto &l) { return overlap(l.subnet, subnet); });
-    return it == leases.end() ? nullptr : &*it;
+/// What the configuration gives out of one family.
+template <class Net, class Addr> struct Range {
+    std::optional<Net> Subnet::*part;
+    unsigned len;
+    Addr min, max;
+
+    [[nodiscard]] bool has(const Net &net) const {
+        return net.prefix_length() == len && min <= net.address() && net.address() <= max;
+    }
+};
+auto range4(const NetConf &conf) {
+    return Range<Net4, Ip4>{&Subnet::v4, conf.subnet_len, conf.subnet_min, conf.subnet_max};
+}
+auto range6(const NetConf &conf) {
+    return Range<Net6, Ip6>{&Subnet::v6, conf.ipv6_subnet_len, conf.ipv6_subnet_min, conf.ipv6_subnet_max};
 }
 
-template <class Net, class Addr> bool in_range(const Net &net, unsigned len, const Addr &min, const Addr &max) {
-    return net.prefix_length() == len && min <= net.address() && net.address() <= max;
+/// The list as one node sees it.
+struct Holders {
+    std::vector<const ListedLease *> mine; ///< reservations first
+    std::vector<const ListedLease *> others;
+};
+
+Holders sort_by_holder(std::span<const ListedLease> leases, const LeaseAttrs &self) {
+    Holders holders;
+    for (const auto &lease : leases) (same_node(lease.attrs, self) ? holders.mine : holders.others).push_back(&lease);
+    std::stable_partition(holders.mine.begin(), holders.mine.end(),
+                          [](const auto *lease) { return lease->reservation; });
+    return holders;
+}
+
+template <class Net, class Addr>
+const ListedLease *holder_of(const Net &net, const Range<Net, Addr> &range,
+                             const std::vector<const ListedLease *> &leases) {
+    const auto it = std::find_if(leases.begin(), leases.end(), [&](const auto *lease) {
+        const auto &part = lease->subnet.*range.part;
+        return part && overlaps(*part, net);
+    });
+    return it == leases.end() ? nullptr : *it;
+}
+
+template <class Net, class Addr>
+Result<Net> pick_free(const Range<Net, Addr> &range, const Holders &holders, const Pick &pick) {
+    std::vector<decltype(interval(Net()))> taken;
+    for (const auto *lease : holders.others)
+        if (const auto &part = lease->subnet.*range.part) taken.push_back(interval(*part));
+    // Our own leases are about to go, if they are of no use; not so what an operator put there to stay.
+    for (const auto *lease : holders.mine)
+        if (const auto &part = lease->subnet.*range.part; part && lease->reservation) taken.push_back(interval(*part));
+    const auto free = first_free(to_number(range.min), to_number(range.max), range.len, std::move(taken));
+    if (free.empty())
+        return fail(fmt::format("out of subnets: none of length {} is free from {} to {}", range.len,
+                                range.min.to_string(), range.max.to_string()),
+                    ENOSPC);
+    return Net(to_addr(free[pick(free.size())]), static_cast<unsigned short>(range.len));
+}
+
+template <class Net, class Addr>
+Result<Net> choose(const Range<Net, Addr> &range, const Holders &holders, const Wish &wish, const Pick &pick) {
+    const auto part_of = [&](const std::optional<Subnet> &subnet) {
+        return subnet ? (*subnet).*range.part : std::optional<Net>();
+    };
+    if (const auto held = part_of(wish.hold)) {
+        if (const auto *holder = holder_of(*held, range, holders.others))
+            return fail(fmt::format("subnet {} is taken: {} is leased to {}", held->to_string(),
+                                    holder->subnet.to_string(), holder->attrs.node()),
+                        EADDRINUSE);
+        return *held;
+    }
+    for (const auto *lease : holders.mine)
+        if (const auto &part = lease->subnet.*range.part; part && range.has(*part)) return *part;
+    if (const auto before = part_of(wish.previous);
+        before && range.has(*before) && !holder_of(*before, range, holders.others))
+        return *before;
+    return pick_free(range, holders, pick);
+}
+
+/// A subnet without IPv6 that nobody marked, of a node that runs: its flannel was started before the cluster had IPv6. Only
+/// what nobody uses is without an etcd lease: flannel puts its own key on one, whatever an operator made of it.
+bool is_of_ipv4_only_flannel(const ListedLease &lease) {
+    return lease.subnet.v4 && !lease.subnet.v6 && !lease.attrs.awaits_ipv6 && !lease.reservation;
+}
+
+/// Whether our dual-stack key has been seen by all already. (A reservation that nobody used yet names no backend, and
+/// flannel passes it over.)
+bool has_shown_ipv6(const Holders &holders, const Wish &wish) {
+    return (wish.hold && wish.hold->v6) || std::ranges::any_of(holders.mine, [](const auto *lease) {
+               return lease->subnet.v6 && !lease->attrs.backend_type.empty();
+           });
+}
+
+/// Why the node has to do without IPv6 for now, or "".
+std::string why_without_ipv6(const Holders &holders, const Wish &wish) {
+    constexpr std::size_t kNamed = 3;
+    std::vector<std::string> nodes;
+    for (const auto *lease : holders.others)
+        if (is_of_ipv4_only_flannel(*lease)) nodes.push_back(lease->attrs.node());
+    if (nodes.empty() || has_shown_ipv6(holders, wish)) return {};
+    const auto more = nodes.size() > kNamed ? fmt::format(" and {} more", nodes.size() - kNamed) : "";
+    nodes.resize(std::min(nodes.size(), kNamed));
+    return fmt::format(
+        "without IPv6 until the flannels of {}{} are restarted: they were started before EnableIPv6, and an "
+        "IPv6 lease would crash them",
+        fmt::join(nodes, ", "), more);
 }
 
 } // namespace
@@ -98,57 +183,32 @@ Pick uniform_pick() {
     };
 }
 
-bool compatible(const Subnet &subnet, const NetConf &conf) {
-    if (conf.enable_ipv4 != subnet.v4.has_value() || conf.enable_ipv6 != subnet.v6.has_value()) return false;
-    if (subnet.v4 && !in_range(*subnet.v4, conf.subnet_len, conf.subnet_min, conf.subnet_max)) return false;
-    return !subnet.v6 || in_range(*subnet.v6, conf.ipv6_subnet_len, conf.ipv6_subnet_min, conf.ipv6_subnet_max);
-}
-
-Result<Subnet> pick_free(std::span<const ListedLease> leases, const NetConf &conf, const Pick &pick) {
-    std::vector<Interval<std::uint32_t>> taken4;
-    std::vector<Interval<UInt128>> taken6;
-    for (const auto &lease : leases) {
-        if (lease.subnet.v4) taken4.push_back(interval(*lease.subnet.v4));
-        if (lease.subnet.v6) taken6.push_back(interval(*lease.subnet.v6));
+Result<Plan> plan_lease(std::span<const ListedLease> leases, const NetConf &conf, const Wish &wish, const Pick &pick) {
+    const auto holders = sort_by_holder(leases, wish.self);
+    Plan plan;
+    if (conf.enable_ipv4 && conf.enable_ipv6) plan.remark = why_without_ipv6(holders, wish);
+    if (conf.enable_ipv4) {
+        auto v4 = choose(range4(conf), holders, wish, pick);
+        if (!v4) return fail_as_is(std::move(v4));
+        plan.subnet.v4 = *v4;
     }
-    Subnet subnet;
-    auto v4 = pick_one<Ip4, Net4>(conf.subnet_min, conf.subnet_max, conf.subnet_len, std::move(taken4), pick);
-    if (!v4) return fail_as_is(std::move(v4));
-    subnet.v4 = *v4;
-    if (!conf.enable_ipv6) return subnet;
-    auto v6 =
-        pick_one<Ip6, Net6>(conf.ipv6_subnet_min, conf.ipv6_subnet_max, conf.ipv6_subnet_len, std::move(taken6), pick);
-    if (!v6) return fail_as_is(std::move(v6));
-    subnet.v6 = *v6;
-    return subnet;
-}
-
-Result<Step> next_step(std::span<const ListedLease> leases, const NetConf &conf, const Ip4 &public_ip,
-                       const std::optional<Subnet> &previous, const Pick &pick) {
-    const ListedLease *mine = nullptr, *unfit = nullptr;
-    for (const auto &lease : leases) {
-        if (lease.public_ip != public_ip) continue;
-        if (!compatible(lease.subnet, conf)) {
-            if (!unfit && !lease.reservation) unfit = &lease;
-        } else if (!mine || (lease.reservation && !mine->reservation)) {
-            mine = &lease;
-        }
+    if (conf.enable_ipv6 && plan.remark.empty()) {
+        auto v6 = choose(range6(conf), holders, wish, pick);
+        if (!v6) return fail_as_is(std::move(v6));
+        plan.subnet.v6 = *v6;
     }
-    if (mine) return Step(Take{mine->subnet});
-    if (unfit) return Step(Delete{unfit->subnet});
-    if (previous && compatible(*previous, conf) && !find_overlap(*previous, leases)) return Step(Create{*previous});
-    auto subnet = pick_free(leases, conf, pick);
-    if (!subnet) return fail_as_is(std::move(subnet));
-    return Step(Create{*subnet});
-}
-
-Result<Step> step_back_to(const Subnet &subnet, std::span<const ListedLease> leases, const Ip4 &public_ip) {
-    const auto *holder = find_overlap(subnet, leases);
-    if (!holder) return Step(Create{subnet});
-    if (holder->subnet == subnet && holder->public_ip == public_ip) return Step(Take{subnet});
-    return fail(fmt::format("subnet {} is taken: {} is leased to {}", subnet.to_string(), holder->subnet.to_string(),
-                            holder->public_ip.to_string()),
-                EADDRINUSE);
+    const auto fits = [&](const Subnet &subnet) {
+        return conf.enable_ipv4 == subnet.v4.has_value() && conf.enable_ipv6 == subnet.v6.has_value() &&
+               (!subnet.v4 || range4(conf).has(*subnet.v4)) && (!subnet.v6 || range6(conf).has(*subnet.v6));
+    };
+    for (const auto *lease : holders.mine) {
+        if (lease->subnet == plan.subnet) continue;
+        const bool included = plan.subnet.includes(lease->subnet);
+        if (lease->reservation ? included : included || overlap(lease->subnet, plan.subnet) || !fits(lease->subnet))
+            plan.give_up.push_back(lease->subnet);
+        plan.reservation |= lease->reservation && included;
+    }
+    return plan;
 }
 
 } // namespace weft

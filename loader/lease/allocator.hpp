@@ -5,7 +5,8 @@
 #include <functional>
 #include <optional>
 #include <span>
-#include <variant>
+#include <string>
+#include <vector>
 
 #include "base/error.hpp"
 #include "config/net_conf.hpp"
@@ -18,7 +19,7 @@ namespace weft {
 /// A lease as listed, in etcd's key order.
 struct ListedLease {
     Subnet subnet;
-    Ip4 public_ip;
+    LeaseAttrs attrs;         ///< nobody's where the value cannot be read
     bool reservation = false; ///< its key hangs on no etcd lease: an operator put it there to stay
 };
 
@@ -26,36 +27,31 @@ struct ListedLease {
 using Pick = std::function<std::size_t(std::size_t n)>;
 [[nodiscard]] Pick uniform_pick();
 
-/// What to do next to get a lease.
-struct Take {
-    Subnet subnet;
-}; ///< the key is there and ours: update its value
-struct Create {
-    Subnet subnet;
-}; ///< nobody holds it: create the key
-struct Delete {
-    Subnet subnet;
-}; ///< ours, but of another configuration: delete the key, list again
-using Step = std::variant<Take, Create, Delete>;
+/// Who asks, and for what beyond the lists' own answer.
+struct Wish {
+    LeaseAttrs self;
+    std::optional<Subnet> hold;     ///< pods live there: these parts and no others
+    std::optional<Subnet> previous; ///< of an earlier run: each part that fits and is free
+};
 
-/// Whether a subnet is one that the configuration gives out: lengths equal, inside [SubnetMin, SubnetMax], an IPv6 part
-/// exactly when IPv6 is on.
-[[nodiscard]] bool compatible(const Subnet &subnet, const NetConf &conf);
+/// What to write to have a lease, in one transaction.
+struct Plan {
+    Subnet subnet;               ///< its key is ours already, or free and no part of it anybody else's
+    bool reservation = false;    ///< it replaces a reservation and stays one
+    std::vector<Subnet> give_up; ///< keys of ours to be deleted: outdated, or in the way
+    std::string remark;          ///< why it has no IPv6 part, with the nodes' names; "" if it lacks nothing
+};
 
-/// A free subnet, at random among the first 100 from SubnetMin on (so that two nodes that start together seldom ask for
-/// the same one, and the range still fills from below). IPv4 and IPv6 parts are chosen independently.
-/// "out of subnets" is an error with code ENOSPC that names the range.
-[[nodiscard]] Result<Subnet> pick_free(std::span<const ListedLease> leases, const NetConf &conf, const Pick &pick);
-
-/// The next step for a node that has no lease: the lease that names its PublicIP (a reservation before others), else
-/// `previous` if it fits the configuration and overlaps nobody's, else a free one. A lease of ours that does not fit is
-/// deleted; a reservation that does not fit is left to the operator who made it.
-[[nodiscard]] Result<Step> next_step(std::span<const ListedLease> leases, const NetConf &conf, const Ip4 &public_ip,
-                                     const std::optional<Subnet> &previous, const Pick &pick);
-
-/// The next step for a node whose pods live in `subnet` already: that one or nothing. An error with code EADDRINUSE
-/// names who has it.
-[[nodiscard]] Result<Step> step_back_to(const Subnet &subnet, std::span<const ListedLease> leases,
-                                        const Ip4 &public_ip);
+/// Plans the lease of a node. Each part that the configuration asks for comes from where the node's pods live, else from a
+/// lease that names the node (a reservation before others), else from `previous`, else it is chosen at random among the
+/// first 100 free ones from the minimum on (so that two nodes that start together seldom ask for the same one, and the
+/// range still fills from below). So a node keeps its IPv4 subnet when the cluster gets IPv6, and the other way round.
+///
+/// No IPv6 part while nodes with IPv4-only flannels are there, unless we have published ours before (README.md).
+/// A reservation is given up only for a subnet that includes it.
+///
+/// Errors: ENOSPC "out of subnets", with the range; EADDRINUSE another node has what we hold, with its name.
+[[nodiscard]] Result<Plan> plan_lease(std::span<const ListedLease> leases, const NetConf &conf, const Wish &wish,
+                                      const Pick &pick);
 
 } // namespace weft

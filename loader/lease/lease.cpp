@@ -13,6 +13,7 @@ namespace {
 using Ordered = nlohmann::ordered_json;
 
 constexpr std::string_view kNoIpv4 = "0.0.0.0-0";
+constexpr const char *kAwaitsIpv6 = "AwaitsIPv6";
 
 /// "<address>-<length>" the caller checks the spelling as a whole.
 template <class Net> Result<Net> parse_part(std::string_view part, Result<Net> (*parse_net)(std::string_view)) {
@@ -63,10 +64,23 @@ std::vector<Net> Subnet::nets() const {
     return nets;
 }
 
+bool Subnet::includes(const Subnet &other) const {
+    return (!other.v4 || other.v4 == v4) && (!other.v6 || other.v6 == v6);
+}
+
 std::string Subnet::to_string() const {
     std::string text;
     for (const auto &net : nets()) text += (text.empty() ? "" : " ") + net.to_string();
     return text;
+}
+
+std::string LeaseAttrs::node() const {
+    return public_ip.is_unspecified() && public_ipv6 ? public_ipv6->to_string() : public_ip.to_string();
+}
+
+bool same_node(const LeaseAttrs &a, const LeaseAttrs &b) {
+    if (!a.public_ip.is_unspecified() && !b.public_ip.is_unspecified()) return a.public_ip == b.public_ip;
+    return a.public_ipv6 && a.public_ipv6 == b.public_ipv6;
 }
 
 std::string format_subnet_key(const Subnet &subnet) {
@@ -110,6 +124,7 @@ std::string format_lease_value(const LeaseAttrs &attrs) {
     if (!attrs.backend_type.empty()) value["BackendType"] = attrs.backend_type;
     if (!attrs.backend_data.is_null()) value["BackendData"] = Ordered(attrs.backend_data);
     if (!attrs.backend_v6_data.is_null()) value["BackendV6Data"] = Ordered(attrs.backend_v6_data);
+    if (attrs.awaits_ipv6) value[kAwaitsIpv6] = true;
     return value.dump(-1, ' ', false, Ordered::error_handler_t::replace);
 }
 
@@ -122,6 +137,7 @@ Result<LeaseAttrs> parse_lease_value(std::string_view json) {
         if (!step) return fail_as_is(std::move(step));
     attrs.backend_data = raw(*object, "BackendData");
     attrs.backend_v6_data = raw(*object, "BackendV6Data");
+    attrs.awaits_ipv6 = raw(*object, kAwaitsIpv6) == true;
     return attrs;
 }
 

@@ -22,6 +22,8 @@ struct Subnet {
     bool operator==(const Subnet &) const = default;
     std::weak_ordering operator<=>(const Subnet &other) const;
     [[nodiscard]] std::vector<Net> nets() const; ///< those that are there, IPv4 first
+    /// Whether each part of `other` is a part of this one.
+    [[nodiscard]] bool includes(const Subnet &other) const;
     [[nodiscard]] std::string to_string() const; ///< "10.5.34.0/24" or "10.5.34.0/24 fd00:0:0:5::/64", for messages
 };
 
@@ -32,9 +34,19 @@ struct LeaseAttrs {
     std::string backend_type;       ///< "vxlan", "host-gw", ...; "" for flannel's udp and alloc
     nlohmann::json backend_data;    ///< null: none. vxlan: {"VNI":1,"VtepMAC":"1e:3a:76:11:44:7f"}
     nlohmann::json backend_v6_data; ///< null: none
+    /// The node has a subnet without IPv6 only because flannels without IPv6 hold leases, whom its full key would crash
+    /// (README.md). A field of weft's own, "AwaitsIPv6", written only when true.
+    bool awaits_ipv6 = false;
+
+    /// PublicIP, else PublicIPv6, for messages.
+    [[nodiscard]] std::string node() const;
 
     bool operator==(const LeaseAttrs &) const = default;
 };
+
+/// Whether two leases' values tell of one node: by PublicIP, as with flannel, or by PublicIPv6 where one of them has no
+/// PublicIP. Flannel takes 0.0.0.0 for an address, and so an IPv6-only node any other's lease for its own.
+[[nodiscard]] bool same_node(const LeaseAttrs &a, const LeaseAttrs &b);
 
 struct Lease {
     Subnet subnet;

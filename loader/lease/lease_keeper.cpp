@@ -14,8 +14,11 @@ namespace {
 
 constexpr int kRaces = 10; ///< lost ones before the attempt is given up, as flannel documents
 
-LeaseRequest with_public_ip(LeaseRequest request) {
-    request.attrs.public_ip = request.public_ip;
+/// Flannel's reader of a lease sees an address where there is none: BackendData of a lease without IPv4 makes it route
+/// 0.0.0.0/0 to that node, and BackendV6Data without PublicIPv6 ends it. Without those fields it passes the lease over.
+LeaseRequest safe_for_flannel(LeaseRequest request, const NetConf &conf) {
+    if (!conf.enable_ipv4) request.attrs.backend_data = nullptr;
+    if (!request.attrs.public_ipv6) request.attrs.backend_v6_data = nullptr;
     return request;
 }
 
@@ -50,13 +53,34 @@ private:
 
 LeaseKeeper::LeaseKeeper(std::shared_ptr<etcd::Client> client, std::string subnets_prefix, LeaseRequest request,
                          NetConf conf, std::chrono::seconds ttl, Pick pick)
-    : client_(std::move(client)), prefix_(std::move(subnets_prefix)), request_(with_public_ip(std::move(request))),
-      conf_(std::move(conf)), ttl_(ttl), value_(format_lease_value(request_.attrs)), pick_(std::move(pick)) {}
+    : client_(std::move(client)), prefix_(std::move(subnets_prefix)), conf_(std::move(conf)),
+      request_(safe_for_flannel(std::move(request), conf_)), ttl_(ttl), pick_(std::move(pick)) {}
 
-/// Writes our value over `current` (null: creates the key). @return false when the key was no longer as looked at
-Result<bool> LeaseKeeper::write(const std::stop_token &stop, const Subnet &subnet, const etcd::KeyValue *current,
-                                Grant &grant) {
-    const bool reservation = current && current->lease == 0;
+LeaseAttrs LeaseKeeper::attrs_of(const Subnet &subnet) const {
+    auto attrs = request_.attrs;
+    attrs.awaits_ipv6 = conf_.enable_ipv6 && !subnet.v6;
+    return attrs;
+}
+
+/// @return false when the store was no longer as listed
+Result<bool> LeaseKeeper::carry_out(const std::stop_token &stop, const Plan &plan, const etcd::Listing &listing,
+                                    Grant &grant) {
+    const auto entry_of = [&](const std::string &key) {
+        const auto it = std::ranges::find(listing.entries, key, &etcd::KeyValue::key);
+        return it == listing.entries.end() ? nullptr : &*it;
+    };
+    etcd::Transaction step;
+    for (const auto &subnet : plan.give_up) {
+        step.deletes.push_back(key_of(subnet));
+        step.at[step.deletes.back()] = entry_of(step.deletes.back())->mod_revision;
+    }
+    const auto key = key_of(plan.subnet);
+    const auto *current = entry_of(key);
+    step.at[key] = current ? current->mod_revision : 0;
+    // With two families a new key's absence says nothing: one half of its subnet may be in another's.
+    if (!current && conf_.enable_ipv6) step.unwritten = {prefix_, listing.revision};
+
+    const bool reservation = plan.reservation || (current && current->lease == 0);
     std::int64_t lease = 0;
     if (!reservation) {
         auto granted = grant.id();
@@ -64,14 +88,15 @@ Result<bool> LeaseKeeper::write(const std::stop_token &stop, const Subnet &subne
         lease = *granted;
         grant.set_used(true);
     }
-    auto put = client_->put_if(stop, key_of(subnet), value_, lease, current ? current->mod_revision : 0);
-    if (!put) return fail_as_is(std::move(put));
-    if (!*put && !reservation) grant.set_used(false);
-    return put->has_value();
+    step.puts.push_back({key, format_lease_value(attrs_of(plan.subnet)), lease});
+    auto done = client_->commit(stop, step);
+    if (!done) return fail_as_is(std::move(done));
+    if (!*done && !reservation) grant.set_used(false);
+    return done->has_value();
 }
 
-Result<std::optional<Subnet>> LeaseKeeper::try_acquire(const std::stop_token &stop,
-                                                       const std::optional<Subnet> &back_to, Grant &grant) {
+Result<std::optional<Holding>> LeaseKeeper::try_acquire(const std::stop_token &stop, const Wish &wish,
+                                                        const std::optional<Subnet> &held, Grant &grant) {
     auto listing = client_->list(stop, prefix_);
     if (!listing) return fail_as_is(std::move(listing));
     std::vector<ListedLease> leases;
@@ -79,38 +104,46 @@ Result<std::optional<Subnet>> LeaseKeeper::try_acquire(const std::stop_token &st
         // A value that cannot be read still occupies its subnet; only a key that is none occupies nothing.
         const auto subnet = parse_subnet_key(std::string_view(entry.key).substr(prefix_.size()));
         if (!subnet) continue;
-        const auto lease = parse_lease_entry(prefix_, entry);
-        leases.push_back({*subnet, lease ? lease->attrs.public_ip : Ip4(), entry.lease == 0});
+        auto lease = parse_lease_entry(prefix_, entry);
+        leases.push_back({*subnet, lease ? std::move(lease->attrs) : LeaseAttrs(), entry.lease == 0});
     }
-    const auto entry_of = [&](const Subnet &subnet) {
-        return std::find_if(listing->entries.begin(), listing->entries.end(),
-                            [key = key_of(subnet)](const auto &entry) { return entry.key == key; });
-    };
-    auto step = back_to ? step_back_to(*back_to, leases, request_.public_ip)
-                        : next_step(leases, conf_, request_.public_ip, request_.previous, pick_);
-    if (!step) return fail_as_is(std::move(step));
-
-    if (const auto *outdated = std::get_if<Delete>(&*step)) {
-        const auto entry = entry_of(outdated->subnet);
-        auto deleted = client_->delete_if(stop, entry->key, entry->mod_revision);
-        if (!deleted) return fail_as_is(std::move(deleted));
-        return std::nullopt;
-    }
-    const auto *take = std::get_if<Take>(&*step);
-    const Subnet subnet = take ? take->subnet : std::get<Create>(*step).subnet;
-    auto written = write(stop, subnet, take ? &*entry_of(subnet) : nullptr, grant);
-    if (!written) return fail_as_is(std::move(written));
-    return *written ? std::optional(subnet) : std::nullopt;
+    auto plan = plan_lease(leases, conf_, wish, pick_);
+    if (!plan) return fail_as_is(std::move(plan));
+    const Holding holding{plan->subnet, plan->remark};
+    if (held == plan->subnet) return holding;
+    auto done = carry_out(stop, *plan, *listing, grant);
+    if (!done) return fail_as_is(std::move(done));
+    return *done ? std::optional(holding) : std::nullopt;
 }
 
-Result<Subnet> LeaseKeeper::acquire(const std::stop_token &stop, const std::optional<Subnet> &back_to) {
+Result<Holding> LeaseKeeper::acquire_until_won(const std::stop_token &stop, const Wish &wish,
+                                               const std::optional<Subnet> &held) {
     Grant grant(*client_, stop, ttl_);
     for (int race = 0; race < kRaces; ++race) {
-        auto subnet = try_acquire(stop, back_to, grant);
-        if (!subnet) return fail_as_is(std::move(subnet));
-        if (*subnet) return **subnet;
+        auto holding = try_acquire(stop, wish, held, grant);
+        if (!holding) return fail_as_is(std::move(holding));
+        if (*holding) return **std::move(holding);
     }
     return fail(fmt::format("lost the race for a subnet {} times", kRaces), EAGAIN);
+}
+
+Result<Holding> LeaseKeeper::acquire(const std::stop_token &stop, const std::optional<Subnet> &back_to) {
+    return acquire_until_won(stop, {.self = request_.attrs, .hold = back_to, .previous = request_.previous}, {});
+}
+
+Result<Holding> LeaseKeeper::extend(const std::stop_token &stop, const Subnet &subnet) {
+    return acquire_until_won(stop, {.self = request_.attrs, .hold = subnet, .previous = request_.previous}, subnet);
+}
+
+Result<bool> LeaseKeeper::rewrite(const std::stop_token &stop, const Subnet &subnet, const etcd::KeyValue &current,
+                                  std::int64_t lease) {
+    const auto key = key_of(subnet);
+    auto done = client_->commit(stop, {.at = {{key, current.mod_revision}},
+                                       .unwritten = {},
+                                       .deletes = {},
+                                       .puts = {{key, format_lease_value(attrs_of(subnet)), lease}}});
+    if (!done) return fail_as_is(std::move(done));
+    return done->has_value();
 }
 
 Result<bool> LeaseKeeper::refresh(const std::stop_token &stop, const Subnet &subnet, Write how) {
@@ -122,16 +155,19 @@ Result<bool> LeaseKeeper::refresh(const std::stop_token &stop, const Subnet &sub
         if (!*current) return false;
         // A value that cannot be read names no other owner: it is still ours, and peers need it repaired.
         const auto lease = parse_lease_entry(prefix_, **current);
-        if (lease && lease->attrs.public_ip != request_.public_ip) return false;
+        if (lease && !same_node(lease->attrs, request_.attrs)) return false;
         if (lease && how == Write::if_damaged) return true;
-        Result<bool> written = false;
-        if (how == Write::renew) {
-            written = write(stop, subnet, &**current, grant);
-        } else {
-            auto put = client_->put_if(stop, key, value_, (*current)->lease, (*current)->mod_revision);
-            written = put ? Result<bool>(put->has_value()) : fail_as_is(std::move(put));
+        auto id = (*current)->lease;
+        const bool renew = how == Write::renew && id != 0; // a reservation stays one
+        if (renew) {
+            auto granted = grant.id();
+            if (!granted) return fail_as_is(std::move(granted));
+            id = *granted;
         }
+        grant.set_used(renew);
+        auto written = rewrite(stop, subnet, **current, id);
         if (!written || *written) return written;
+        grant.set_used(false);
     }
     return fail(fmt::format("etcd key {} changed {} times while it was being written", key, kRaces), EAGAIN);
 }

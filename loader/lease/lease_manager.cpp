@@ -55,6 +55,19 @@ public:
         given_ = true;
         wake_.notify_all();
     }
+    /// What the keeping thread cares for from now on.
+    void care_for(std::string own_key, bool awaits_ipv6) {
+        const std::lock_guard lock(mutex_);
+        own_key_ = std::move(own_key);
+        awaits_ipv6_ = awaits_ipv6;
+    }
+    /// Gives one if our key changed, or any other while they keep IPv6 from us.
+    void tell_of(const std::string &key) {
+        const std::lock_guard lock(mutex_);
+        if (key != own_key_ && !awaits_ipv6_) return;
+        given_ = true;
+        wake_.notify_all();
+    }
     /// Waits for a nudge, `until`, or a stop. @return whether there was a nudge
     bool wait(const std::stop_token &stop, Clock::time_point until) {
         std::unique_lock lock(mutex_);
@@ -65,7 +78,8 @@ public:
 private:
     std::mutex mutex_;
     std::condition_variable_any wake_;
-    bool given_ = false;
+    std::string own_key_;
+    bool awaits_ipv6_ = false, given_ = false;
 };
 
 } // namespace
@@ -140,14 +154,15 @@ private:
     Result<NetConf> try_read_config(const std::stop_token &stop, etcd::Client &client);
 
     void keep(const std::stop_token &stop, const LeaseRequest &request, const NetConf &conf);
-    Result<Subnet> acquire_until_done(const std::stop_token &stop, LeaseKeeper &keeper,
-                                      const std::optional<Subnet> &back_to);
-    bool hold(const std::stop_token &stop, LeaseKeeper &keeper, const Subnet &subnet, Clock::duration renew_after);
+    Result<Holding> acquire_until_done(const std::stop_token &stop, LeaseKeeper &keeper,
+                                       const std::optional<Subnet> &back_to);
+    void announce(const LeaseKeeper &keeper, const Holding &holding);
+    bool hold(const std::stop_token &stop, LeaseKeeper &keeper, Holding &holding, Clock::duration renew_after);
+    Status extend(const std::stop_token &stop, LeaseKeeper &keeper, Holding &holding);
 
-    void follow(const std::stop_token &stop, etcd::Client &client, const Ip4 &own_ip, const std::string &own_key);
+    void follow(const std::stop_token &stop, etcd::Client &client, const LeaseAttrs &own);
     Result<etcd::WatchEnd> watch_from(const std::stop_token &stop, etcd::Client &client, LeaseView &view,
-                                      std::int64_t &from, const std::string &own_key,
-                                      const std::function<void()> &on_open);
+                                      std::int64_t &from, const std::function<void()> &on_open);
 
     asio::io_context &io_;
     const EtcdOptions etcd_;
@@ -196,20 +211,38 @@ void LeaseManager::Impl::read_config(const std::stop_token &stop) {
 }
 
 /// @return an error only after a stop, or when `back_to` is somebody else's now
-Result<Subnet> LeaseManager::Impl::acquire_until_done(const std::stop_token &stop, LeaseKeeper &keeper,
-                                                      const std::optional<Subnet> &back_to) {
+Result<Holding> LeaseManager::Impl::acquire_until_done(const std::stop_token &stop, LeaseKeeper &keeper,
+                                                       const std::optional<Subnet> &back_to) {
     Complaint complaint(tuning_.repeat_status);
     Backoff backoff(tuning_.retry_min, tuning_.retry_max);
     while (true) {
-        auto subnet = keeper.acquire(stop, back_to);
-        if (subnet || stop.stop_requested() || subnet.error().code() == EADDRINUSE) return subnet;
-        if (complaint.due(subnet.error())) say("cannot acquire a lease yet: " + subnet.error().sentence());
+        auto holding = keeper.acquire(stop, back_to);
+        if (holding || stop.stop_requested() || holding.error().code() == EADDRINUSE) return holding;
+        if (complaint.due(holding.error())) say("cannot acquire a lease yet: " + holding.error().sentence());
         sleep_for(stop, backoff.next());
     }
 }
 
+void LeaseManager::Impl::announce(const LeaseKeeper &keeper, const Holding &holding) {
+    state_ = LeaseState::held;
+    nudge_.care_for(keeper.key_of(holding.subnet), !holding.remark.empty());
+    post(&LeaseEvents::acquired, Lease{holding.subnet, keeper.attrs_of(holding.subnet)});
+    if (!holding.remark.empty()) say("lease " + holding.subnet.to_string() + ": " + holding.remark);
+}
+
+/// Gets the IPv6 part that a lease had to do without, once nothing speaks against it.
+Status LeaseManager::Impl::extend(const std::stop_token &stop, LeaseKeeper &keeper, Holding &holding) {
+    if (holding.remark.empty()) return {};
+    auto now = keeper.extend(stop, holding.subnet);
+    if (!now) return fail_as_is(std::move(now));
+    if (now->subnet == holding.subnet) return {};
+    holding = *std::move(now);
+    announce(keeper, holding);
+    return {};
+}
+
 /// Keeps the key ours until a stop. @return true when it is not ours any more
-bool LeaseManager::Impl::hold(const std::stop_token &stop, LeaseKeeper &keeper, const Subnet &subnet,
+bool LeaseManager::Impl::hold(const std::stop_token &stop, LeaseKeeper &keeper, Holding &holding,
                               Clock::duration renew_after) {
     using Write = LeaseKeeper::Write;
     Complaint complaint(tuning_.repeat_status);
@@ -224,16 +257,17 @@ bool LeaseManager::Impl::hold(const std::stop_token &stop, LeaseKeeper &keeper, 
         if (!nudged && now < until) continue;
 
         const auto write = now >= renew_at ? Write::renew : now >= republish_at ? Write::same_lease : Write::if_damaged;
-        const auto ours = keeper.refresh(stop, subnet, write);
+        const auto ours = keeper.refresh(stop, holding.subnet, write);
+        if (ours && !*ours) return true;
+        const auto done = ours ? extend(stop, keeper, holding) : Status(std::unexpected(ours.error()));
         if (stop.stop_requested()) return false;
-        if (!ours) {
-            if (complaint.due(ours.error()))
-                say("our lease could not be checked or renewed, trying again: " + ours.error().sentence());
+        if (!done) {
+            if (complaint.due(done.error()))
+                say("our lease could not be checked or renewed, trying again: " + done.error().sentence());
             retry_at = Clock::now() + backoff.next();
             continue;
         }
-        if (!*ours) return true;
-        if (complaint.settle()) say("lease " + subnet.to_string() + " is looked after again");
+        if (complaint.settle()) say("lease " + holding.subnet.to_string() + " is looked after again");
         backoff.reset();
         retry_at = kNever;
         if (write == Write::renew) renew_at = now + renew_after;
@@ -246,44 +280,41 @@ void LeaseManager::Impl::keep(const std::stop_token &stop, const LeaseRequest &r
         state_ = LeaseState::lost;
         post(&LeaseEvents::lost, std::move(error));
     };
-    if (request.public_ip.is_unspecified()) return lose(Error(EINVAL, "a lease needs a PublicIP, it is 0.0.0.0"));
-    if (!conf.enable_ipv4)
-        return lose(
-            Error(ENOTSUP, "EnableIPv4 is false: a lease without an IPv4 subnet has no key of its own in etcd"));
+    if (request.attrs.public_ip.is_unspecified() && !request.attrs.public_ipv6)
+        return lose(Error(EINVAL, "a lease needs a PublicIP or a PublicIPv6, it has neither"));
     const auto client = open_client(stop);
     if (!client) return;
     LeaseKeeper keeper(client, subnets_, request, conf, tuning_.lease_ttl);
-    auto subnet = acquire_until_done(stop, keeper, {});
-    if (!subnet) return; // stopped
+    auto holding = acquire_until_done(stop, keeper, {});
+    if (!holding) return; // stopped
     const Clock::duration renew_after =
         std::max<Clock::duration>(tuning_.lease_ttl - request.renew_margin, std::chrono::seconds(1));
 
     std::jthread watcher; // lives on when the lease is lost: the others' leases are still wanted
     while (true) {
-        state_ = LeaseState::held;
-        post(&LeaseEvents::acquired, Lease{*subnet, keeper.attrs()});
+        announce(keeper, *holding);
         if (!watcher.joinable())
-            watcher = std::jthread([&, key = keeper.key_of(*subnet)](const std::stop_token &watcher_stop) {
-                follow(watcher_stop, *client, request.public_ip, key);
-            });
-        if (!hold(stop, keeper, *subnet, renew_after)) return;
+            watcher = std::jthread(
+                [&](const std::stop_token &watcher_stop) { follow(watcher_stop, *client, request.attrs); });
+        if (!hold(stop, keeper, *holding, renew_after)) return;
         state_ = LeaseState::reacquiring;
-        say("lease " + subnet->to_string() + " was deleted, has expired or was overwritten: asking for it again");
-        subnet = acquire_until_done(stop, keeper, *subnet);
+        const auto lost = holding->subnet;
+        say("lease " + lost.to_string() + " was deleted, has expired or was overwritten: asking for it again");
+        holding = acquire_until_done(stop, keeper, lost);
         if (stop.stop_requested()) return;
-        if (!subnet) break;
+        if (!holding) break;
     }
-    lose(subnet.error());
+    lose(holding.error());
     while (!stop.stop_requested()) nudge_.wait(stop, Clock::now() + std::chrono::hours(1));
 }
 
 /// One watch, from `from` on, which it moves along. @return as Client::watch
 Result<etcd::WatchEnd> LeaseManager::Impl::watch_from(const std::stop_token &stop, etcd::Client &client,
-                                                      LeaseView &view, std::int64_t &from, const std::string &own_key,
+                                                      LeaseView &view, std::int64_t &from,
                                                       const std::function<void()> &on_open) {
     return client.watch(stop, subnets_, from, on_open, [&](std::int64_t revision, std::vector<etcd::Event> events) {
         for (const auto &event : events) {
-            if (event.entry.key == own_key) nudge_.give();
+            nudge_.tell_of(event.entry.key);
             auto change = view.apply(event);
             if (auto *lease = std::get_if<Lease>(&change)) post(&LeaseEvents::put, std::move(*lease));
             if (auto *gone = std::get_if<Subnet>(&change)) post(&LeaseEvents::removed, *gone);
@@ -292,9 +323,8 @@ Result<etcd::WatchEnd> LeaseManager::Impl::watch_from(const std::stop_token &sto
     });
 }
 
-void LeaseManager::Impl::follow(const std::stop_token &stop, etcd::Client &client, const Ip4 &own_ip,
-                                const std::string &own_key) {
-    LeaseView view(subnets_, own_ip, [this](std::string what) { say(std::move(what)); });
+void LeaseManager::Impl::follow(const std::stop_token &stop, etcd::Client &client, const LeaseAttrs &own) {
+    LeaseView view(subnets_, own, [this](std::string what) { say(std::move(what)); });
     Complaint complaint(tuning_.repeat_status);
     Backoff backoff(milliseconds(100), milliseconds(5000));
     const auto failed = [&](const Error &error) {
@@ -315,7 +345,7 @@ void LeaseManager::Impl::follow(const std::stop_token &stop, etcd::Client &clien
         post(&LeaseEvents::snapshot, view.reset(listing->entries));
         nudge_.give(); // what happened to our own key before this list is in no event
         for (auto from = listing->revision + 1; !stop.stop_requested();) {
-            const auto end = watch_from(stop, client, view, from, own_key, opened);
+            const auto end = watch_from(stop, client, view, from, opened);
             if (end && *end == etcd::WatchEnd::stopped) return;
             if (end) {
                 say(fmt::format("etcd no longer has the changes since revision {}, listing all leases again", from));

@@ -20,8 +20,7 @@ namespace weft {
 
 /// What a node asks for.
 struct LeaseRequest {
-    Ip4 public_ip;                         ///< the node's identity: a lease that names it is ours
-    LeaseAttrs attrs;                      ///< to publish; attrs.public_ip is set from public_ip
+    LeaseAttrs attrs;                      ///< to publish; a lease that names the same node is ours (same_node())
     std::optional<Subnet> previous;        ///< of an earlier run; asked for when we hold no lease
     std::chrono::minutes renew_margin{60}; ///< renew this long before the lease expires
 };
@@ -29,7 +28,7 @@ struct LeaseRequest {
 /// Called on the io_context that was passed in, in the order in which things happened. An empty function is skipped.
 struct LeaseEvents {
     std::function<void(NetConf)> config;              ///< the configuration was read and is valid
-    std::function<void(Lease own)> acquired;          ///< our lease is held (again)
+    std::function<void(Lease own)> acquired;          ///< our lease is held (again, or with an IPv6 part now)
     std::function<void(Error)> lost;                  ///< our lease is gone and could not be had again
     std::function<void(std::vector<Lease>)> snapshot; ///< every OTHER valid lease, after a list or re-list
     std::function<void(Lease)> put;                   ///< another node's lease is new or changed
@@ -64,12 +63,13 @@ struct LeaseTuning {
 
 /// Our lease and the view of everybody else's, kept in etcd by flannel's rules.
 ///
-/// Contract: our key is found by PublicIP, else the previous subnet, else a random free one; it is created and renewed
-/// only by compare-and-put, so another node's key is never overwritten. A key of ours without an etcd lease is a
-/// reservation: its value is kept up to date and it stays without a lease. Nothing is released, ever: a stopped node
-/// keeps its subnet until the lease runs out.
+/// Contract: our key is found by PublicIP (PublicIPv6 where there is none), else the previous subnet, else a random free one;
+/// it is created and renewed only by compare-and-put, so another node's key is never overwritten. Where IPv4-only flannels
+/// hold leases it has no IPv6 part at first, which `status` says; it gets one as soon as they are gone. A key of ours
+/// without an etcd lease is a reservation: its value is kept up to date and it stays without a lease. Nothing is released,
+/// ever: a stopped node keeps its subnet until the lease runs out.
 /// A key or value that cannot be read is reported once (per revision) through `status` and touches nobody's lease.
-/// Leases that carry our own PublicIP are never part of snapshot, put or removed.
+/// Leases that name our own node are never part of snapshot, put or removed.
 ///
 /// Threads: one reads the configuration and ends, one acquires and renews, one lists and watches; all end with stop().
 /// Public functions and the destructor belong to the io_context's thread. After stop() no event is delivered.

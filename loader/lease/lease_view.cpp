@@ -30,7 +30,7 @@ std::vector<Lease> LeaseView::reset(const std::vector<etcd::KeyValue> &entries) 
         auto lease = read(entry);
         const auto old = before.find(entry.key);
         if (!lease && old != before.end()) lease = std::move(old->second);
-        if (!lease || lease->attrs.public_ip == own_public_ip_) continue;
+        if (!lease || same_node(lease->attrs, own_)) continue;
         others.push_back(*lease);
         leases_.emplace(entry.key, *std::move(lease));
     }
@@ -55,7 +55,7 @@ LeaseView::Change LeaseView::apply(const etcd::Event &event) {
     }
     auto lease = read(event.entry);
     if (!lease) return {};
-    if (lease->attrs.public_ip == own_public_ip_) return remove(); // was another's until now
+    if (same_node(lease->attrs, own_)) return remove(); // was another's until now
     const auto it = leases_.find(key);
     if (it != leases_.end() && it->second == *lease) return {}; // a renewal
     leases_.insert_or_assign(key, *lease);

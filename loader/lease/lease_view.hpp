@@ -23,14 +23,14 @@ namespace weft {
 /// Everybody else's leases, from a list and the events that follow it. Pure: no etcd, no thread.
 ///
 /// Contract: an entry that cannot be read changes nothing: it is reported once per revision, the lease that its key held
-/// before stays, and a later value that can be read is taken. Leases that name our own PublicIP are not part of it.
+/// before stays, and a later value that can be read is taken. Leases that name our own node are not part of it.
 class LeaseView {
 public:
     using Change = std::variant<std::monostate, Lease, Subnet>; ///< nothing, new or changed, removed
     using Report = std::function<void(std::string)>;
 
-    LeaseView(std::string prefix, Ip4 own_public_ip, Report report)
-        : prefix_(std::move(prefix)), own_public_ip_(own_public_ip), report_(std::move(report)) {}
+    LeaseView(std::string prefix, LeaseAttrs own, Report report)
+        : prefix_(std::move(prefix)), own_(std::move(own)), report_(std::move(report)) {}
 
     /// Starts from a complete list. @return every other lease, in key order
     std::vector<Lease> reset(const std::vector<etcd::KeyValue> &entries);
@@ -41,7 +41,7 @@ private:
     std::optional<Lease> read(const etcd::KeyValue &entry);
 
     const std::string prefix_;
-    const Ip4 own_public_ip_;
+    const LeaseAttrs own_;
     const Report report_;
     std::map<std::string, Lease> leases_; ///< by etcd key
     std::set<std::pair<std::string, std::int64_t>> reported_;

@@ -36,17 +36,17 @@ TEST(Client, ComparesBeforeItWrites) {
     ASSERT_ETCD(etcd, );
     auto client = etcd::Client::create(options_for(etcd));
     ASSERT_TRUE(client);
-    const auto created = client->put_if({}, "/k", "1", 0, 0);
+    const auto put_at = [&](std::int64_t revision, const char *value) {
+        return client->commit({}, {.at = {{"/k", revision}}, .unwritten = {}, .deletes = {}, .puts = {{"/k", value}}});
+    };
+    const auto created = put_at(0, "1");
     ASSERT_TRUE(created && *created);
     EXPECT_FALSE(**created == 0);
-    EXPECT_FALSE(client->put_if({}, "/k", "2", 0, 0)->has_value());
-    EXPECT_FALSE(client->put_if({}, "/k", "2", 0, **created + 1)->has_value());
-    const auto updated = client->put_if({}, "/k", "2", 0, **created);
+    EXPECT_FALSE(put_at(0, "2")->has_value());
+    EXPECT_FALSE(put_at(**created + 1, "2")->has_value());
+    const auto updated = put_at(**created, "2");
     ASSERT_TRUE(updated && *updated);
     EXPECT_EQ((*client->get({}, "/k"))->value, "2");
-    EXPECT_FALSE(*client->delete_if({}, "/k", **created));
-    EXPECT_TRUE(*client->delete_if({}, "/k", **updated));
-    EXPECT_FALSE(client->get({}, "/k")->has_value());
     EXPECT_THAT(client->revoke({}, 12345).error().sentence(),
                 AllOf(HasSubstr(etcd.endpoint()), HasSubstr("LeaseRevoke")));
 }

@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include <future>
+#include <sstream>
 
 namespace weft::test {
 
@@ -19,17 +20,29 @@ LeaseTuning quick() {
     return {.config_retry = 50ms, .retry_min = 50ms, .retry_max = 200ms, .repeat_status = 1h, .republish = 1h};
 }
 
-std::string vxlan_value(const std::string &public_ip) {
-    return format_lease_value({.public_ip = *parse_ip4(public_ip),
-                               .public_ipv6 = {},
-                               .backend_type = "vxlan",
-                               .backend_data = {{"VNI", 1}, {"VtepMAC", "02:77:c0:00:02:01"}},
-                               .backend_v6_data = {}});
+LeaseAttrs vxlan_attrs(const std::string &nodes) {
+    const nlohmann::json data = {{"VNI", 1}, {"VtepMAC", "02:77:c0:00:02:01"}};
+    LeaseAttrs attrs{.backend_type = "vxlan"};
+    std::istringstream addresses(nodes);
+    for (std::string text; addresses >> text;) {
+        const auto ip = *parse_ip(text);
+        if (ip.is_v4()) {
+            attrs.public_ip = ip.to_v4();
+            attrs.backend_data = data;
+        } else {
+            attrs.public_ipv6 = ip.to_v6();
+            attrs.backend_v6_data = data;
+            attrs.backend_v6_data["ZeroCsum6"] = true;
+        }
+    }
+    return attrs;
 }
 
-Node::Node(weft::EtcdOptions etcd, const std::string &public_ip, LeaseTuning tuning)
-    : public_ip_(*parse_ip4(public_ip)),
-      manager_(std::make_unique<LeaseManager>(io_, std::move(etcd), events(), tuning)), loop_([this] { io_.run(); }) {}
+std::string vxlan_value(const std::string &nodes) { return format_lease_value(vxlan_attrs(nodes)); }
+
+Node::Node(weft::EtcdOptions etcd, const std::string &addresses, LeaseTuning tuning)
+    : attrs_(vxlan_attrs(addresses)), manager_(std::make_unique<LeaseManager>(io_, std::move(etcd), events(), tuning)),
+      loop_([this] { io_.run(); }) {}
 
 Node::~Node() {
     stop();
@@ -52,10 +65,7 @@ void Node::start_config() {
 
 void Node::join(std::optional<Subnet> previous, std::chrono::minutes renew_margin) {
     on_loop([&] {
-        request_ = LeaseRequest{.public_ip = public_ip_,
-                                .attrs = *parse_lease_value(vxlan_value(public_ip_.to_string())),
-                                .previous = previous,
-                                .renew_margin = renew_margin};
+        request_ = LeaseRequest{.attrs = attrs_, .previous = previous, .renew_margin = renew_margin};
         manager_->start_config();
     });
 }
@@ -92,11 +102,11 @@ LeaseEvents Node::events() {
         }),
         .snapshot = locked([this](const std::vector<Lease> &leases) {
             peers_.clear();
-            for (const auto &lease : leases) peers_[lease.subnet.to_string()] = lease.attrs.public_ip.to_string();
+            for (const auto &lease : leases) peers_[lease.subnet.to_string()] = lease.attrs.node();
             note(fmt::format("snapshot {}", leases.size()));
         }),
         .put = locked([this](const Lease &lease) {
-            peers_[lease.subnet.to_string()] = lease.attrs.public_ip.to_string();
+            peers_[lease.subnet.to_string()] = lease.attrs.node();
             note("put " + lease.subnet.to_string());
         }),
         .removed = locked([this](const Subnet &subnet) {

@@ -23,6 +23,10 @@ namespace weft::test {
 inline constexpr const char *kConfigKey = "/coreos.com/network/config";
 inline constexpr const char *kSubnets = "/coreos.com/network/subnets/";
 inline constexpr const char *kConfig = R"({"Network":"10.5.0.0/16","Backend":{"Type":"vxlan"}})";
+inline constexpr const char *kDualConfig =
+    R"({"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00::/48","Backend":{"Type":"vxlan"}})";
+inline constexpr const char *kIpv6Config =
+    R"({"EnableIPv4":false,"EnableIPv6":true,"IPv6Network":"fd00::/48","Backend":{"Type":"vxlan"}})";
 
 /// A running etcd, or the test ends here.
 #define ASSERT_ETCD(name, ...)                                                                                         \
@@ -39,7 +43,8 @@ LeaseTuning quick();
 /// A lease manager with its event loop on a thread, and a record of all it said.
 class Node {
 public:
-    Node(weft::EtcdOptions etcd, const std::string &public_ip, LeaseTuning tuning = quick());
+    /// @param addresses as of vxlan_attrs()
+    Node(weft::EtcdOptions etcd, const std::string &addresses, LeaseTuning tuning = quick());
     ~Node();
 
     /// Reads the configuration and then acquires.
@@ -49,7 +54,7 @@ public:
     [[nodiscard]] LeaseState state() const { return manager_->state(); }
 
     [[nodiscard]] std::optional<std::string> own() const;           ///< subnet held, "10.5.3.0/24"
-    [[nodiscard]] std::map<std::string, std::string> peers() const; ///< subnet -> PublicIP, as the events add up
+    [[nodiscard]] std::map<std::string, std::string> peers() const; ///< subnet -> node, as the events add up
     /// All events: "config", "acquired S", "lost E", "snapshot N", "put S", "removed S", "status T".
     [[nodiscard]] std::vector<std::string> log() const;
     [[nodiscard]] std::size_t count(const std::string &part) const; ///< events that contain `part`
@@ -72,7 +77,7 @@ private:
     LeaseEvents events();
     template <class Function> void on_loop(Function function);
 
-    const Ip4 public_ip_;
+    const LeaseAttrs attrs_;
     mutable std::mutex mutex_;
     std::vector<std::string> log_;
     std::optional<std::string> own_;
@@ -84,7 +89,8 @@ private:
     std::thread loop_;
 };
 
-/// A lease's value as a vxlan node writes it.
-std::string vxlan_value(const std::string &public_ip);
+/// A lease's attributes as a vxlan node publishes them. @param nodes its addresses: "192.0.2.1", "2001:db8::1" or both
+LeaseAttrs vxlan_attrs(const std::string &nodes);
+std::string vxlan_value(const std::string &nodes);
 
 } // namespace weft::test

@@ -24,6 +24,33 @@ TEST(LeaseValue, BytesAndFieldOrderAreFlannels) {
         R"({"PublicIP":"10.0.0.1","PublicIPv6":"fd00::1","BackendType":"vxlan",)"
         R"("BackendData":{"VNI":1,"VtepMAC":"c6:d2:32:6f:8f:44"},"BackendV6Data":{"VNI":1,"VtepMAC":"c6:d2:32:6f:8f:44"}})");
     EXPECT_EQ(*parse_lease_value(format_lease_value(attrs)), attrs);
+    const LeaseAttrs v6_only{.public_ip = {}, .public_ipv6 = *parse_ip6("2001:db8::1"), .backend_type = "host-gw"};
+    EXPECT_EQ(format_lease_value(v6_only),
+              R"({"PublicIP":"0.0.0.0","PublicIPv6":"2001:db8::1","BackendType":"host-gw"})");
+}
+
+TEST(LeaseValue, OurOwnFieldIsWrittenOnlyWhenTrue) {
+    LeaseAttrs attrs{.public_ip = *parse_ip4("192.0.2.1"), .backend_type = "vxlan"};
+    attrs.awaits_ipv6 = true;
+    EXPECT_EQ(format_lease_value(attrs),
+              R"({"PublicIP":"192.0.2.1","PublicIPv6":null,"BackendType":"vxlan","AwaitsIPv6":true})");
+    EXPECT_EQ(*parse_lease_value(format_lease_value(attrs)), attrs);
+    EXPECT_FALSE(parse_lease_value(R"({"PublicIP":"192.0.2.1","AwaitsIPv6":"x"})")->awaits_ipv6);
+}
+
+TEST(LeaseValue, NodesAreToldApartByTheAddressTheyHave) {
+    const auto attrs = [](const char *v4, const char *v6) {
+        LeaseAttrs node{.public_ip = *parse_ip4(v4)};
+        if (*v6) node.public_ipv6 = *parse_ip6(v6);
+        return node;
+    };
+    EXPECT_TRUE(same_node(attrs("192.0.2.1", ""), attrs("192.0.2.1", "2001:db8::1")));
+    EXPECT_FALSE(same_node(attrs("192.0.2.1", "2001:db8::1"), attrs("192.0.2.2", "2001:db8::1")));
+    EXPECT_TRUE(same_node(attrs("0.0.0.0", "2001:db8::1"), attrs("192.0.2.2", "2001:db8::1")));
+    EXPECT_FALSE(same_node(attrs("0.0.0.0", "2001:db8::1"), attrs("0.0.0.0", "2001:db8::2")));
+    EXPECT_FALSE(same_node(attrs("0.0.0.0", ""), attrs("0.0.0.0", "")));
+    EXPECT_EQ(attrs("0.0.0.0", "2001:db8::1").node(), "2001:db8::1");
+    EXPECT_EQ(attrs("192.0.2.1", "2001:db8::1").node(), "192.0.2.1");
 }
 
 TEST(LeaseValue, UnsetAddressIsWrittenAsZeros) {
@@ -67,6 +94,7 @@ TEST(LeaseValue, ErrorsNameFieldAndValue) {
         {R"({"PublicIP":"node-a"})", "PublicIP: \"node-a\""},
         {R"({"PublicIP":5})", "PublicIP: 5"},
         {R"({"PublicIP":"1.2.3.4","PublicIPv6":""})", "PublicIPv6: \"\""},
+        {R"({"PublicIP":"1.2.3.4","PublicIPv6":"::ffff:1.2.3.4"})", "PublicIPv6: \"::ffff:1.2.3.4\""},
         {R"({"PublicIP":"1.2.3.4","BackendType":["vxlan"]})", "BackendType: [\"vxlan\"]"},
     };
     for (const auto &[json, text] : cases) {

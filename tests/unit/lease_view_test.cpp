@@ -40,7 +40,7 @@ protected:
         return subnets;
     }
     std::vector<std::string> reports_;
-    LeaseView view_{kPrefix, *parse_ip4("192.0.2.1"),
+    LeaseView view_{kPrefix, LeaseAttrs{.public_ip = *parse_ip4("192.0.2.1")},
                     [this](std::string what) { reports_.push_back(std::move(what)); }};
 };
 
