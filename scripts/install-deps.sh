@@ -17,7 +17,7 @@ build=(
     libbenchmark-dev libgmock-dev libgtest-dev libtins-dev
 )
 demo=(bsdextrautils etcd-client etcd-server iperf3 iproute2 iputils-ping jq procps socat tcpdump util-linux)
-bench=("${demo[@]}" ethtool iptables sockperf)
+bench=("${demo[@]}" containernetworking-plugins ethtool iptables nftables python3)
 test=(
     "${demo[@]}" busybox-static clang-format-19 clang-tidy-19 conntrack containerd containernetworking-plugins curl
     ethtool git iptables iputils-tracepath nftables openssl podman python3 runc shellcheck traceroute

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a packet costs in each program: by BPF_PROG_RUN with many leases or pods, and as the kernel counts it under traffic."""
+import json
+import random
+
+from . import frames
+from .etcd_keys import mac_of, node_of, subnet_of
+from .lab import SERVER_CPU, BenchError, run
+from .tools import tool
+
+PACKETS = 500  # different ones for a cold run
+ANY_MAC = "02:00:00:00:00:99"
+STRANGER = "192.0.2.66"
+
+
+def program_ids(weft):
+    """{name: id}: from_pod's is that of any pod, they share it."""
+    return {row["program"].removeprefix("weft_"): row["id"] for row in weft.ctl("status")["datapath"]["programs"]}
+
+
+class Packets:
+    """Packets of a ScaleNode's world. Destinations and senders are spread over all leases, in an order that is always the same."""
+
+    def __init__(self, node, leases, pods):
+        self._random = random.Random(leases)
+        self._leases = leases
+        self.pods = pods
+        self._vtep = node.weft.ns.link("weft.1")["address"]
+        self._own = node.pair.a.address
+
+    def others(self):
+        return (self._random.randrange(self._leases) for _ in range(PACKETS))
+
+    def some_pods(self):
+        return (self._random.choice(self.pods) for _ in range(PACKETS))
+
+    def sent(self, destinations, source, payload=None, ttl=64):
+        return [frames.ethernet(ANY_MAC, ANY_MAC, frames.ipv4(source, str(to), payload or frames.tcp(), 6 if payload is None else 17,
+                                                              ttl)) for to in destinations]
+
+    def tunnelled(self, outer_source, inner_source, to, ttl=63):
+        inner = frames.ethernet(self._vtep, mac_of(1), frames.ipv4(str(inner_source), str(to), frames.tcp(), 6, ttl))
+        return frames.ethernet(ANY_MAC, ANY_MAC, frames.ipv4(str(outer_source), self._own, frames.vxlan(inner)))
+
+    def received(self):
+        return [self.tunnelled(node_of(i), subnet_of(i) + 2, to) for i, to in zip(self.others(), self.some_pods())]
+
+    def spoofed(self):
+        """From a node that holds a lease, in the name of another node's pod."""
+        return [self.tunnelled(node_of(i), subnet_of((i + 1) % self._leases) + 2, to)
+                for i, to in zip(self.others(), self.some_pods())]
+
+    def strangers(self):
+        return [self.tunnelled(STRANGER, subnet_of(i) + 2, to) for i, to in zip(self.others(), self.some_pods())]
+
+
+def cases(node, leases, pods):
+    """(title, program, reason, ingress device, packets)"""
+    packets = Packets(node, leases, pods)
+    pod = pods[0]
+    links = {row["address"]: row["ifname"] for row in node.weft.ctl("endpoints")}
+    far = [subnet_of(i) + 2 for i in packets.others()]
+    return [
+        ("from_pod: push, TCP", "from_pod", "encap", links[pod], packets.sent(far, pod)),
+        ("from_pod: push, UDP", "from_pod", "encap", links[pod], packets.sent(far, pod, frames.udp())),
+        ("from_pod: to a pod here", "from_pod", "to_pod", links[pod], packets.sent(packets.some_pods(), pod)),
+        ("from_pod: out of the pod network", "from_pod", "not_pod_network", links[pod], packets.sent(["198.51.100.7"], pod)),
+        ("from_host: push", "from_host", "encap", "weft.1", packets.sent(far, node.pair.a.address)),
+        ("from_wire: pop, to a pod", "from_wire", "decap_to_pod", "eth0", packets.received()),
+        ("from_wire: unknown sender", "from_wire", "unknown_sender", "eth0", packets.strangers()),
+        ("from_wire: spoofed source", "from_wire", "spoofed_source", "eth0", packets.spoofed()),
+        ("from_wire: not a tunnel's", "from_wire", "not_overlay", "eth0", packets.sent([node.pair.a.address], node.pair.b.address)),
+    ]
+
+
+def costs_of(node, leases, pods):
+    """A row for each program and outcome: name, leases, endpoints, warm_ns, cold_ns, instructions."""
+    ids = program_ids(node.weft)
+    rows = []
+    for title, program, reason, device, packets in cases(node, leases, pods):
+        case = {"name": title, "program": ids[program], "xdp": False, "ifindex": node.weft.ns.link(device)["ifindex"],
+                "packets": [packet.hex() for packet in packets]}
+        before = _counted(node.weft, program, reason)
+        row = json.loads(node.weft.ns.run(tool("program_cost"), stdin=json.dumps([case]), cpu=SERVER_CPU))[0]
+        if _counted(node.weft, program, reason) == before:
+            raise BenchError(f"{title}: the program never said {reason}")
+        rows.append(row | {"leases": leases, "endpoints": len(pods)})
+    return rows
+
+
+def _counted(weft, program, reason):
+    return sum(row["packets"] for row in weft.ctl("counters") if (row["program"], row["reason"]) == (program, reason))
+
+
+def under_traffic(path, traffic):
+    """Nanoseconds a run, by program, while `traffic` runs: from_pod on the client's node, from_wire on the server's. The kernel's
+    own reading of the clock is in it."""
+    sender, receiver = (program_ids(weft) for weft in path.weft)
+    watched = {"from_pod": sender["from_pod"], "from_wire": receiver["from_wire"]}
+    run("sysctl", "-qw", "kernel.bpf_stats_enabled=1")
+    try:
+        before = {name: _run_stats(number) for name, number in watched.items()}
+        traffic()
+        after = {name: _run_stats(number) for name, number in watched.items()}
+    finally:
+        run("sysctl", "-qw", "kernel.bpf_stats_enabled=0")
+    return {name: (after[name][0] - before[name][0]) / max(1, after[name][1] - before[name][1]) for name in watched}
+
+
+def _run_stats(number):
+    shown = json.loads(run("bpftool", "--json", "prog", "show", "id", number))
+    return shown.get("run_time_ns", 0), shown.get("run_cnt", 0)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results as Markdown."""
+from . import results as r
+from .contenders import CONTENDERS
+from .measurements import MEASUREMENTS
+from .targets import TARGETS
+from .wires import WIRES
+
+
+def number(value, digits):
+    return f"{value:,.{digits}f}"
+
+
+def markdown(header, rows):
+    return "\n".join(["| " + " | ".join(header) + " |", "|" + "---|" * len(header),
+                      *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+
+
+def aligned(header, rows):
+    """The same for a terminal."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    return "\n".join("  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
+                               for i, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in [header, *rows]) + "\n"
+
+
+def _cell(results, wire, contender, measurement, figure, spread):
+    values = r.values(results, wire, contender.name, measurement.name, figure.name)
+    if not values:
+        return ""
+    text = number(r.median(results, wire, contender.name, measurement.name, figure.name), figure.digits)
+    if spread:
+        text += f" ({number(min(values), figure.digits)} to {number(max(values), figure.digits)})"
+    if contender.name != contender.baseline:
+        ratio = r.ratio(results, wire, contender.name, contender.baseline, measurement.name, figure.name)
+        text += f" x{ratio:.2f}" if ratio is not None else ""
+    return text
+
+
+def of_wire(results, wire, spread):
+    """(header, rows): a row a figure, a column a contender."""
+    present = [contender for contender in CONTENDERS.values() if contender.name in results["paths"]["wires"][wire]]
+    rows = []
+    for measurement in MEASUREMENTS.values():
+        for figure in measurement.figures:
+            cells = [_cell(results, wire, contender, measurement, figure, spread) for contender in present]
+            if any(cells):
+                prefix = "" if "," in figure.title and not figure.title.startswith("p") else f"{measurement.name}: "
+                rows.append([prefix + figure.title, *cells])
+    return ["", *(contender.title for contender in present)], rows
+
+
+def of_targets(results):
+    """(header, rows) of the targets that this run has a figure for."""
+    rows = []
+    for target in TARGETS:
+        value = target.measured(results)
+        if value is not None:
+            rows.append([target.title, ("at least " if target.at_least else "at most ") + f"{target.bound:g}", f"{value:.3g}",
+                         "yes" if target.met(results) else "no"])
+    return ["figure", "target", "measured", "met"], rows
+
+
+def of_programs(results):
+    """(header, rows): a row a program and outcome, a column a number of leases or pods."""
+    costs = results["programs"]
+    sizes = sorted({(row["leases"], row["endpoints"]) for row in costs})
+    rows = []
+    for name in dict.fromkeys(row["name"] for row in costs):
+        cells = []
+        for leases, endpoints in sizes:
+            found = [row for row in costs if row["name"] == name and (row["leases"], row["endpoints"]) == (leases, endpoints)]
+            cells.append(f"{found[0]['warm_ns']:.0f} / {found[0]['cold_ns']:.0f}" if found else "")
+        rows.append([name, *cells])
+    return ["ns a packet, warm / cold", *(f"{leases:,} leases, {endpoints:,} pods" for leases, endpoints in sizes)], rows
+
+
+def of_control(results):
+    control = results["control"]
+    rows = [[f"{int(count):,} leases: cold start to all programmed", f"{found['cold_start_s']:.3f} s"] for count, found
+            in control["leases"].items()]
+    rows += [[f"{int(count):,} leases: weftd resident", f"{found['resident_mb']:.1f} MB"] for count, found
+             in control["leases"].items()]
+    rows += [[f"{int(count):,} leases: CPU with {found['changes_per_s']:.0f} changes a second", f"{found['cpu'] * 100:.1f} %"]
+             for count, found in control["leases"].items() if "cpu" in found]
+    rows.append(["lease put to first packet", f"{control['put_to_packet_ms']:.2f} ms ({control['put_to_packet_min_ms']:.2f} to "
+                                              f"{control['put_to_packet_max_ms']:.2f})"])
+    rows.append(["weftd started to ready, no other node", f"{control['start_s'] * 1e3:.0f} ms"])
+    rows.append(["weftd started again to ready, programs in place", f"{control['restart_s'] * 1e3:.0f} ms"])
+    return ["control plane", ""], rows
+
+
+def of_cni(results):
+    rows = []
+    for how in ("one by one", "at once"):
+        for command in ("ADD", "DEL"):
+            for name, found in results["cni"].items():
+                if isinstance(found, dict) and how in found:
+                    rows.append([f"{command}, {how}", name, f"{found[how][command]:.2f}", f"{found[how][command + ' p99']:.2f}"])
+    return ["CNI", "plugins", "median ms", "p99 ms"], rows
+
+
+def document(results):
+    """The whole of it, for the file beside the JSON."""
+    machine = results["machine"]
+    parts = [f"# {results['date']}, commit {results['commit']}\n",
+             f"`{results['command']}` on Linux {machine['kernel']}, {machine['cpus']} CPUs ({machine['cpu']}).\n"]
+    if "paths" in results:
+        paths = results["paths"]
+        parts.append(f"Medians of {paths['rounds']} rounds of {paths['seconds']:g} s a measurement (iperf3's at least 1 s), least and "
+                     f"most in brackets; x: ratio to flannel (of weft host-gw: to flannel host-gw). Others disturbed "
+                     f"{paths['disturbed']} of {paths['kept'] + paths['discarded']} rounds of a measurement; "
+                     f"{paths['discarded']} were discarded, the rest counts.\n")
+    parts.append("## Targets\n\n" + markdown(*of_targets(results)))
+    for wire in results.get("paths", {}).get("wires", {}):
+        parts.append(f"## Wire: {wire}\n\n{WIRES[wire].title}.\n\n" + markdown(*of_wire(results, wire, spread=True)))
+    if "traffic" in results:
+        parts.append("## Programs under traffic, ns a packet\n\n" + markdown(
+            ["program", "ns"], [[name, f"{ns:.0f}"] for name, ns in results["traffic"].items()]))
+    for title, key, make in (("Programs by themselves", "programs", of_programs), ("Control plane", "control", of_control),
+                             ("CNI", "cni", of_cni)):
+        if key in results:
+            parts.append(f"## {title}\n\n" + markdown(*make(results)))
+    return "\n".join(parts)
+
+
+def summary(results):
+    """For the terminal: medians and ratios, and how near the targets are."""
+    parts = []
+    for wire in results.get("paths", {}).get("wires", {}):
+        parts.append(f"wire: {wire}\n" + aligned(*of_wire(results, wire, spread=False)))
+    for key, make in (("programs", of_programs), ("control", of_control), ("cni", of_cni)):
+        if key in results:
+            parts.append(aligned(*make(results)))
+    parts.append(aligned(*of_targets(results)))
+    return "\n".join(parts)

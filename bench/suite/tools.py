@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where this build's programs are."""
+import os
+import shutil
+from pathlib import Path
+
+from .lab import NotHere
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"  # set by the command line
+
+
+def set_build(path):
+    global BUILD
+    BUILD = Path(path).resolve()
+
+
+def binary(name):
+    """One of weft's: weftd, weftctl, weft."""
+    return BUILD / "bin" / name
+
+
+def tool(name):
+    """One of the benchmark's own."""
+    return BUILD / "bench" / name
+
+
+def require():
+    """What a measurement cannot do without."""
+    if os.geteuid() != 0:
+        raise NotHere("needs root")
+    missing = [name for name in ("iperf3", "ethtool", "etcd", "iptables-restore", "nft", "taskset", "nsenter", "ip", "bridge", "bpftool")
+               if not shutil.which(name)]
+    if missing:
+        raise NotHere(f"{', '.join(missing)} not found: scripts/install-deps.sh bench")
+    unbuilt = [str(path) for path in [*map(binary, ("weftd", "weftctl", "weft")), *map(tool, ("transactions", "live_frames", "program_cost", "cni_bench"))]
+               if not path.exists()]
+    if unbuilt:
+        raise NotHere(f"{', '.join(unbuilt)} not found: build first")

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""etcd and weft's nodes, used from outside as an operator uses them: weftd, weftctl, the CNI plugin."""
+import json
+import os
+import signal
+import socket
+import threading
+import time
+
+from .lab import BPF, STATE, BenchError, wait_until
+from .tools import binary
+
+ETCD = "198.18.0.1"
+ENDPOINT = f"http://{ETCD}:2379"
+
+
+class Etcd:
+    """One for the whole run, on a switch of its own that nodes are plugged into. Its data lies in memory."""
+
+    def __init__(self, lab):
+        self._lab = lab
+        self._plugged = 1
+        self.ns = lab.namespace("etcd")
+        self.ns.ip(f"link add lan type bridge\nlink set lan up\naddress add {ETCD}/16 dev lan")
+        self.ns.spawn("etcd", "--data-dir", STATE / "etcd", "--listen-client-urls", ENDPOINT, "--advertise-client-urls", ENDPOINT,
+                      "--log-outputs=stderr", "--logger=zap", "--unsafe-no-fsync", log="etcd.log",
+                      env={"ETCD_HEARTBEAT_INTERVAL": "20", "ETCD_ELECTION_TIMEOUT": "200"})
+        wait_until(lambda: '"health"' in self.ns.run("timeout", "1", "etcdctl", "--endpoints", ENDPOINT, "endpoint", "health",
+                                                     "--write-out=json", check=False), "etcd does not answer")
+
+    def plug(self, ns):
+        self._plugged += 1
+        port = f"port{self._plugged}"
+        self.ns.ip(f"link add {port} type veth peer name ctl0 netns {ns.name}\nlink set {port} master lan up")
+        ns.ip(f"address add 198.18.{self._plugged >> 8}.{self._plugged & 255}/16 dev ctl0\nlink set ctl0 up")
+
+    def put(self, key, value):
+        self.ns.run("etcdctl", "--endpoints", ENDPOINT, "put", key, value)
+
+    def configure(self, prefix, **net_conf):
+        self.put(f"{prefix}/config", json.dumps(net_conf))
+
+
+class ServiceManager:
+    """What weftd tells systemd, with the time at which it came. Always read: who is not listened to waits."""
+
+    def __init__(self, path):
+        self.said = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self):
+        while True:
+            said = self._socket.recv(4096).decode()
+            self.said.append((time.monotonic(), said))
+
+
+class WeftNode:
+    """weftd on one node, with directories of its own."""
+
+    def __init__(self, lab, node, name, prefix, flags=()):
+        self._lab = lab
+        self.node = node
+        self.ns = node.ns
+        self.prefix = prefix
+        self._dir = STATE / name
+        self._bpf = BPF / name
+        self._flags = flags
+        self._pods = 0
+        self.process = None
+        (self._dir / "cni").mkdir(parents=True)
+        self._notify = ServiceManager(self._dir / "notify")
+
+    def launch(self):
+        self._notify.said.clear()
+        self.process = self.ns.spawn(
+            binary("weftd"), f"--etcd-endpoints={ENDPOINT}", f"--etcd-prefix={self.prefix}", "--iface=eth0", "--ip-masq",
+            f"--run-dir={self._dir}/run", f"--bpf-dir={self._bpf}", f"--subnet-file={self._dir}/subnet.env", *self._flags,
+            log=f"{self._dir.name}.log", env={"NOTIFY_SOCKET": str(self._dir / "notify")})
+
+    def wait_for(self, word, timeout=120.0):
+        """Until weftd tells its service manager this word. @return when (time.monotonic)"""
+        found = []
+        wait_until(lambda: found.extend(when for when, said in self._notify.said if word in said) or found
+                   or self.process.poll() is not None, f"{self.ns.name}: weftd does not say \"{word}\"", timeout, 0.005)
+        if not found:
+            log = (STATE / f"{self._dir.name}.log").read_text(errors="replace")
+            raise BenchError(f"weftd on {self.ns.name} has ended: {log[-800:]}")
+        return found[0]
+
+    def wait_ready(self):
+        return self.wait_for("READY=1")
+
+    def wait_synced(self, leases):
+        """Until the packet path has that many leases of other nodes."""
+        return self.wait_for(f", {leases} leases of other nodes")
+
+    def stop(self):
+        self._lab.stop(self.process, signal.SIGTERM)
+
+    def ctl(self, command):
+        return json.loads(self.ns.run(binary("weftctl"), command, "--json", f"--run-dir={self._dir}/run",
+                                      f"--bpf-dir={self._bpf}"))
+
+    def add(self, pod_ns, interface="eth0"):
+        """A pod by the CNI plugin. @return its address"""
+        self._pods += 1
+        env = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": f"pod{self._pods}", "CNI_NETNS": pod_ns.path, "CNI_IFNAME": interface,
+               "CNI_PATH": str(binary("weft").parent)}
+        conf = {"cniVersion": "1.0.0", "name": "cbr0", "type": "weft", "subnetFile": f"{self._dir}/subnet.env",
+                "runDir": f"{self._dir}/run", "bpfDir": str(self._bpf), "dataDir": f"{self._dir}/cni"}
+        result = json.loads(self.ns.run(binary("weft"), stdin=json.dumps(conf), env=env))
+        return result["ips"][0]["address"].partition("/")[0]
+
+    def memory_mb(self):
+        """Resident."""
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
+            for line in status:
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1]) / 1024
+        return None
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as stat:
+            words = stat.read().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def set_up(pair, etcd, backend, flags):
+    """Both nodes of a pair, and their pods. @return the WeftNodes"""
+    prefix = f"/{pair.name}/network"
+    etcd.configure(prefix, Network="10.244.0.0/16", Backend={"Type": backend})
+    nodes = []
+    for node in pair.nodes:
+        etcd.plug(node.ns)
+        nodes.append(WeftNode(pair.lab, node, f"{pair.name}-{node.name}", prefix, flags))
+        nodes[-1].launch()
+    for weft in nodes:
+        weft.wait_ready()
+        wait_until(lambda: len(weft.ctl("leases")) == 1, f"{weft.ns.name} does not learn the other's lease")
+        for pod in weft.node.pods:
+            pod.address = weft.add(pod.ns)
+    return nodes
