@@ -170,8 +170,8 @@ std::string why_without_ipv6(const Holders &holders, const Wish &wish) {
     const auto more = nodes.size() > kNamed ? fmt::format(" and {} more", nodes.size() - kNamed) : "";
     nodes.resize(std::min(nodes.size(), kNamed));
     return fmt::format(
-        "without IPv6 until the flannels of {}{} are restarted: they were started before EnableIPv6, and an "
-        "IPv6 lease would crash them",
+        "without IPv6 until the daemons of {}{} are restarted: they were started before EnableIPv6, and a "
+        "flannel among them would crash at an IPv6 lease",
         fmt::join(nodes, ", "), more);
 }
 

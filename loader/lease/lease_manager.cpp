@@ -238,6 +238,7 @@ Status LeaseManager::Impl::extend(const std::stop_token &stop, LeaseKeeper &keep
     if (now->subnet == holding.subnet) return {};
     holding = *std::move(now);
     announce(keeper, holding);
+    if (holding.remark.empty()) say("lease " + holding.subnet.to_string() + ": nobody keeps it from IPv6 any more");
     return {};
 }
 

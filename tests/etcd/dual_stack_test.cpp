@@ -116,7 +116,7 @@ TEST(DualStack, HeldBackBesideAnIpv4OnlyFlannelAndReleasedWhenItIsGone) {
     two.join(*parse_subnet_key("10.5.2.0-24"));
     for (auto *node : {&one, &two}) {
         ASSERT_TRUE(node->wait_own()) << node->describe();
-        EXPECT_TRUE(node->wait_for("without IPv6 until the flannels of 192.0.2.9 are restarted")) << node->describe();
+        EXPECT_TRUE(node->wait_for("without IPv6 until the daemons of 192.0.2.9 are restarted")) << node->describe();
     }
     EXPECT_EQ(*one.own(), "10.5.1.0/24");
     EXPECT_EQ(*two.own(), "10.5.2.0/24");

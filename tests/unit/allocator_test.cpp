@@ -179,7 +179,7 @@ TEST(DualStack, WaitsForIpv4OnlyFlannels) {
     const Leases leases = {lease("10.5.2.0-24"), lease("10.5.7.0-24", kMe)};
     const auto plan = plan_lease(leases, dual(), {.self = kMe}, kFirst);
     EXPECT_EQ(text(plan), "10.5.7.0-24");
-    EXPECT_THAT(plan->remark, HasSubstr("the flannels of 192.0.2.2 are restarted"));
+    EXPECT_THAT(plan->remark, HasSubstr("the daemons of 192.0.2.2 are restarted"));
     // What an operator reserved waits too, and is no key of ours before: flannel passes over a value without a backend.
     EXPECT_EQ(planned({lease("10.5.2.0-24"), reservation("10.5.7.0-24&fd00:0:0:9::-64")}, dual()), "10.5.7.0-24");
     EXPECT_EQ(planned({lease("10.5.7.0-24", kMe), reservation("10.5.7.0-24&fd00:0:0:9::-64")}, dual()),
