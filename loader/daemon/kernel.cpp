@@ -164,7 +164,7 @@ public:
         return firewall_->ensure(wanted, choice);
     }
 
-    bool rules_change_silently() const override { return !legacy_tables().empty(); }
+    bool rules_change_silently() const override { return has_legacy_tables(); }
 
     FirewallState firewall_state() const override {
         if (!firewall_) return {};

@@ -178,8 +178,11 @@ void Reconciler::apply_maps(TimePoint now) {
 
 void Reconciler::apply_rules(TimePoint now) {
     const std::string item = "firewall rules";
-    const FirewallConfig wanted{view_.network, *view_.own.v4, options_.masquerade, options_.random_ports,
-                                options_.forward_rules};
+    const FirewallConfig wanted{.ipv4 = PodPrefixes{view_.network, *view_.own.v4},
+                                .ipv6 = std::nullopt,
+                                .masquerade = options_.masquerade,
+                                .random_ports = options_.random_ports,
+                                .forward = options_.forward_rules};
     if ((!check_rules_ && rules_ == wanted) || !step_failures_.due(item, now)) return;
     const bool open = options_.firewall == FirewallChoice::automatic;
     auto done =

@@ -18,9 +18,9 @@ Result<std::unique_ptr<RuleKeeper>> make_keeper(RuleSystem system) {
         if (!nft) return fail_as_is(std::move(nft));
         return std::make_unique<NftablesRules>(std::move(*nft));
     }
-    auto tools = find_iptables(system);
-    if (!tools) return fail(fmt::format("{} is not installed", to_string(system)), ENOENT);
-    return std::make_unique<IptablesRules>(std::move(*tools));
+    if (!find_iptables(system, RuleFamily::ipv4))
+        return fail(fmt::format("{} is not installed", to_string(system)), ENOENT);
+    return std::make_unique<IptablesRules>(system);
 }
 
 } // namespace
@@ -40,10 +40,10 @@ RuleKeeper *Firewall::keeper(RuleSystem system) {
     return kept.get();
 }
 
-Result<RuleSystem> Firewall::choose(FirewallChoice choice) {
+Result<RuleSystem> Firewall::choose(const FirewallConfig &config, FirewallChoice choice) {
     complaint_.clear();
     if (choice == FirewallChoice::nftables) return RuleSystem::nftables;
-    auto use = probe_iptables(nft_, in_use_);
+    auto use = probe_iptables(nft_, in_use_, config);
     if (!use) return fail_as_is(std::move(use));
     const bool unused = !use->nft && !use->legacy;
     const auto default_kind =
@@ -81,7 +81,7 @@ Result<std::vector<std::string>> Firewall::ensure(const FirewallConfig &config, 
     std::optional<RuleSystem> chosen;
     const auto now = Clock::now();
     if (!config.wants_nothing()) {
-        auto system = choose(choice);
+        auto system = choose(config, choice);
         if (!system) return fail_as_is(std::move(system));
         if (*system != RuleSystem::nftables && refused_at_ && now < *refused_at_ + kLookAgain) {
             complaint_ = refusal_;

@@ -15,7 +15,8 @@
 
 namespace weft {
 
-/// weft's firewall rules on this host, in whichever rule system the host uses.
+/// weft's firewall rules on this host, in whichever rule system the host uses: one for both families, so that what an operator
+/// reads about one is true of the other.
 ///
 /// Contract: level-triggered: each ensure() looks which system is right now (Docker or kube-proxy may come after us), and
 /// whether the rules are there. A switch writes the new rules before it removes the old ones.
@@ -36,7 +37,7 @@ public:
 
 private:
     explicit Firewall(Nft nft) : nft_(std::move(nft)) {}
-    [[nodiscard]] Result<RuleSystem> choose(FirewallChoice choice);
+    [[nodiscard]] Result<RuleSystem> choose(const FirewallConfig &config, FirewallChoice choice);
     [[nodiscard]] Result<bool> write(RuleSystem system, const FirewallConfig &config);
     /// nullptr: its programs are not installed.
     [[nodiscard]] RuleKeeper *keeper(RuleSystem system);

@@ -44,6 +44,11 @@ std::string_view to_string(RuleSystem system) {
     return "unknown";
 }
 
+std::string_view name_of(RuleSystem system, RuleFamily family) {
+    if (family == RuleFamily::ipv4 || system == RuleSystem::nftables) return to_string(system);
+    return system == RuleSystem::iptables_nft ? "ip6tables-nft" : "ip6tables-legacy"; // as their programs are called
+}
+
 RuleSystem choose_rule_system(FirewallChoice choice, const IptablesUse &use, std::optional<RuleSystem> in_use,
                               std::optional<RuleSystem> default_kind) {
     using enum RuleSystem;
@@ -57,27 +62,47 @@ RuleSystem choose_rule_system(FirewallChoice choice, const IptablesUse &use, std
     return choice == FirewallChoice::iptables ? default_kind.value_or(nftables) : nftables;
 }
 
-Result<IptablesUse> probe_iptables(Nft &nft, std::optional<RuleSystem> in_use) {
-    IptablesUse use;
+namespace {
+
+Result<bool> has_built_in_chain(Nft &nft, RuleFamily family) {
     for (const auto &[table, chain] : kBuiltIns) {
-        const auto listed = nft.run(fmt::format("list chain ip {} {}", table, chain));
+        const auto listed =
+            nft.run(fmt::format("list chain {} {} {}", family == RuleFamily::ipv4 ? "ip" : "ip6", table, chain));
         if (!listed && listed.error().code() != ENOENT) return std::unexpected(listed.error());
         // A table "nat" of an operator's own has no base chain of iptables' names, or not in capitals.
-        use.nft = listed && listed->find(" hook ") != listed->npos;
-        if (use.nft) break;
+        if (listed && listed->find(" hook ") != listed->npos) return true;
     }
-    const auto tables = legacy_tables();
-    if (std::ranges::none_of(tables, [](const auto &name) { return name == "nat" || name == "filter"; })) return use;
+    return false;
+}
+
+/// Adds what the older tables of a family have.
+void probe_legacy(IptablesUse &use, RuleFamily family, std::optional<RuleSystem> in_use) {
+    const auto tables = legacy_tables(family);
+    if (std::ranges::none_of(tables, [](const auto &name) { return name == "nat" || name == "filter"; })) return;
     if (in_use == RuleSystem::iptables_legacy) {
         use.legacy = true;
-        return use;
+        return;
     }
-    const auto legacy = find_iptables(RuleSystem::iptables_legacy);
-    use.legacy_rules = legacy ? count_rules(*legacy, tables) : 1; // unseen: they may well be there
+    const auto legacy = find_iptables(RuleSystem::iptables_legacy, family);
+    use.legacy_rules += legacy ? count_rules(*legacy, tables) : 1; // unseen: they may well be there
     use.legacy = use.legacy_rules > 0;
-    if (!use.legacy || !use.nft) return use;
-    if (const auto other = find_iptables(RuleSystem::iptables_nft))
-        use.nft_rules = count_rules(*other, {"nat", "filter"});
+}
+
+} // namespace
+
+Result<IptablesUse> probe_iptables(Nft &nft, std::optional<RuleSystem> in_use, const FirewallConfig &config) {
+    IptablesUse use;
+    for (const auto family : kRuleFamilies) {
+        if (!config.of(family)) continue;
+        auto of_nft = has_built_in_chain(nft, family);
+        if (!of_nft) return fail_as_is(std::move(of_nft));
+        use.nft = use.nft || *of_nft;
+        probe_legacy(use, family, in_use);
+    }
+    if (!use.nft || use.legacy_rules == 0) return use;
+    for (const auto family : kRuleFamilies)
+        if (const auto tools = find_iptables(RuleSystem::iptables_nft, family); tools && config.of(family))
+            use.nft_rules += count_rules(*tools, {"nat", "filter"});
     return use;
 }
 

@@ -28,9 +28,10 @@ struct IptablesUse {
 [[nodiscard]] RuleSystem choose_rule_system(FirewallChoice choice, const IptablesUse &use,
                                             std::optional<RuleSystem> in_use, std::optional<RuleSystem> default_kind);
 
-/// Asks the kernel. iptables-nft is in use when one of its tables has a built-in chain, with rules or without; legacy when a
-/// table is registered that has a rule or a policy other than ACCEPT (a mere look with iptables-legacy registers one), or
-/// rules of ours.
-[[nodiscard]] Result<IptablesUse> probe_iptables(Nft &nft, std::optional<RuleSystem> in_use);
+/// Asks the kernel, about the families that are on. iptables-nft is in use when one of its tables has a built-in chain, with
+/// rules or without; legacy when a table is registered that has a rule or a policy other than ACCEPT (a mere look with
+/// iptables-legacy registers one), or rules of ours.
+[[nodiscard]] Result<IptablesUse> probe_iptables(Nft &nft, std::optional<RuleSystem> in_use,
+                                                 const FirewallConfig &config);
 
 } // namespace weft

@@ -48,20 +48,20 @@ std::string text_of(const PacketRule &rule, const IptablesPlace &place, bool ran
     return text + (rule.random_ports && random_fully ? "MASQUERADE --random-fully" : "MASQUERADE");
 }
 
-std::optional<IptablesTools> tools_named(const std::string &name, RuleSystem wanted) {
+std::optional<IptablesTools> tools_named(const std::string &name, RuleSystem wanted, RuleFamily family) {
     auto iptables = find_command(name), save = find_command(name + "-save"), restore = find_command(name + "-restore");
     if (!iptables || !save || !restore) return std::nullopt;
     const auto said = run_command({*iptables, "--version"});
     const auto version = said ? parse_iptables_version(said->out) : std::nullopt;
     if (!version || version->first != wanted) return std::nullopt;
-    return IptablesTools{wanted, std::move(*iptables), std::move(*save), std::move(*restore), version->second};
+    return IptablesTools{wanted, family, std::move(*iptables), std::move(*save), std::move(*restore), version->second};
 }
 
 } // namespace
 
 std::optional<std::pair<RuleSystem, bool>> parse_iptables_version(std::string_view text) {
     const auto at = text.find(" v");
-    if (!text.starts_with("iptables") || at == text.npos) return std::nullopt;
+    if (!(text.starts_with("iptables") || text.starts_with("ip6tables")) || at == text.npos) return std::nullopt;
     unsigned parts[3] = {};
     const char *next = text.data() + at + 2, *end = text.data() + text.size();
     for (auto &part : parts) {
@@ -78,9 +78,10 @@ std::optional<std::pair<RuleSystem, bool>> parse_iptables_version(std::string_vi
     return std::pair(nft ? RuleSystem::iptables_nft : RuleSystem::iptables_legacy, recent);
 }
 
-std::optional<IptablesTools> find_iptables(RuleSystem system) {
-    for (const std::string &name : {std::string(to_string(system)), std::string("iptables")})
-        if (auto tools = tools_named(name, system)) return tools;
+std::optional<IptablesTools> find_iptables(RuleSystem system, RuleFamily family) {
+    const std::string plain = family == RuleFamily::ipv4 ? "iptables" : "ip6tables";
+    for (const std::string &name : {std::string(name_of(system, family)), plain})
+        if (auto tools = tools_named(name, system, family)) return tools;
     return std::nullopt;
 }
 
@@ -92,10 +93,11 @@ std::optional<RuleSystem> default_iptables() {
     return version ? std::optional(version->first) : std::nullopt;
 }
 
-std::vector<std::string> iptables_rules(const IptablesPlace &place, const FirewallConfig &config, bool random_fully) {
+std::vector<std::string> iptables_rules(const IptablesPlace &place, const FirewallConfig &config, RuleFamily family,
+                                        bool random_fully) {
     std::vector<std::string> lines;
     const bool masquerade = std::string_view(place.own) == kMasqueradePlace.own;
-    for (const auto &rule : masquerade ? masquerade_rules(config) : forward_rules(config))
+    for (const auto &rule : masquerade ? masquerade_rules(config, family) : forward_rules(config, family))
         lines.push_back(text_of(rule, place, random_fully));
     return lines;
 }
@@ -115,22 +117,37 @@ std::string iptables_payload(const IptablesPlace &place, const std::vector<std::
     return body.empty() ? body : fmt::format("*{}\n{}COMMIT\n", place.table, body);
 }
 
+std::vector<std::string> legacy_tables(RuleFamily family) {
+    // "/proc/net" would be the main thread's network namespace, not the calling one's.
+    std::ifstream in(family == RuleFamily::ipv4 ? "/proc/thread-self/net/ip_tables_names"
+                                                : "/proc/thread-self/net/ip6_tables_names");
+    std::vector<std::string> names;
+    for (std::string line; std::getline(in, line);) names.push_back(std::move(line));
+    return names;
+}
+
+bool has_legacy_tables() {
+    return std::ranges::any_of(kRuleFamilies, [](RuleFamily family) { return !legacy_tables(family).empty(); });
+}
+
+namespace {
+
 /// Lines of the two chains, and perhaps more. iptables-nft reads from the kernel but the chain that is asked for: 3 ms beside
 /// the rules of 1000 services, where all of them take 200. iptables-legacy always reads all, and only -S makes it sort them: 80
 /// ms against 14.
-Result<std::vector<std::string>> IptablesRules::list_lines(const IptablesPlace &place) {
+Result<std::vector<std::string>> list_lines(const IptablesTools &tools, const IptablesPlace &place) {
     std::vector<std::vector<std::string>> commands;
-    if (tools_.system == RuleSystem::iptables_legacy)
-        commands.push_back({tools_.save, "-t", place.table});
+    if (tools.system == RuleSystem::iptables_legacy)
+        commands.push_back({tools.save, "-t", place.table});
     else
         for (const auto *chain : {place.own, place.built_in})
-            commands.push_back({tools_.iptables, "-w", kLockPatience, "-t", place.table, "-S", chain});
+            commands.push_back({tools.iptables, "-w", kLockPatience, "-t", place.table, "-S", chain});
     std::vector<std::string> lines;
     for (auto &command : commands) {
         auto said = run_command(std::move(command));
         if (!said) return fail_as_is(std::move(said));
         if (said->code == kLockBusy || said->code > 128)
-            return fail(fmt::format("{}: {}", to_string(tools_.system), first_line(said->err)), EAGAIN);
+            return fail(fmt::format("{}: {}", name_of(tools.system, tools.family), first_line(said->err)), EAGAIN);
         // Any other failure is its way to say that there is no such chain.
         if (said->code == 0)
             for (auto &line : lines_of(said->out)) lines.push_back(std::move(line));
@@ -138,11 +155,12 @@ Result<std::vector<std::string>> IptablesRules::list_lines(const IptablesPlace &
     return lines;
 }
 
-Result<IptablesFound> IptablesRules::find(const IptablesPlace &place) {
+Result<IptablesFound> find(const IptablesTools &tools, const IptablesPlace &place) {
     IptablesFound found;
-    if (tools_.system == RuleSystem::iptables_legacy && std::ranges::count(legacy_tables(), place.table) == 0)
+    if (tools.system == RuleSystem::iptables_legacy &&
+        std::ranges::count(legacy_tables(tools.family), place.table) == 0)
         return found;
-    auto lines = list_lines(place);
+    auto lines = list_lines(tools, place);
     if (!lines) return fail_as_is(std::move(lines));
     const auto rule = fmt::format("-A {} ", place.own), jump = fmt::format("-A {} ", place.built_in);
     const auto made = fmt::format("-N {}", place.own), saved = fmt::format(":{} ", place.own); // -S and -save
@@ -157,27 +175,52 @@ Result<IptablesFound> IptablesRules::find(const IptablesPlace &place) {
     return found;
 }
 
-Status IptablesRules::restore(const std::string &payload) {
-    std::vector<std::string> argv{tools_.restore, "--noflush"};
-    if (tools_.random_fully) argv.insert(argv.end(), {"--wait", kLockPatience});
+Status restore(const IptablesTools &tools, const std::string &payload) {
+    std::vector<std::string> argv{tools.restore, "--noflush"};
+    if (tools.random_fully) argv.insert(argv.end(), {"--wait", kLockPatience});
     auto said = run_command(std::move(argv), payload);
     if (!said) return fail_as_is(std::move(said));
     if (said->code == 0) return {};
     std::string words = said->err; // the reason is often on the second line
     std::ranges::replace(words, '\n', ' ');
     while (words.ends_with(' ')) words.pop_back();
-    const bool busy = said->code == kLockBusy && tools_.system == RuleSystem::iptables_legacy;
-    return fail(fmt::format("{}: {}", tools_.restore, words), busy ? EAGAIN : EIO);
+    const bool busy = said->code == kLockBusy && tools.system == RuleSystem::iptables_legacy;
+    return fail(fmt::format("{}: {}", tools.restore, words), busy ? EAGAIN : EIO);
+}
+
+} // namespace
+
+bool IptablesRules::Tables::installed(RuleSystem system, RuleFamily family) {
+    if (!tools) tools = find_iptables(system, family);
+    return tools.has_value();
 }
 
 Result<bool> IptablesRules::ensure(const FirewallConfig &config) {
+    bool written = false;
+    for (const auto family : kRuleFamilies) {
+        const bool wanted = config.of(family) && !config.wants_nothing();
+        auto &tables = tables_[family];
+        if (!wanted && (tables.empty || !tables.installed(system_, family))) continue;
+        auto done = ensure(config, family);
+        if (!done) return done;
+        tables.empty = !wanted;
+        written = written || *done;
+    }
+    return written;
+}
+
+Result<bool> IptablesRules::ensure(const FirewallConfig &config, RuleFamily family) {
+    auto &tables = tables_[family];
+    if (!tables.installed(system_, family))
+        return fail(fmt::format("{} is not installed", name_of(system_, family)), EIO);
+    const auto &tools = *tables.tools;
     std::string payload;
     std::vector<const IptablesPlace *> written;
     for (const auto &place : kIptablesPlaces) {
-        const auto wanted = iptables_rules(place, config, tools_.random_fully);
-        auto found = find(place);
+        const auto wanted = iptables_rules(place, config, family, tools.random_fully);
+        auto found = find(tools, place);
         if (!found) return fail_as_is(std::move(found));
-        const auto &[last_written, last_listed] = as_listed_[place.own];
+        const auto &[last_written, last_listed] = tables.as_listed[place.own];
         const bool as_written = last_written == wanted && last_listed == found->rules;
         const bool right =
             wanted.empty() ? found->nothing() : !found->jumps.empty() && (found->rules == wanted || as_written);
@@ -186,41 +229,38 @@ Result<bool> IptablesRules::ensure(const FirewallConfig &config) {
         written.push_back(&place);
     }
     if (payload.empty()) return false;
-    if (auto done = restore(payload); !done) return fail_as_is(std::move(done));
+    if (auto done = restore(tools, payload); !done) return fail_as_is(std::move(done));
     for (const auto *place : written) {
-        auto wanted = iptables_rules(*place, config, tools_.random_fully);
-        auto found = find(*place);
+        auto wanted = iptables_rules(*place, config, family, tools.random_fully);
+        auto found = find(tools, *place);
         if (!found) return fail_as_is(std::move(found));
         if (wanted.size() != found->rules.size() || wanted.empty() != found->jumps.empty())
-            return fail(fmt::format("{} took the rules of {}, but does not have them", tools_.restore, place->own),
+            return fail(fmt::format("{} took the rules of {}, but does not have them", tools.restore, place->own),
                         EAGAIN);
-        as_listed_[place->own] = {std::move(wanted), std::move(found->rules)};
+        tables.as_listed[place->own] = {std::move(wanted), std::move(found->rules)};
     }
     return true;
 }
 
-Result<bool> IptablesRules::remove() { return ensure(FirewallConfig{}); }
+Result<bool> IptablesRules::remove() {
+    for (auto &[family, tables] : tables_) tables.empty = false; // whoever asks wants to know
+    return ensure(FirewallConfig{});
+}
 
 std::vector<std::string> IptablesRules::list() {
     std::vector<std::string> lines;
-    for (const auto &place : kIptablesPlaces) {
-        const auto found = find(place);
-        if (!found || found->nothing()) continue;
-        for (const auto *some : {&found->jumps, &found->rules})
-            for (const auto &line : *some)
-                lines.push_back(fmt::format("{} -t {} {}", to_string(tools_.system), place.table, line));
-        if (found->chain)
-            lines.push_back(fmt::format("{} -t {} -N {}", to_string(tools_.system), place.table, place.own));
+    for (const auto family : kRuleFamilies) {
+        if (!tables_[family].installed(system_, family)) continue;
+        const auto name = name_of(system_, family);
+        for (const auto &place : kIptablesPlaces) {
+            const auto found = find(*tables_[family].tools, place);
+            if (!found || found->nothing()) continue;
+            for (const auto *some : {&found->jumps, &found->rules})
+                for (const auto &line : *some) lines.push_back(fmt::format("{} -t {} {}", name, place.table, line));
+            if (found->chain) lines.push_back(fmt::format("{} -t {} -N {}", name, place.table, place.own));
+        }
     }
     return lines;
-}
-
-std::vector<std::string> legacy_tables() {
-    // "/proc/net" would be the main thread's network namespace, not the calling one's.
-    std::ifstream in("/proc/thread-self/net/ip_tables_names");
-    std::vector<std::string> names;
-    for (std::string line; std::getline(in, line);) names.push_back(std::move(line));
-    return names;
 }
 
 } // namespace weft

@@ -12,19 +12,20 @@
 
 namespace weft {
 
-/// The programs of one kind of iptables, as installed.
+/// The programs of one kind of iptables for one family, as installed.
 struct IptablesTools {
     RuleSystem system = RuleSystem::iptables_nft;
+    RuleFamily family = RuleFamily::ipv4;
     std::string iptables, save, restore; ///< full paths
     bool random_fully = true;            ///< it knows --random-fully and restore --wait: 1.6.2, March 2018
 };
 
-/// The programs for iptables_nft or iptables_legacy: by their own names (iptables-nft, iptables-legacy) or, where a
-/// distribution has but one kind, plain iptables if it is of that kind. nullopt: not installed.
-[[nodiscard]] std::optional<IptablesTools> find_iptables(RuleSystem system);
+/// The programs for iptables_nft or iptables_legacy: by their own names (iptables-nft, ip6tables-legacy) or, where a
+/// distribution has but one kind, plain iptables or ip6tables if it is of that kind. nullopt: not installed.
+[[nodiscard]] std::optional<IptablesTools> find_iptables(RuleSystem system, RuleFamily family);
 /// The kind of plain `iptables`; nullopt: not installed.
 [[nodiscard]] std::optional<RuleSystem> default_iptables();
-/// "iptables v1.8.9 (nf_tables)": the kind it says, and whether it is 1.6.2 or later.
+/// "iptables v1.8.9 (nf_tables)" or ip6tables': the kind it says, and whether it is 1.6.2 or later.
 [[nodiscard]] std::optional<std::pair<RuleSystem, bool>> parse_iptables_version(std::string_view text);
 
 /// Where weft's rules live among iptables': a chain of our own, and a jump to it at the end of a built-in one, as
@@ -38,7 +39,7 @@ inline constexpr IptablesPlace kIptablesPlaces[] = {kMasqueradePlace, kForwardPl
 
 /// The lines of weft's own chain ("-A WEFT-FWD -s ...") as iptables lists them.
 [[nodiscard]] std::vector<std::string> iptables_rules(const IptablesPlace &place, const FirewallConfig &config,
-                                                      bool random_fully = true);
+                                                      RuleFamily family, bool random_fully = true);
 
 /// What there is of weft's in one place.
 struct IptablesFound {
@@ -55,31 +56,40 @@ struct IptablesFound {
 [[nodiscard]] std::string iptables_payload(const IptablesPlace &place, const std::vector<std::string> &wanted,
                                            const IptablesFound &found);
 
-/// weft's rules as chains of iptables' tables nat and filter.
+/// weft's rules as chains of iptables' and ip6tables' tables nat and filter.
 ///
 /// Contract: looks at weft's own chains and the built-in chains that lead to them, nothing else; writes by one
-/// iptables-restore.
+/// iptables-restore for each family. A family that is off is looked at once, for rules of an earlier run.
 /// A table that the kernel's older iptables has not registered is not registered by looking for rules of ours in it.
 class IptablesRules final : public RuleKeeper {
 public:
-    explicit IptablesRules(IptablesTools tools) : tools_(std::move(tools)) {}
+    /// @param system iptables_nft or iptables_legacy.
+    explicit IptablesRules(RuleSystem system) : system_(system) {}
 
     [[nodiscard]] Result<bool> ensure(const FirewallConfig &config) override;
     [[nodiscard]] Result<bool> remove() override;
     [[nodiscard]] std::vector<std::string> list() override;
 
 private:
-    [[nodiscard]] Result<IptablesFound> find(const IptablesPlace &place);
-    [[nodiscard]] Result<std::vector<std::string>> list_lines(const IptablesPlace &place);
-    [[nodiscard]] Status restore(const std::string &payload);
+    /// One family's part.
+    struct Tables {
+        std::optional<IptablesTools> tools; ///< looked for until they are found
+        /// By place: the rules as last written, and as then listed. A version that lists in other words than ours is no
+        /// reason to write again.
+        std::map<std::string, std::pair<std::vector<std::string>, std::vector<std::string>>> as_listed;
+        bool empty = false; ///< no rules were wanted, and none of ours were there
 
-    IptablesTools tools_;
-    /// By place: the rules as last written, and as then listed. A version that lists in other words than ours is no reason
-    /// to write again.
-    std::map<std::string, std::pair<std::vector<std::string>, std::vector<std::string>>> as_listed_;
+        [[nodiscard]] bool installed(RuleSystem system, RuleFamily family);
+    };
+    [[nodiscard]] Result<bool> ensure(const FirewallConfig &config, RuleFamily family);
+
+    RuleSystem system_;
+    std::map<RuleFamily, Tables> tables_;
 };
 
 /// Tables that the kernel's older iptables has registered in this network namespace: the lines of /proc/net/ip_tables_names.
-[[nodiscard]] std::vector<std::string> legacy_tables();
+[[nodiscard]] std::vector<std::string> legacy_tables(RuleFamily family);
+/// Whether it has any, of either family.
+[[nodiscard]] bool has_legacy_tables();
 
 } // namespace weft

@@ -52,7 +52,7 @@ std::optional<RuleChange> change_in(nlmsghdr *header) {
 } // namespace
 
 bool concerns_weft(const RuleChange &change) {
-    if (change.family != NFPROTO_IPV4) return false;
+    if (change.family != NFPROTO_IPV4 && change.family != NFPROTO_IPV6) return false;
     if (change.table == "weft") return true;
     if (change.table != "nat" && change.table != "filter") return false;
     if (change.chain.empty() || change.chain.starts_with("WEFT-")) return true;

@@ -6,14 +6,18 @@
 namespace weft {
 namespace {
 
-// "add" first: "delete" alone fails where there is no such table.
-constexpr const char *kRemove = "add table ip weft\ndelete table ip weft\n";
+std::string table_of(RuleFamily family) { return family == RuleFamily::ipv4 ? "ip weft" : "ip6 weft"; }
 
-std::string text_of(const PacketRule &rule) {
+// "add" first: "delete" alone fails where there is no such table.
+std::string removal_of(RuleFamily family) { return fmt::format("add table {0}\ndelete table {0}\n", table_of(family)); }
+
+std::string text_of(const PacketRule &rule, RuleFamily family) {
     std::string text;
     if (rule.kube_mark) text += "meta mark & 0x4000 == 0x4000 ";
     const auto match = [&](const char *field, const std::optional<PacketRule::Prefix> &prefix) {
-        if (prefix) text += fmt::format("ip {} {}{} ", field, prefix->except ? "!= " : "", prefix->text);
+        if (prefix)
+            text += fmt::format("{} {} {}{} ", family == RuleFamily::ipv4 ? "ip" : "ip6", field,
+                                prefix->except ? "!= " : "", prefix->text);
     };
     match("saddr", rule.source);
     match("daddr", rule.destination);
@@ -27,51 +31,64 @@ std::string text_of(const PacketRule &rule) {
 
 } // namespace
 
-std::string nft_script(const FirewallConfig &config) {
-    std::string script = kRemove;
-    const auto rules = masquerade_rules(config);
+std::string nft_script(const FirewallConfig &config, RuleFamily family) {
+    std::string script = removal_of(family);
+    const auto rules = masquerade_rules(config, family);
     if (rules.empty()) return script;
-    script += "table ip weft {\n"
-              "  chain postrouting {\n"
-              "    type nat hook postrouting priority srcnat; policy accept;\n";
-    for (const auto &rule : rules) script += fmt::format("    {}\n", text_of(rule));
+    script += fmt::format("table {} {{\n"
+                          "  chain postrouting {{\n"
+                          "    type nat hook postrouting priority srcnat; policy accept;\n",
+                          table_of(family));
+    for (const auto &rule : rules) script += fmt::format("    {}\n", text_of(rule, family));
     return script + "  }\n}\n";
 }
 
-Result<std::string> NftablesRules::listing() {
-    auto text = nft_.run("list table ip weft");
+Result<std::string> NftablesRules::listing(RuleFamily family) {
+    auto text = nft_.run("list table " + table_of(family));
     if (!text && text.error().code() == ENOENT) return std::string();
     return text;
 }
 
 Result<bool> NftablesRules::ensure(const FirewallConfig &config) {
-    if (!config.masquerade) return remove();
-    const auto script = nft_script(config);
-    auto now = listing();
-    if (!now) return fail_as_is(std::move(now));
-    if (script == written_ && *now == listed_) return false;
-    if (auto done = nft_.run(script); !done) return fail_as_is(std::move(done));
-    auto after = listing();
-    if (!after) return fail_as_is(std::move(after));
-    written_ = script;
-    listed_ = std::move(*after);
-    return *now != listed_;
+    bool written = false;
+    for (const auto family : kRuleFamilies) {
+        auto done = config.masquerade && config.of(family) ? ensure(config, family) : remove(family);
+        if (!done) return done;
+        written = written || *done;
+    }
+    return written;
 }
 
-Result<bool> NftablesRules::remove() {
-    written_.clear();
-    listed_.clear();
-    auto now = listing();
+Result<bool> NftablesRules::ensure(const FirewallConfig &config, RuleFamily family) {
+    auto &last = written_[family];
+    auto script = nft_script(config, family);
+    auto now = listing(family);
+    if (!now) return fail_as_is(std::move(now));
+    if (script == last.script && *now == last.listing) return false;
+    if (auto done = nft_.run(script); !done) return fail_as_is(std::move(done));
+    auto after = listing(family);
+    if (!after) return fail_as_is(std::move(after));
+    last = {std::move(script), std::move(*after)};
+    return *now != last.listing;
+}
+
+Result<bool> NftablesRules::remove() { return ensure({}); }
+
+Result<bool> NftablesRules::remove(RuleFamily family) {
+    written_.erase(family);
+    auto now = listing(family);
     if (!now) return fail_as_is(std::move(now));
     if (now->empty()) return false;
-    if (auto done = nft_.run(kRemove); !done) return fail_as_is(std::move(done));
+    if (auto done = nft_.run(removal_of(family)); !done) return fail_as_is(std::move(done));
     return true;
 }
 
 std::vector<std::string> NftablesRules::list() {
-    const auto now = listing();
-    if (!now || now->empty()) return {};
-    return {"nftables: table ip weft"};
+    std::vector<std::string> tables;
+    for (const auto family : kRuleFamilies)
+        if (const auto now = listing(family); now && !now->empty())
+            tables.push_back("nftables: table " + table_of(family));
+    return tables;
 }
 
 } // namespace weft

@@ -40,7 +40,9 @@ bool is_for_all(const std::string &rule) {
     return std::regex_match(rule, kBare);
 }
 
-std::string title(const HostChain &chain) { return fmt::format("{} {}", to_string(chain.system), chain.name); }
+std::string title(const HostChain &chain) {
+    return fmt::format("{} {}", name_of(chain.system, chain.family), chain.name);
+}
 
 /// A command that puts a rule before all others of the chain.
 std::string insert_command(const HostChain &chain, std::string_view nft_rule, std::string_view iptables_rule) {
@@ -48,8 +50,10 @@ std::string insert_command(const HostChain &chain, std::string_view nft_rule, st
     const auto at = chain.name.rfind(' ');
     const auto table = at == chain.name.npos ? std::string() : chain.name.substr(0, at) + " ";
     const auto built_in = at == chain.name.npos ? chain.name : chain.name.substr(at + 1);
-    return fmt::format("{} {}-I {} {}", to_string(chain.system), table, built_in, iptables_rule);
+    return fmt::format("{} {}-I {} {}", name_of(chain.system, chain.family), table, built_in, iptables_rule);
 }
+
+std::string_view nft_family(RuleFamily family) { return family == RuleFamily::ipv4 ? "ip" : "ip6"; }
 
 bool is_firewalld(const HostChain &chain) { return chain.name.find(" firewalld ") != chain.name.npos; }
 
@@ -70,7 +74,7 @@ struct BaseChain {
     std::string family, table, name;
 };
 
-Result<std::vector<BaseChain>> base_chains(Nft &nft, FirewallHook hook) {
+Result<std::vector<BaseChain>> base_chains(Nft &nft, FirewallHook hook, std::string_view wanted) {
     auto objects = nft.run_json("list chains");
     if (!objects) return fail_as_is(std::move(objects));
     std::vector<BaseChain> found;
@@ -79,8 +83,8 @@ Result<std::vector<BaseChain>> base_chains(Nft &nft, FirewallHook hook) {
         const auto &chain = object["chain"];
         const auto family = chain.value("family", ""), table = chain.value("table", "");
         if (chain.value("hook", "") != (hook == FirewallHook::forward ? "forward" : "input")) continue;
-        if (family != "ip" && family != "inet") continue;
-        if (family == "ip" && table == "weft") continue;
+        if (family != wanted && family != "inet") continue;
+        if (family == wanted && table == "weft") continue;
         found.push_back({family, table, chain.value("name", "")});
     }
     return found;
@@ -95,15 +99,15 @@ std::optional<HostChain> read_iptables(const IptablesTools &tools, std::string_v
     if (!said || said->code != 0) return std::nullopt;
     // A chain of its name, but not its own: it shows an empty one in its place, with exit status 0.
     if ((said->out + said->err).find("incompatible") != std::string::npos) return std::nullopt;
-    return parse_iptables_chain(tools.system, name_in_iptables(table, built_in), said->out);
+    return parse_iptables_chain(tools.system, tools.family, name_in_iptables(table, built_in), said->out);
 }
 
 } // namespace
 
-HostChain parse_nft_chain(std::string name, std::string_view listing) {
+HostChain parse_nft_chain(RuleFamily family, std::string name, std::string_view listing) {
     static const std::regex kNoise(
         R"re(\bcounter( packets \d+ bytes \d+)?|\bcomment "[^"]*"|\blog( prefix "[^"]*")?( (level|flags|group) \S+)*)re");
-    HostChain chain{.name = std::move(name)};
+    HostChain chain{.family = family, .name = std::move(name)};
     std::istringstream lines{std::string(listing)};
     bool inside = false;
     for (std::string line; std::getline(lines, line);) {
@@ -119,9 +123,9 @@ HostChain parse_nft_chain(std::string name, std::string_view listing) {
     return chain;
 }
 
-HostChain parse_iptables_chain(RuleSystem system, std::string name, std::string_view listing) {
+HostChain parse_iptables_chain(RuleSystem system, RuleFamily family, std::string name, std::string_view listing) {
     static const std::regex kNoise(R"re(-m comment|--comment ("(\\.|[^"\\])*"|\S+))re");
-    HostChain chain{.system = system, .name = std::move(name)};
+    HostChain chain{.system = system, .family = family, .name = std::move(name)};
     std::istringstream lines{std::string(listing)};
     for (std::string line; std::getline(lines, line);) {
         if (line.starts_with("-P ")) chain.drops_by_default = line.ends_with(" DROP");
@@ -132,27 +136,27 @@ HostChain parse_iptables_chain(RuleSystem system, std::string name, std::string_
     return chain;
 }
 
-Result<std::vector<HostChain>> read_host_chains(FirewallHook hook) {
+Result<std::vector<HostChain>> read_host_chains(FirewallHook hook, RuleFamily family) {
     auto nft = Nft::open();
     if (!nft) return fail_as_is(std::move(nft));
-    auto found = base_chains(*nft, hook);
+    auto found = base_chains(*nft, hook, nft_family(family));
     if (!found) return fail_as_is(std::move(found));
     const std::string_view built_in = hook == FirewallHook::forward ? "FORWARD" : "INPUT";
-    const auto tools = find_iptables(RuleSystem::iptables_nft);
+    const auto tools = find_iptables(RuleSystem::iptables_nft, family);
     std::vector<HostChain> chains;
-    for (const auto &[family, table, name] : *found) {
-        const bool of_iptables = family == "ip" && name == built_in;
+    for (const auto &[of, table, name] : *found) {
+        const bool of_iptables = of == nft_family(family) && name == built_in;
         if (of_iptables && tools)
             if (auto chain = read_iptables(*tools, table, built_in)) {
                 chains.push_back(std::move(*chain));
                 continue;
             }
-        const auto full = fmt::format("{} {} {}", family, table, name);
+        const auto full = fmt::format("{} {} {}", of, table, name);
         const auto listing = nft->run("list chain " + full);
-        if (listing) chains.push_back(parse_nft_chain(full, *listing)); // else it has gone meanwhile
+        if (listing) chains.push_back(parse_nft_chain(family, full, *listing)); // else it has gone meanwhile
     }
-    const auto legacy = find_iptables(RuleSystem::iptables_legacy);
-    for (const auto &table : legacy_tables())
+    const auto legacy = find_iptables(RuleSystem::iptables_legacy, family);
+    for (const auto &table : legacy_tables(family))
         if (legacy)
             if (auto chain = read_iptables(*legacy, table, built_in)) chains.push_back(std::move(*chain));
     return chains;
@@ -169,11 +173,12 @@ std::optional<Obstacle> forward_obstacle(const HostChain &chain, std::string_vie
         obstacle.advice = fmt::format(
             "firewall-cmd --permanent --zone=trusted --add-source={} && firewall-cmd --reload", pod_network);
     else
-        obstacle.advice = insert_command(chain, fmt::format("ip saddr {} accept", pod_network),
-                                         fmt::format("-s {} -j ACCEPT", pod_network)) +
-                          "; " +
-                          insert_command(chain, fmt::format("ip daddr {} accept", pod_network),
-                                         fmt::format("-d {} -j ACCEPT", pod_network));
+        obstacle.advice =
+            insert_command(chain, fmt::format("{} saddr {} accept", nft_family(chain.family), pod_network),
+                           fmt::format("-s {} -j ACCEPT", pod_network)) +
+            "; " +
+            insert_command(chain, fmt::format("{} daddr {} accept", nft_family(chain.family), pod_network),
+                           fmt::format("-d {} -j ACCEPT", pod_network));
     return obstacle;
 }
 

@@ -17,6 +17,7 @@ enum class FirewallHook : std::uint8_t { forward, input };
 /// A chain that packets pass at a hook, whoever made it.
 struct HostChain {
     RuleSystem system = RuleSystem::nftables;
+    RuleFamily family = RuleFamily::ipv4; ///< of the packets in question: nftables' inet chains see both
     std::string
         name; ///< as its tool takes it: "inet firewalld filter_FORWARD", "FORWARD" (of table filter), "-t mangle FORWARD"
     bool drops_by_default = false;
@@ -24,13 +25,14 @@ struct HostChain {
 };
 
 /// `nft -s list chain` of a base chain.
-[[nodiscard]] HostChain parse_nft_chain(std::string name, std::string_view listing);
+[[nodiscard]] HostChain parse_nft_chain(RuleFamily family, std::string name, std::string_view listing);
 /// `iptables -S CHAIN` of a built-in chain.
-[[nodiscard]] HostChain parse_iptables_chain(RuleSystem system, std::string name, std::string_view listing);
+[[nodiscard]] HostChain parse_iptables_chain(RuleSystem system, RuleFamily family, std::string name,
+                                             std::string_view listing);
 
-/// Every chain of the host's at that hook for IPv4, in all three rule systems; weft's own nftables table is left out.
+/// Every chain of the host's at that hook for one family, in all three rule systems; weft's own nftables table is left out.
 /// iptables' chains are read with its own programs: nftables' listings leave out what they do not know of a rule.
-[[nodiscard]] Result<std::vector<HostChain>> read_host_chains(FirewallHook hook);
+[[nodiscard]] Result<std::vector<HostChain>> read_host_chains(FirewallHook hook, RuleFamily family);
 
 /// Something that drops what weft needs to get through.
 struct Obstacle {

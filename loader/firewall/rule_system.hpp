@@ -22,6 +22,9 @@ inline constexpr RuleSystem kRuleSystems[] = {RuleSystem::nftables, RuleSystem::
 /// "nftables", "iptables-nft", "iptables-legacy".
 [[nodiscard]] std::string_view to_string(RuleSystem system);
 
+/// The same where what is done differs by family: "ip6tables-nft".
+[[nodiscard]] std::string_view name_of(RuleSystem system, RuleFamily family);
+
 /// weft's rules in one rule system of the network namespace in which it was opened. Nobody else's rules are changed.
 ///
 /// Threads: one. Errors: the tool's or library's own words, in one line; EAGAIN: somebody else is at it, EIO: it refuses.

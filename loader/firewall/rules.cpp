@@ -3,11 +3,13 @@
 
 namespace weft {
 
-std::vector<PacketRule> masquerade_rules(const FirewallConfig &config) {
-    if (!config.masquerade) return {};
+std::vector<PacketRule> masquerade_rules(const FirewallConfig &config, RuleFamily family) {
+    const auto &pods = config.of(family);
+    if (!config.masquerade || !pods) return {};
     using enum PacketRule::Verdict;
     using Prefix = PacketRule::Prefix;
-    const Prefix cluster{config.network.canonical().to_string()}, own{config.subnet.canonical().to_string()};
+    const Prefix cluster{pods->network.canonical().to_string()}, own{pods->subnet.canonical().to_string()};
+    const Prefix multicast{family == RuleFamily::ipv4 ? "224.0.0.0/4" : "ff00::/8"};
     const auto not_in = [](Prefix prefix) {
         prefix.except = true;
         return prefix;
@@ -20,16 +22,17 @@ std::vector<PacketRule> masquerade_rules(const FirewallConfig &config) {
         // Pods of this node see who really calls them.
         {.source = not_in(cluster), .destination = own},
         {.source = cluster,
-         .destination = not_in({"224.0.0.0/4"}),
+         .destination = not_in(multicast),
          .verdict = masquerade,
          .random_ports = config.random_ports},
         {.source = not_in(cluster), .destination = cluster, .verdict = masquerade, .random_ports = config.random_ports},
     };
 }
 
-std::vector<PacketRule> forward_rules(const FirewallConfig &config) {
-    if (!config.forward) return {};
-    const PacketRule::Prefix cluster{config.network.canonical().to_string()};
+std::vector<PacketRule> forward_rules(const FirewallConfig &config, RuleFamily family) {
+    const auto &pods = config.of(family);
+    if (!config.forward || !pods) return {};
+    const PacketRule::Prefix cluster{pods->network.canonical().to_string()};
     return {{.source = cluster, .verdict = PacketRule::Verdict::accept},
             {.destination = cluster, .verdict = PacketRule::Verdict::accept}};
 }

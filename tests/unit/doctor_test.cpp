@@ -16,9 +16,9 @@ using ::testing::HasSubstr;
 constexpr const char *kNetwork = "10.244.0.0/16";
 
 HostChain iptables(const char *listing, const char *name = "FORWARD") {
-    return parse_iptables_chain(RuleSystem::iptables_nft, name, listing);
+    return parse_iptables_chain(RuleSystem::iptables_nft, RuleFamily::ipv4, name, listing);
 }
-HostChain nft(const char *name, const char *listing) { return parse_nft_chain(name, listing); }
+HostChain nft(const char *name, const char *listing) { return parse_nft_chain(RuleFamily::ipv4, name, listing); }
 
 TEST(HostChains, AreReadFromIptables) {
     const auto chain = iptables("-P FORWARD DROP\n"

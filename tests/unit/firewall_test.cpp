@@ -19,17 +19,18 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using enum RuleFamily;
 
 FirewallConfig everything() {
-    return {.network = *parse_net4("10.244.0.0/16"),
-            .subnet = *parse_net4("10.244.3.0/24"),
+    return {.ipv4 = PodPrefixes{*parse_net("10.244.0.0/16"), *parse_net("10.244.3.0/24")},
+            .ipv6 = PodPrefixes{*parse_net("fd00:10::/48"), *parse_net("fd00:10:0:5::/64")},
             .masquerade = true,
             .random_ports = true,
             .forward = true};
 }
 
 TEST(FirewallRules, NftablesTableIsFlannelsRulesInFlannelsOrder) {
-    EXPECT_EQ(nft_script(everything()), R"(add table ip weft
+    EXPECT_EQ(nft_script(everything(), ipv4), R"(add table ip weft
 delete table ip weft
 table ip weft {
   chain postrouting {
@@ -47,7 +48,7 @@ table ip weft {
 
 TEST(FirewallRules, IptablesChainsAreFlannelsRulesInFlannelsOrder) {
     EXPECT_THAT(
-        iptables_rules(kMasqueradePlace, everything()),
+        iptables_rules(kMasqueradePlace, everything(), ipv4),
         ElementsAre(
             R"(-A WEFT-POSTRTG -m mark --mark 0x4000/0x4000 -m comment --comment "weft masq" -j RETURN)",
             R"(-A WEFT-POSTRTG -s 10.244.3.0/24 -d 10.244.0.0/16 -m comment --comment "weft masq" -j RETURN)",
@@ -55,41 +56,70 @@ TEST(FirewallRules, IptablesChainsAreFlannelsRulesInFlannelsOrder) {
             R"(-A WEFT-POSTRTG ! -s 10.244.0.0/16 -d 10.244.3.0/24 -m comment --comment "weft masq" -j RETURN)",
             R"(-A WEFT-POSTRTG -s 10.244.0.0/16 ! -d 224.0.0.0/4 -m comment --comment "weft masq" -j MASQUERADE --random-fully)",
             R"(-A WEFT-POSTRTG ! -s 10.244.0.0/16 -d 10.244.0.0/16 -m comment --comment "weft masq" -j MASQUERADE --random-fully)"));
-    EXPECT_THAT(iptables_rules(kForwardPlace, everything()),
+    EXPECT_THAT(iptables_rules(kForwardPlace, everything(), ipv4),
                 ElementsAre(R"(-A WEFT-FWD -s 10.244.0.0/16 -m comment --comment "weft forward" -j ACCEPT)",
                             R"(-A WEFT-FWD -d 10.244.0.0/16 -m comment --comment "weft forward" -j ACCEPT)"));
 }
 
+TEST(FirewallRules, Ipv6HasTheSameInItsOwnTables) {
+    EXPECT_EQ(nft_script(everything(), ipv6), R"(add table ip6 weft
+delete table ip6 weft
+table ip6 weft {
+  chain postrouting {
+    type nat hook postrouting priority srcnat; policy accept;
+    meta mark & 0x4000 == 0x4000 return
+    ip6 saddr fd00:10:0:5::/64 ip6 daddr fd00:10::/48 return
+    ip6 saddr fd00:10::/48 ip6 daddr fd00:10:0:5::/64 return
+    ip6 saddr != fd00:10::/48 ip6 daddr fd00:10:0:5::/64 return
+    ip6 saddr fd00:10::/48 ip6 daddr != ff00::/8 masquerade fully-random
+    ip6 saddr != fd00:10::/48 ip6 daddr fd00:10::/48 masquerade fully-random
+  }
+}
+)");
+    const auto rules = iptables_rules(kMasqueradePlace, everything(), ipv6);
+    ASSERT_EQ(rules.size(), 6U);
+    EXPECT_EQ(
+        rules[4],
+        R"(-A WEFT-POSTRTG -s fd00:10::/48 ! -d ff00::/8 -m comment --comment "weft masq" -j MASQUERADE --random-fully)");
+    EXPECT_THAT(iptables_rules(kForwardPlace, everything(), ipv6),
+                ElementsAre(R"(-A WEFT-FWD -s fd00:10::/48 -m comment --comment "weft forward" -j ACCEPT)",
+                            R"(-A WEFT-FWD -d fd00:10::/48 -m comment --comment "weft forward" -j ACCEPT)"));
+    auto config = everything();
+    config.ipv6.reset();
+    EXPECT_EQ(nft_script(config, ipv6), "add table ip6 weft\ndelete table ip6 weft\n");
+    EXPECT_THAT(iptables_rules(kForwardPlace, config, ipv6), IsEmpty());
+}
+
 TEST(FirewallRules, RandomPortsAreLeftOutWhereNotWantedOrNotKnown) {
     auto config = everything();
-    EXPECT_THAT(iptables_rules(kMasqueradePlace, config, false), Not(::testing::Contains(HasSubstr("random"))));
+    EXPECT_THAT(iptables_rules(kMasqueradePlace, config, ipv4, false), Not(::testing::Contains(HasSubstr("random"))));
     config.random_ports = false;
-    EXPECT_THAT(nft_script(config), Not(HasSubstr("random")));
-    EXPECT_THAT(nft_script(config), HasSubstr("ip daddr != 224.0.0.0/4 masquerade\n"));
-    EXPECT_THAT(iptables_rules(kMasqueradePlace, config), Not(::testing::Contains(HasSubstr("random"))));
+    EXPECT_THAT(nft_script(config, ipv4), Not(HasSubstr("random")));
+    EXPECT_THAT(nft_script(config, ipv4), HasSubstr("ip daddr != 224.0.0.0/4 masquerade\n"));
+    EXPECT_THAT(iptables_rules(kMasqueradePlace, config, ipv4), Not(::testing::Contains(HasSubstr("random"))));
 }
 
 TEST(FirewallRules, HostBitsOfTheSubnetAreNoPartOfIt) {
     auto config = everything();
-    config.subnet = *parse_net4("10.244.3.1/24");
-    EXPECT_EQ(nft_script(config), nft_script(everything()));
-    EXPECT_EQ(iptables_rules(kMasqueradePlace, config), iptables_rules(kMasqueradePlace, everything()));
+    config.ipv4->subnet = *parse_net("10.244.3.1/24");
+    EXPECT_EQ(nft_script(config, ipv4), nft_script(everything(), ipv4));
+    EXPECT_EQ(iptables_rules(kMasqueradePlace, config, ipv4), iptables_rules(kMasqueradePlace, everything(), ipv4));
 }
 
 TEST(FirewallRules, WithoutMasqueradeOnlyTheForwardRulesAreThere) {
     auto config = everything();
     config.masquerade = false;
-    EXPECT_EQ(nft_script(config), "add table ip weft\ndelete table ip weft\n");
-    EXPECT_THAT(iptables_rules(kMasqueradePlace, config), IsEmpty());
-    EXPECT_EQ(iptables_rules(kForwardPlace, config).size(), 2U);
+    EXPECT_EQ(nft_script(config, ipv4), "add table ip weft\ndelete table ip weft\n");
+    EXPECT_THAT(iptables_rules(kMasqueradePlace, config, ipv4), IsEmpty());
+    EXPECT_EQ(iptables_rules(kForwardPlace, config, ipv4).size(), 2U);
     EXPECT_FALSE(config.wants_nothing());
     config.forward = false;
-    EXPECT_THAT(iptables_rules(kForwardPlace, config), IsEmpty());
+    EXPECT_THAT(iptables_rules(kForwardPlace, config, ipv4), IsEmpty());
     EXPECT_TRUE(config.wants_nothing());
 }
 
 TEST(IptablesPayload, MakesChainRulesAndJumpInOneTransaction) {
-    EXPECT_EQ(iptables_payload(kForwardPlace, iptables_rules(kForwardPlace, everything()), {}), R"(*filter
+    EXPECT_EQ(iptables_payload(kForwardPlace, iptables_rules(kForwardPlace, everything(), ipv4), {}), R"(*filter
 :WEFT-FWD - [0:0]
 -A WEFT-FWD -s 10.244.0.0/16 -m comment --comment "weft forward" -j ACCEPT
 -A WEFT-FWD -d 10.244.0.0/16 -m comment --comment "weft forward" -j ACCEPT
@@ -119,7 +149,7 @@ TEST(IptablesVersion, TellsTheKindAndWhatItKnows) {
         {"iptables v1.8.9 (nf_tables)\n", iptables_nft, true}, {"iptables v1.8.9 (legacy)\n", iptables_legacy, true},
         {"iptables v1.8.10 (nf_tables)", iptables_nft, true},  {"iptables v1.6.2", iptables_legacy, true},
         {"iptables v1.6.1", iptables_legacy, false},           {"iptables v1.4.21\n", iptables_legacy, false},
-        {"iptables v2.0 (nf_tables)", iptables_nft, true},
+        {"iptables v2.0 (nf_tables)", iptables_nft, true},     {"ip6tables v1.8.9 (nf_tables)\n", iptables_nft, true},
     };
     for (const auto &[text, system, recent] : table)
         EXPECT_EQ(parse_iptables_version(text), std::pair(system, recent)) << text;
@@ -175,7 +205,7 @@ TEST(RuleChanges, OnlyWhatCanTouchOursIsAReasonToLook) {
         {false, NFT_MSG_NEWRULE, NFPROTO_IPV4, "nat", "KUBE-SVC-ABCDEF"},
         {false, NFT_MSG_DELRULE, NFPROTO_IPV4, "nat", "KUBE-SEP-ABCDEF"},
         {false, NFT_MSG_DELCHAIN, NFPROTO_IPV4, "nat", "KUBE-SEP-ABCDEF"},
-        {false, NFT_MSG_DELTABLE, NFPROTO_IPV6, "nat", ""},
+        {true, NFT_MSG_DELTABLE, NFPROTO_IPV6, "nat", ""},
         {false, NFT_MSG_DELTABLE, NFPROTO_INET, "weft", ""},
         {false, NFT_MSG_DELTABLE, NFPROTO_IPV4, "others", ""},
     };

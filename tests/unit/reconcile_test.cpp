@@ -389,11 +389,14 @@ protected:
 
 TEST_F(ReconcileRulesTest, FollowTheSubnetAndComeBack) {
     masquerading.apply(start);
-    const FirewallConfig wanted{net4("10.244.0.0/16"), net4("10.244.3.0/24"), true, true, true};
+    const FirewallConfig wanted{.ipv4 = PodPrefixes{net4("10.244.0.0/16"), net4("10.244.3.0/24")},
+                                .masquerade = true,
+                                .random_ports = true,
+                                .forward = true};
     EXPECT_EQ(kernel.rules, wanted);
     masquerading.set_own(subnet("10.244.4.0/24"));
     masquerading.apply(start);
-    EXPECT_EQ(kernel.rules.subnet, net4("10.244.4.0/24"));
+    EXPECT_EQ(kernel.rules.ipv4->subnet, net4("10.244.4.0/24"));
     kernel.rules = {};
     masquerading.check_rules();
     masquerading.apply(start);

@@ -30,10 +30,9 @@ void read_env(NodeFacts &facts, const std::filesystem::path &fallback) {
         facts.env = std::move(*env);
     else
         facts.env_said = env.error().sentence();
-    if (const auto network = parse_net4(facts.said("/network")))
-        facts.network = network->canonical();
-    else if (facts.env)
-        facts.network = facts.env->network;
+    for (const auto *field : {"/network", "/ipv6_network"})
+        if (const auto network = parse_net(facts.said(field))) facts.networks.push_back(network->canonical());
+    if (facts.networks.empty() && facts.env) facts.networks = facts.env->networks();
 }
 
 Status read_links(NodeFacts &facts) {

@@ -28,7 +28,7 @@ struct NodeFacts {
     std::filesystem::path subnet_file;
     std::optional<SubnetEnv> env;
     std::string env_said;
-    std::optional<Net4> network; ///< the pod network, from weftd or subnet.env
+    std::vector<Net> networks; ///< the pod network in each family that is on, from weftd or subnet.env; IPv4 first
     std::vector<net::Link> links;
     std::optional<net::Link> uplink; ///< weftd's, else that of the default route
     std::optional<net::Link> vtep;   ///< weft.1

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The host's settings and devices that weft's packets depend on, and those that they do not.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
+#include <string>
+#include <vector>
 
 #include "ctl/doctor/check.hpp"
 #include "ctl/doctor/facts.hpp"
@@ -20,12 +23,45 @@ std::string setting(const std::string &path) {
     return value && *value ? **value : "-";
 }
 
-Finding forwarding_is_on(const NodeFacts &) {
-    const auto value = setting("net/ipv4/ip_forward");
-    if (value == "1") return {CheckState::ok, "net.ipv4.ip_forward=1", {}};
-    return {
-        CheckState::fail, "net.ipv4.ip_forward=" + value + ": no pod reaches anything that takes the host's stack",
-        "sysctl -w net.ipv4.ip_forward=1; weftd sets it when it looks next, look for who resets it (/etc/sysctl.d)"};
+bool carries_ipv6(const NodeFacts &facts) {
+    return std::ranges::any_of(facts.networks, [](const Net &net) { return !net.is_v4(); });
+}
+
+Finding forwarding_is_on(const NodeFacts &facts) {
+    std::string on;
+    std::vector<std::string_view> wanted;
+    if (!carries_ipv6(facts) || facts.networks.front().is_v4()) wanted.emplace_back("net.ipv4.ip_forward");
+    if (carries_ipv6(facts)) wanted.push_back("net.ipv6.conf.all.forwarding");
+    for (const auto text : wanted) {
+        std::string path(text);
+        std::ranges::replace(path, '.', '/');
+        const auto value = setting(path);
+        if (value != "1")
+            return {
+                CheckState::fail,
+                fmt::format("{}={}: no pod reaches anything that takes the host's stack", text, value),
+                fmt::format("sysctl -w {}=1; weftd sets it when it looks next, look for who resets it (/etc/sysctl.d)",
+                            text)};
+        on += fmt::format("{}{}=1", on.empty() ? "" : ", ", text);
+    }
+    return {CheckState::ok, on, {}};
+}
+
+Finding ipv6_is_on(const NodeFacts &facts) {
+    if (!carries_ipv6(facts)) return {CheckState::ok, "the cluster's configuration has no IPv6", {}};
+    std::vector<std::string> names{"all"};
+    for (const auto *link : {&facts.uplink, &facts.vtep})
+        if (*link) names.push_back((*link)->name);
+    for (const auto &name : names) {
+        const auto value = setting(fmt::format("net/ipv6/conf/{}/disable_ipv6", name));
+        if (value == "0") continue;
+        if (value == "-")
+            return {CheckState::fail, "this kernel runs without IPv6, and pods are to have it",
+                    "remove ipv6.disable=1 from the kernel's command line"};
+        return {CheckState::fail, fmt::format("net.ipv6.conf.{}.disable_ipv6={}: no pod's IPv6 gets out", name, value),
+                fmt::format("sysctl -w net.ipv6.conf.{}.disable_ipv6=0; look for who sets it (/etc/sysctl.d)", name)};
+    }
+    return {CheckState::ok, fmt::format("net.ipv6.conf.{{{}}}.disable_ipv6=0", fmt::join(names, ",")), {}};
 }
 
 /// Packets of the tunnel come in on weft.1, where the route back to them leads too, so that even the strict check passes.
@@ -67,11 +103,9 @@ Finding no_flannel_beside(const NodeFacts &facts) {
 }
 
 constexpr Check kChecks[] = {
-    {"forwarding", forwarding_is_on},
-    {"rp_filter", rp_filter_is_no_obstacle},
-    {"bridge-nf-call", bridge_nf_call_is_no_matter},
-    {"conntrack", conntrack_can_be_asked},
-    {"conntrack table", conntrack_has_room},
+    {"forwarding", forwarding_is_on},        {"ipv6", ipv6_is_on},
+    {"rp_filter", rp_filter_is_no_obstacle}, {"bridge-nf-call", bridge_nf_call_is_no_matter},
+    {"conntrack", conntrack_can_be_asked},   {"conntrack table", conntrack_has_room},
     {"flannel device", no_flannel_beside},
 };
 
