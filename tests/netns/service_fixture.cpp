@@ -31,7 +31,9 @@ NodeRules ServiceCluster::rules_of(const std::vector<std::string> &local_pods) c
 void ServiceCluster::start(const std::vector<std::string> &flags, bool ip_masq) {
     WEFT_REQUIRES(requires_cluster());
     WEFT_REQUIRES(requires_tools({"conntrack", "nft"}));
-    WEFT_ASSERT_ASSIGN(cluster_, Cluster::create({.wire = GetParam().wire, .datapath = GetParam().datapath}));
+    const test::Setup setup{GetParam().datapath, GetParam().wire, GetParam().backend};
+    WEFT_ASSERT_ASSIGN(cluster_,
+                       Cluster::create({.wire = setup.wire, .datapath = setup.datapath, .net_conf = setup.net_conf()}));
     for (auto &node : nodes_) {
         WEFT_ASSERT_ASSIGN(node, cluster_->add_stopped_node());
         auto options = cluster_->node_options();

@@ -21,13 +21,17 @@ struct ServiceSetup {
     std::string datapath; ///< --datapath
     WireMode wire;
     RuleSystem rules;
+    std::string backend = "vxlan";
 };
 
 inline std::string service_setup_name(const testing::TestParamInfo<ServiceSetup> &setup) {
-    return fmt::format("{}_{}_{}", setup.param.datapath, name_of(setup.param.wire), name_of(setup.param.rules));
+    auto name = fmt::format("{}_{}_{}", setup.param.datapath, name_of(setup.param.wire), name_of(setup.param.rules));
+    if (setup.param.backend != "vxlan") name += "_" + setup.param.backend;
+    std::erase(name, '-'); // a test's name has no dashes
+    return name;
 }
 inline void PrintTo(const ServiceSetup &setup, std::ostream *os) {
-    *os << setup.datapath << " " << name_of(setup.wire) << " " << name_of(setup.rules);
+    *os << setup.datapath << " " << name_of(setup.wire) << " " << name_of(setup.rules) << " " << setup.backend;
 }
 
 // Services of one backend each but `kBoth`; their node ports are 30000 and the last octet.
