@@ -2,74 +2,90 @@
 /* tc egress of weft.1: what the host's stack sends into the pod network, its own packets and those it forwards (NATed flows,
  * ICMP, fragments, everything the fast path left to it). The stack has taken its hop from the TTL and has fitted the packet to
  * weft.1's MTU; what still cannot be pushed here goes to the vxlan driver with a tunnel key. */
+#include "lib/deliver.h"
 #include "lib/push.h"
 
 static __always_inline enum weft_reason push_here(struct __sk_buff *skb, const struct weft_lease *lease,
-						  const struct ip4_view *v)
+						  const struct ip_view *v)
 {
 	enum weft_reason reason = fits_path(skb, v, lease->mtu);
 
 	if (reason)
 		return reason;
-	reason = push(skb, lease, v->tos, false);
+	reason = push(skb, lease, v, false);
 	if (reason)
 		return reason;
 	return send_by_route(skb, lease);
 }
 
-/* The kernel's own way: it knows about path MTU, outer fragmentation and packets that are tunnelled already. */
 static __always_inline enum weft_reason let_kernel_push(struct __sk_buff *skb, const struct weft_lease *lease,
-							__u8 inner_tos)
+							const struct ip_view *v)
 {
-	struct bpf_tunnel_key key = {
-		.tunnel_id = cfg.vni,
-		.tunnel_ttl = OUTER_TTL,
-		.tunnel_tos = ecn_outer_tos(inner_tos),
-	};
+	struct weft_lease_stats *stats = lease_stats_of(lease->stats_index);
+	enum weft_reason reason = set_tunnel_key(skb, lease, v);
 	struct cursor c = skb_cursor(skb);
 	struct ethhdr *eth = take(&c, sizeof(*eth));
 
-	if (!eth)
+	if (reason || !stats || !eth)
 		return WEFT_R_TUNNEL_KEY_FAILED;
-	__builtin_memcpy(eth->h_dest, &lease->vtep_mac, ETH_ALEN);
-	write_vtep_mac(eth->h_source);
-	key.remote_ipv4 = bpf_ntohl(*(const __be32 *)&lease->node); /* this one struct wants host byte order */
-	key.local_ipv4 = bpf_ntohl(ip4_of(&cfg.node));
-	if (bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_ZERO_CSUM_TX))
-		return WEFT_R_TUNNEL_KEY_FAILED;
+	eth_to_vtep(eth, lease);
+	count_sent(stats, wire_packets(skb), skb->len);
 	return WEFT_R_KERNEL_ENCAP;
+}
+
+/* The packet is unchanged. Behind this hook is the vxlan driver, and nothing that speaks anything else. */
+static __always_inline enum weft_reason leave_to_kernel(struct __sk_buff *skb, const struct weft_lease *lease,
+							const struct ip_view *v)
+{
+	if (lease->encap != WEFT_ENCAP_VXLAN && lease->encap != WEFT_ENCAP_VXLAN6)
+		return WEFT_R_CANNOT_PUSH;
+	return let_kernel_push(skb, lease, v);
+}
+
+/* Addresses of a link: multicast, and IPv6's fe80::/10. */
+static __always_inline bool is_link_scope(const struct weft_ip *addr)
+{
+	if (is_ip4(addr))
+		return (addr->octet[12] & 0xf0) == 0xe0;
+	return addr->octet[0] == 0xff || (addr->octet[0] == 0xfe && (addr->octet[1] & 0xc0) == 0x80);
 }
 
 static __always_inline enum weft_reason from_host(struct __sk_buff *skb)
 {
 	struct weft_lease *lease;
 	enum weft_reason reason;
-	struct ip4_view v = {};
+	struct ip_view v = {};
 	struct ethhdr *eth;
-	struct iphdr *ip;
 	struct cursor c;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP))
+	if (!is_ip_ethertype(skb->protocol))
 		return WEFT_R_TUNNEL_NOT_IP;
-	ensure_linear(skb, ETH_HLEN + sizeof(struct iphdr) + sizeof(struct tcphdr));
+	if (skb->mark == KEYED_MARK) {
+		skb->mark = 0;
+		return WEFT_R_KERNEL_ENCAP;
+	}
+	ensure_headers(skb, ETH_HLEN);
 	c = skb_cursor(skb);
 	eth = take(&c, sizeof(*eth));
 	if (!eth)
 		return WEFT_R_TUNNEL_NOT_IP;
-	reason = ip4_view_header(&c, skb->len - ETH_HLEN, &v, &ip);
+	reason = ip_view_header(&c, skb->protocol, skb->len - ETH_HLEN, &v);
 	if (reason)
-		return WEFT_R_BAD_IPV4;
-	lease = lease_of(v.daddr);
+		return WEFT_R_BAD_IP;
+	if (is_link_scope(&v.daddr))
+		return WEFT_R_LINK_SCOPE;
+	lease = lease_of(&v.daddr);
 	if (!lease)
 		return WEFT_R_NO_ROUTE;
 	if (lease->encap == WEFT_ENCAP_NONE)
 		return WEFT_R_NO_ROUTE;
+	if (lease->flags & WEFT_LEASE_OUTER_CSUM)
+		return leave_to_kernel(skb, lease, &v);
 	/* Only a GSO packet's header length matters, and such a packet has a plain TCP or UDP header. */
-	reason = skb->gso_size && ip4_view_l4(&c, ip, &v) ? WEFT_R_GSO_UNKNOWN : push_here(skb, lease, &v);
+	reason = skb->gso_size && ip_view_l4(&c, &v) ? WEFT_R_GSO_UNKNOWN : push_here(skb, lease, &v);
 	if (reason < WEFT_R_FIRST_STACK || reason >= WEFT_R_FIRST_DROP)
 		return reason;
-	/* The packet is unchanged. Behind this hook is the vxlan driver, and nothing that speaks anything else. */
-	return lease->encap == WEFT_ENCAP_VXLAN ? let_kernel_push(skb, lease, v.tos) : WEFT_R_CANNOT_PUSH;
+	return leave_to_kernel(skb, lease, &v);
 }
 
 SEC("tc")

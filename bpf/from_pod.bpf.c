@@ -10,13 +10,13 @@ struct destination {
 	struct weft_lease *lease;
 };
 
-static __always_inline struct destination find_destination(__be32 daddr)
+static __always_inline struct destination find_destination(const struct weft_ip *daddr)
 {
 	struct destination dst = {};
 
 	/* This node's own subnet is in no lease; a pod with an address from elsewhere (another IPAM plugin) may still be
 	 * here. */
-	if (!in_net(daddr, &cfg.subnet, &cfg.subnet_mask))
+	if (!in_own_subnet(daddr))
 		dst.lease = lease_of(daddr);
 	if (!dst.lease)
 		dst.pod = endpoint_of(daddr);
@@ -24,48 +24,71 @@ static __always_inline struct destination find_destination(__be32 daddr)
 }
 
 /* The host stack forwards what conntrack has to see and what is not this pod's to send. */
-static __always_inline enum weft_reason judge_flow(struct __sk_buff *skb, struct cursor *c, const struct iphdr *ip,
-						   struct ip4_view *v)
+static __always_inline enum weft_reason judge_flow(struct __sk_buff *skb, struct cursor *c, struct ip_view *v)
 {
-	const struct weft_endpoint *self = endpoint_of(v->saddr);
+	const struct weft_endpoint *self = endpoint_of(&v->saddr);
 	enum weft_reason reason;
 
 	if (!self || self->ifindex != skb->ifindex)
 		return WEFT_R_NOT_OWN_SOURCE;
 	if (self->flags & WEFT_EP_VIA_STACK)
 		return WEFT_R_POD_PREFERS_STACK;
-	reason = ip4_view_l4(c, ip, v);
+	reason = ip_view_l4(c, v);
 	if (reason)
 		return reason;
-	if (v->flow_saddr != v->saddr) /* an ICMP error about somebody else's flow */
+	if (!same_ip(&v->flow_saddr, &v->saddr)) /* an ICMP error about somebody else's flow */
 		return WEFT_R_L4_UNTRACKED;
 	return skb_ask_conntrack_to_send(skb, v);
 }
 
-static __always_inline enum weft_reason to_local_pod(struct __sk_buff *skb, const struct weft_endpoint *pod)
+static __always_inline enum weft_reason to_local_pod(struct __sk_buff *skb, const struct weft_endpoint *pod,
+						     const struct ip_view *v)
 {
 	struct cursor c = skb_cursor(skb);
 	struct ethhdr *eth = take(&c, sizeof(*eth));
-	struct iphdr *ip = take(&c, sizeof(*ip));
+	void *ip = take(&c, sizeof(struct iphdr));
 
 	if (!eth || !ip)
 		return WEFT_R_TRUNCATED;
 	if (pod->flags & WEFT_EP_VIA_STACK)
 		return WEFT_R_POD_PREFERS_STACK;
-	ip4_forwarded(ip);
+	ip_forwarded(ip, v->version);
 	eth_to_pod(eth, pod);
 	return hand_to_pod(skb, pod->ifindex, WEFT_R_TO_POD);
 }
 
+/* Past the host's stack, but through the vxlan driver. */
+static __always_inline enum weft_reason to_driver(struct __sk_buff *skb, const struct weft_lease *lease,
+						  const struct ip_view *v)
+{
+	struct weft_lease_stats *stats = lease_stats_of(lease->stats_index);
+	enum weft_reason reason = set_tunnel_key(skb, lease, v);
+	struct cursor c = skb_cursor(skb);
+	struct ethhdr *eth = take(&c, sizeof(*eth));
+	void *ip = take(&c, sizeof(struct iphdr));
+
+	if (reason || !stats || !eth || !ip)
+		return WEFT_R_TUNNEL_KEY_FAILED;
+	ip_forwarded(ip, v->version);
+	eth_to_vtep(eth, lease);
+	count_sent(stats, wire_packets(skb), skb->len);
+	skb->mark = KEYED_MARK;
+	if (bpf_redirect(cfg.vtep_ifindex, 0) != TC_ACT_REDIRECT)
+		return WEFT_R_REDIRECT_FAILED;
+	return WEFT_R_VIA_DRIVER;
+}
+
 static __always_inline enum weft_reason to_remote_pod(struct __sk_buff *skb, const struct weft_lease *lease,
-						      const struct ip4_view *v)
+						      const struct ip_view *v)
 {
 	enum weft_reason reason;
 
 	reason = fits_path(skb, v, lease->mtu);
 	if (reason)
 		return reason;
-	reason = push(skb, lease, v->tos, true);
+	if (lease->flags & WEFT_LEASE_OUTER_CSUM)
+		return to_driver(skb, lease, v);
+	reason = push(skb, lease, v, true);
 	if (reason)
 		return reason;
 	return send_to_next_hop(skb, lease);
@@ -75,13 +98,12 @@ static __always_inline enum weft_reason from_pod(struct __sk_buff *skb)
 {
 	struct destination dst;
 	enum weft_reason reason;
-	struct ip4_view v = {};
+	struct ip_view v = {};
 	struct ethhdr *eth;
-	struct iphdr *ip;
 	struct cursor c;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP))
-		return WEFT_R_NOT_IPV4;
+	if (!is_ip_ethertype(skb->protocol))
+		return WEFT_R_NOT_IP;
 	/* The tag is beside the packet, not in it: pushed and redirected, the packet would leave on that VLAN of the uplink. */
 	if (skb->vlan_present)
 		return WEFT_R_VLAN;
@@ -90,23 +112,23 @@ static __always_inline enum weft_reason from_pod(struct __sk_buff *skb)
 	eth = take(&c, sizeof(*eth));
 	if (!eth)
 		return WEFT_R_TRUNCATED;
-	reason = ip4_view_header(&c, skb->len - ETH_HLEN, &v, &ip);
+	reason = ip_view_header(&c, skb->protocol, skb->len - ETH_HLEN, &v);
 	if (reason)
 		return reason;
-	if (!in_net(v.daddr, &cfg.network, &cfg.network_mask))
+	if (!in_pod_network(&v.daddr))
 		return WEFT_R_NOT_POD_NETWORK;
 	if (!cfg.fast_path)
 		return WEFT_R_FAST_PATH_OFF;
 
-	dst = find_destination(v.daddr);
+	dst = find_destination(&v.daddr);
 	if (!dst.pod && !dst.lease)
-		return in_net(v.daddr, &cfg.subnet, &cfg.subnet_mask) ? WEFT_R_NO_POD : WEFT_R_NO_LEASE;
-	reason = judge_flow(skb, &c, ip, &v);
+		return in_own_subnet(&v.daddr) ? WEFT_R_NO_POD : WEFT_R_NO_LEASE;
+	reason = judge_flow(skb, &c, &v);
 	if (reason)
 		return reason;
 	if (dst.lease)
 		return to_remote_pod(skb, dst.lease, &v);
-	return to_local_pod(skb, dst.pod);
+	return to_local_pod(skb, dst.pod, &v);
 }
 
 SEC("tc")

@@ -5,6 +5,7 @@
 #include "lib/conntrack.h"
 #include "lib/deliver.h"
 #include "lib/receive.h"
+#include "lib/verdict.h"
 
 /* Already judged, popped and rewritten by the XDP program. */
 static __always_inline const struct popped_mark *popped_mark_of(const struct __sk_buff *skb)
@@ -19,19 +20,34 @@ static __always_inline const struct popped_mark *popped_mark_of(const struct __s
 /* The pop takes the outer header, but leaves the tunnel type on a GSO packet (kernels to 6.18; the vxlan device takes it
  * off). TCP is segmented without looking at it. UDP is taken for the tunnel packet that it was, and lost: where the pod's
  * socket wants datagrams one by one, or on its way out of a pod that forwards it. */
-static __always_inline enum weft_reason survives_pop(const struct __sk_buff *skb, const struct ip4_view *inner)
+static __always_inline enum weft_reason survives_pop(const struct __sk_buff *skb, const struct received *r)
 {
-	return skb->gso_size && inner->proto == IPPROTO_UDP ? WEFT_R_UDP_GSO : WEFT_R_NONE;
+	if (r->outer_ethertype != r->inner_ethertype && !cfg.pop_other_family)
+		return WEFT_R_OTHER_FAMILY;
+	return skb->gso_size && r->inner.proto == IPPROTO_UDP ? WEFT_R_UDP_GSO : WEFT_R_NONE;
 }
 
-enum { POP_FLAGS = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET };
+enum {
+	POP_FLAGS = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET,
+	/* Since 6.3, and not in the headers that this is built with: otherwise the packet stays of the outer family to those
+	 * who ask skb->protocol. */
+	POP_TO_IPV4 = 1 << 7,
+	POP_TO_IPV6 = 1 << 8,
+};
+
+static __always_inline __u64 pop_flags(const struct received *r)
+{
+	if (r->outer_ethertype == r->inner_ethertype)
+		return POP_FLAGS;
+	return POP_FLAGS | (r->inner.version == 4 ? POP_TO_IPV4 : POP_TO_IPV6);
+}
 
 /* Until the pop succeeds the packet is untouched. */
 static __always_inline enum weft_reason pop(struct __sk_buff *skb, const struct received *r)
 {
 	if (r->encap == WEFT_ENCAP_DIRECT)
 		return WEFT_R_NONE;
-	if (bpf_skb_adjust_room(skb, -(__s32)r->overhead, BPF_ADJ_ROOM_MAC, POP_FLAGS))
+	if (bpf_skb_adjust_room(skb, -(__s32)r->overhead, BPF_ADJ_ROOM_MAC, pop_flags(r)))
 		return WEFT_R_POP_REFUSED;
 	/* One verified checksum was the outer UDP one, be it zero: what is left counts for the inner packet. Without this a
 	 * NIC that looked at the outer one only would vouch for an inner one nobody summed up. */
@@ -47,14 +63,14 @@ static __always_inline enum weft_reason pop_and_deliver(struct __sk_buff *skb, c
 	const __u32 packets = wire_packets(skb), outer_bytes = skb->len;
 	enum weft_reason reason = pop(skb, r);
 	struct ethhdr *eth;
-	struct iphdr *ip;
+	void *ip;
 	struct cursor c;
 
 	if (reason)
 		return reason;
 	c = skb_cursor(skb);
 	eth = take(&c, sizeof(*eth));
-	ip = take(&c, sizeof(*ip));
+	ip = take(&c, sizeof(struct iphdr));
 	if (!eth || !ip)
 		return WEFT_R_POP_FAILED;
 	rewrite_received(eth, ip, r);
@@ -69,24 +85,30 @@ static __always_inline enum weft_reason pop_to_host(struct __sk_buff *skb, const
 	const __u32 packets = wire_packets(skb), outer_bytes = skb->len;
 	enum weft_reason reason = pop(skb, r);
 	struct ethhdr *eth;
-	struct iphdr *ip;
+	void *ip;
 	struct cursor c;
 
 	if (reason)
 		return reason;
 	c = skb_cursor(skb);
 	eth = take(&c, sizeof(*eth));
-	ip = take(&c, sizeof(*ip));
+	ip = take(&c, sizeof(struct iphdr));
 	if (!eth || !ip)
 		return WEFT_R_POP_FAILED;
 	if (r->ecn != (r->inner.tos & ECN_MASK))
-		ip4_set_ecn(ip, r->ecn);
+		ip_set_ecn(ip, r->inner.version, r->ecn);
 	write_vtep_mac(eth->h_dest); /* or weft.1 takes it for somebody else's */
 	count_received(r->stats_index, packets, outer_bytes);
 	skb->mark = RECEIVED_MARK;
 	if (bpf_redirect(cfg.vtep_ifindex, BPF_F_INGRESS) != TC_ACT_REDIRECT)
 		return WEFT_R_REDIRECT_FAILED;
 	return WEFT_R_DECAP_TO_HOST;
+}
+
+/* The kernel's device takes these off itself. */
+static __always_inline bool is_vxlan(__u8 encap)
+{
+	return encap == WEFT_ENCAP_VXLAN || encap == WEFT_ENCAP_VXLAN6;
 }
 
 static __always_inline enum weft_reason from_wire(struct __sk_buff *skb)
@@ -105,18 +127,19 @@ static __always_inline enum weft_reason from_wire(struct __sk_buff *skb)
 		bpf_csum_level(skb, BPF_CSUM_LEVEL_DEC);
 		return hand_to_pod(skb, ifindex, WEFT_R_DECAP_TO_POD);
 	}
-	if (skb->protocol != bpf_htons(ETH_P_IP))
-		return WEFT_R_NOT_IPV4;
-	ensure_headers(skb, ETH_HLEN + WEFT_VXLAN_OVERHEAD);
+	if (!is_ip_ethertype(skb->protocol))
+		return WEFT_R_NOT_IP;
+	ensure_headers(skb,
+		       ETH_HLEN + (skb->protocol == bpf_htons(ETH_P_IP) ? WEFT_VXLAN_OVERHEAD : WEFT_VXLAN6_OVERHEAD));
 	c = skb_cursor(skb);
 	reason = judge_received(&c, skb->len, &r);
 	if (!reason && r.encap != WEFT_ENCAP_DIRECT)
-		reason = survives_pop(skb, &r.inner);
+		reason = survives_pop(skb, &r);
 	if (!reason)
 		reason = skb_ask_conntrack(skb, &r.inner);
 	if (!reason)
 		return pop_and_deliver(skb, &r);
-	if (r.taken && r.encap != WEFT_ENCAP_VXLAN && reason < WEFT_R_FIRST_DROP)
+	if (r.taken && !is_vxlan(r.encap) && reason < WEFT_R_FIRST_DROP)
 		return pop_to_host(skb, &r);
 	return reason;
 }

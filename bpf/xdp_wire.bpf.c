@@ -27,7 +27,7 @@ static __always_inline enum weft_reason xdp_wire(struct xdp_md *ctx)
 	struct received r = {};
 	enum weft_reason reason;
 	struct ethhdr *eth;
-	struct iphdr *ip;
+	void *ip;
 
 	reason = judge_received(&c, frame_len, &r);
 	if (reason)
@@ -44,7 +44,7 @@ static __always_inline enum weft_reason xdp_wire(struct xdp_md *ctx)
 		return WEFT_R_POP_FAILED;
 	c = xdp_cursor(ctx);
 	eth = take(&c, sizeof(*eth));
-	ip = take(&c, sizeof(*ip));
+	ip = take(&c, sizeof(struct iphdr));
 	if (!eth || !ip)
 		return WEFT_R_POP_FAILED;
 	rewrite_received(eth, ip, &r);

@@ -27,7 +27,7 @@ Result<Endpoints> Endpoints::open(const std::filesystem::path &bpf_dir) {
 }
 
 Status Endpoints::refuse_if_held(net::NlSocket &host, const Ip4 &address, int ifindex) const {
-    auto entry = map_->get(abi::ip4(address));
+    auto entry = map_->get(abi::ip(address));
     if (!entry) return fail_as_is(std::move(entry));
     if (!*entry || static_cast<int>((*entry)->ifindex) == ifindex) return {};
     auto other = holder(host, **entry);
@@ -38,7 +38,7 @@ Status Endpoints::refuse_if_held(net::NlSocket &host, const Ip4 &address, int if
 }
 
 Status Endpoints::publish(net::NlSocket &host, const Ip4 &address, const weft_endpoint &endpoint) const {
-    const weft_ip4 key = abi::ip4(address);
+    const weft_ip key = abi::ip(address);
     auto put = map_->put(key, endpoint, BPF_NOEXIST);
     if (put || put.error().code() != EEXIST) return put;
     if (auto free = refuse_if_held(host, address, static_cast<int>(endpoint.ifindex)); !free) return free;
@@ -46,7 +46,7 @@ Status Endpoints::publish(net::NlSocket &host, const Ip4 &address, const weft_en
 }
 
 Status Endpoints::withdraw(net::NlSocket &host, const Ip4 &address, int ifindex) const {
-    const weft_ip4 key = abi::ip4(address);
+    const weft_ip key = abi::ip(address);
     auto entry = map_->get(key);
     if (!entry) return fail_as_is(std::move(entry));
     if (!*entry) return {};

@@ -35,7 +35,7 @@ public:
     [[nodiscard]] Status sweep(net::NlSocket &host) const;
 
     [[nodiscard]] Result<std::optional<weft_endpoint>> find(const Ip4 &address) const {
-        return map_->get(abi::ip4(address));
+        return map_->get(abi::ip(address));
     }
 
 private:

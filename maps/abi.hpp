@@ -4,10 +4,14 @@
 #include "weft_abi.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <cstdint>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "base/addr.hpp"
 
@@ -15,21 +19,46 @@ namespace weft::abi {
 
 // A padded key would make equal keys differ in bytes that nobody set.
 static_assert(std::has_unique_object_representations_v<weft_lease_key>);
-static_assert(std::has_unique_object_representations_v<weft_ip4>);
+static_assert(std::has_unique_object_representations_v<weft_ip>);
 static_assert(std::has_unique_object_representations_v<weft_lease>);
 static_assert(std::has_unique_object_representations_v<weft_endpoint>);
+static_assert(std::has_unique_object_representations_v<weft_state>);
 
-[[nodiscard]] inline weft_ip4 ip4(const Ip4 &addr) { return std::bit_cast<weft_ip4>(addr.to_bytes()); }
-[[nodiscard]] inline Ip4 ip4(const weft_ip4 &addr) { return Ip4(std::bit_cast<Ip4::bytes_type>(addr)); }
+[[nodiscard]] inline weft_ip ip(const Ip &addr) {
+    const auto octets = addr.is_v4() ? asio::ip::make_address_v6(asio::ip::v4_mapped, addr.to_v4()).to_bytes()
+                                     : addr.to_v6().to_bytes();
+    return std::bit_cast<weft_ip>(octets);
+}
+[[nodiscard]] inline Ip ip(const weft_ip &addr) {
+    const Ip6 v6(std::bit_cast<Ip6::bytes_type>(addr));
+    return v6.is_v4_mapped() ? Ip(asio::ip::make_address_v4(asio::ip::v4_mapped, v6)) : Ip(v6);
+}
 [[nodiscard]] inline weft_mac mac(const Mac &mac) { return std::bit_cast<weft_mac>(mac.bytes); }
 [[nodiscard]] inline Mac mac(const weft_mac &mac) { return std::bit_cast<Mac>(mac); }
 
-[[nodiscard]] inline weft_lease_key lease_key(const Net4 &subnet) {
-    return {ip4(subnet.network()), subnet.prefix_length()};
+[[nodiscard]] inline weft_lease_key lease_key(const Net &subnet) {
+    const Net canonical = subnet.canonical();
+    return {ip(canonical.address()), canonical.prefix_length(), 0};
 }
-[[nodiscard]] inline Net4 subnet(const weft_lease_key &key) {
-    return Net4(ip4(key.subnet), static_cast<unsigned short>(key.prefix_len));
+[[nodiscard]] inline Net subnet(const weft_lease_key &key) {
+    const Ip base = ip(key.subnet);
+    const auto len = static_cast<unsigned short>(key.prefix_len);
+    return base.is_v4() ? Net(Net4(base.to_v4(), len)) : Net(Net6(base.to_v6(), len));
 }
+
+/// As the programs compare with it. Nothing is in std::nullopt.
+[[nodiscard]] weft_net net(const std::optional<Net> &prefix);
+
+/// The prefix lengths in use among leases, each family's longest first: what the programs try.
+struct PrefixLens {
+    std::array<std::vector<std::uint8_t>, WEFT_FAMILIES> of;
+
+    bool operator==(const PrefixLens &) const = default;
+};
+[[nodiscard]] inline weft_family family(const Ip &addr) { return addr.is_v4() ? WEFT_IPV4 : WEFT_IPV6; }
+[[nodiscard]] PrefixLens prefix_lens_of(const std::set<Net> &subnets);
+[[nodiscard]] PrefixLens prefix_lens(const weft_state &state);
+[[nodiscard]] weft_state state(const PrefixLens &lens);
 
 /// A reason as tables, --json and metrics show it.
 struct ReasonInfo {

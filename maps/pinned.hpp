@@ -43,7 +43,7 @@ Result<PinnedMap<Key, Value>> PinnedMap<Key, Value>::open(const std::filesystem:
 }
 
 using LeaseMap = PinnedMap<weft_lease_key, weft_lease>;
-using NodeMap = PinnedMap<weft_ip4, weft_node>;
-using EndpointMap = PinnedMap<weft_ip4, weft_endpoint>;
+using NodeMap = PinnedMap<weft_ip, weft_node>;
+using EndpointMap = PinnedMap<weft_ip, weft_endpoint>;
 
 } // namespace weft::maps

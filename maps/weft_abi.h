@@ -21,25 +21,27 @@
 #endif
 
 enum {
-	WEFT_ABI_VERSION = 1,
+	WEFT_ABI_VERSION = 2,
 	WEFT_DEFAULT_VNI = 1,
 	WEFT_DEFAULT_PORT = 8472, /* Linux's port before IANA's 4789; flannel's default */
 	WEFT_DEFAULT_UDP_PORT = 8285,
-	WEFT_MAX_PREFIX_LENS = 33,
+	/* Of one family, in use at once. A cluster has one SubnetLen, and others only while nodes hold leases from before it
+	 * changed; each more is a look-up a packet and a branch of the verifier's search. */
+	WEFT_MAX_PREFIX_LENS = 8,
 	WEFT_MAX_ENDPOINTS = 65536,
 	WEFT_EVENT_SNAP = 96, /* bytes of a packet that an event carries */
 };
 
 /* Where pins live below --bpf-dir. User space composes "<bpf-dir>/" WEFT_PIN_*. */
-#define WEFT_PIN_LEASES "leases_v1"
-#define WEFT_PIN_NODES "nodes_v1"
-#define WEFT_PIN_ENDPOINTS "endpoints_v1"
-#define WEFT_PIN_STATE "state_v1"
-#define WEFT_PIN_COUNTERS "counters_v1"
-#define WEFT_PIN_LEASE_STATS "lease_stats_v1"
-#define WEFT_PIN_EVENTS "events_v1"
+#define WEFT_PIN_LEASES "leases_v2"
+#define WEFT_PIN_NODES "nodes_v2"
+#define WEFT_PIN_ENDPOINTS "endpoints_v2"
+#define WEFT_PIN_STATE "state_v2"
+#define WEFT_PIN_COUNTERS "counters_v2"
+#define WEFT_PIN_LEASE_STATS "lease_stats_v2"
+#define WEFT_PIN_EVENTS "events_v2"
 /* The programs that others than weftd attach: the CNI plugin puts this one on each pod's veth. */
-#define WEFT_PIN_FROM_POD "from_pod_v1"
+#define WEFT_PIN_FROM_POD "from_pod_v2"
 
 /* tc: one filter per hook of ours, always at this place, so that "is it ours?" has one answer. */
 enum {
@@ -47,10 +49,26 @@ enum {
 	WEFT_TC_HANDLE = 0x77, /* 'w' */
 };
 
-struct weft_ip4 {
-	__u8 octet[4];
-} __attribute__((aligned(4)));
-WEFT_STATIC_ASSERT(sizeof(struct weft_ip4) == 4, "weft_ip4");
+/* An address of either family. IPv4 is written as RFC 4291, section 2.5.5.2, maps it: ::ffff:a.b.c.d. One form for both keeps
+ * one map and one way through the programs; the longer key costs a look-up nothing that could be measured (docs/adr/0012). */
+struct weft_ip {
+	__u8 octet[16];
+} __attribute__((aligned(8)));
+WEFT_STATIC_ASSERT(sizeof(struct weft_ip) == 16, "weft_ip");
+
+/* The families, where there is one thing for each. */
+enum weft_family {
+	WEFT_IPV4 = 0,
+	WEFT_IPV6 = 1,
+	WEFT_FAMILIES = 2,
+};
+
+/* A prefix as programs compare with it. One that nothing is in has bits in base that mask lacks. */
+struct weft_net {
+	struct weft_ip base;
+	struct weft_ip mask;
+};
+WEFT_STATIC_ASSERT(sizeof(struct weft_net) == 32, "weft_net");
 
 struct weft_mac {
 	__u8 octet[6];
@@ -61,22 +79,30 @@ WEFT_STATIC_ASSERT(sizeof(struct weft_mac) == 6, "weft_mac");
  * Looked up by masking the destination with each prefix length in use (weft_state), longest first: exactly a longest
  * prefix match, for the price of one hash look-up in a cluster with one SubnetLen. */
 struct weft_lease_key {
-	struct weft_ip4 subnet; /* host bits zero */
-	__u32 prefix_len;
+	struct weft_ip subnet; /* host bits zero */
+	__u32 prefix_len;      /* of the address's own family: 24, not 120 */
+	__u32 reserved;	       /* zero */
 };
-WEFT_STATIC_ASSERT(sizeof(struct weft_lease_key) == 8, "weft_lease_key");
+WEFT_STATIC_ASSERT(sizeof(struct weft_lease_key) == 24, "weft_lease_key");
 
 struct weft_lease {
-	struct weft_ip4 node;	  /* outer destination and permitted outer source: the lease's PublicIP */
-	struct weft_ip4 next_hop; /* neighbour on the link: the node itself or a router */
+	struct weft_ip node;	  /* outer destination and permitted outer source: the lease's PublicIP or PublicIPv6 */
+	struct weft_ip next_hop;  /* neighbour on the link: the node itself or a router */
 	__u32 ifindex;		  /* link towards the node */
 	__u32 stats_index;	  /* slot in lease_stats */
 	struct weft_mac vtep_mac; /* inner destination MAC */
 	__u16 mtu;		  /* longest inner IP packet, bytes */
 	__u8 encap;		  /* enum weft_encap */
-	__u8 reserved[3];
+	__u8 flags;		  /* enum weft_lease_flags */
+	__u8 reserved[6];
 };
-WEFT_STATIC_ASSERT(sizeof(struct weft_lease) == 28, "weft_lease");
+WEFT_STATIC_ASSERT(sizeof(struct weft_lease) == 56, "weft_lease");
+
+enum weft_lease_flags {
+	/* Its node refuses UDP over IPv6 without a checksum, as RFC 8200 has it and flannel's device is set up: the kernel's
+	 * vxlan driver pushes, which can sum up what an offload has not finished yet. */
+	WEFT_LEASE_OUTER_CSUM = 1 << 0,
+};
 
 /* nodes: every address that may send us tunnel packets. Same writer and readers as leases. */
 struct weft_node {
@@ -85,7 +111,7 @@ struct weft_node {
 };
 WEFT_STATIC_ASSERT(sizeof(struct weft_node) == 8, "weft_node");
 
-/* endpoints: a pod's address -> its veth. Written by the CNI plugin, kept up by weftd, read by the programs. */
+/* endpoints: a pod's address -> its veth; a pod with two addresses has two. Written by the CNI plugin, kept up by weftd, read by the programs. */
 struct weft_endpoint {
 	__u32 ifindex; /* host end of the veth */
 	struct weft_mac pod_mac;
@@ -101,12 +127,16 @@ enum weft_endpoint_flags {
 };
 
 /* state: one element, what may change while the programs run. Written by weftd. */
-struct weft_state {
-	__u32 prefix_len_count;
-	__u8 prefix_lens[WEFT_MAX_PREFIX_LENS]; /* those in use among leases, longest first */
-	__u8 reserved[3];
+struct weft_prefix_lens {
+	__u32 count;
+	__u8 len[WEFT_MAX_PREFIX_LENS]; /* those in use among leases, longest first */
 };
-WEFT_STATIC_ASSERT(sizeof(struct weft_state) == 40, "weft_state");
+WEFT_STATIC_ASSERT(sizeof(struct weft_prefix_lens) == 12, "weft_prefix_lens");
+
+struct weft_state {
+	struct weft_prefix_lens prefix_lens[WEFT_FAMILIES];
+};
+WEFT_STATIC_ASSERT(sizeof(struct weft_state) == 24, "weft_state");
 
 /* counters: per CPU, element hook * WEFT_R_COUNT + reason. Packets are counted as they are on the wire: a GSO packet
  * counts its segments. Bytes are those of the packet as it left the program (with the outer header after a push, without
@@ -141,13 +171,11 @@ WEFT_STATIC_ASSERT(sizeof(struct weft_event) == 24 + WEFT_EVENT_SNAP, "weft_even
 
 /* Constants of one load of the programs: frozen in their read-only data, so the verifier drops what is off. */
 struct weft_cfg {
-	struct weft_ip4 network; /* the cluster's pod network */
-	struct weft_ip4 network_mask;
-	struct weft_ip4 subnet; /* this node's lease */
-	struct weft_ip4 subnet_mask;
-	struct weft_ip4 node;	  /* this node's outer address */
-	struct weft_mac vtep_mac; /* weft.1's */
-	__u16 port;		  /* VXLAN UDP port, host byte order */
+	struct weft_net network[WEFT_FAMILIES]; /* the cluster's pod network */
+	struct weft_net subnet[WEFT_FAMILIES];	/* this node's lease */
+	struct weft_ip node[WEFT_FAMILIES];	/* this node's outer addresses; ::ffff:0.0.0.0 and ::: none */
+	struct weft_mac vtep_mac;		/* weft.1's */
+	__u16 port;				/* VXLAN UDP port, host byte order */
 	__u32 vni;
 	__u32 event_sample_mask; /* a drop makes an event when (random & mask) == 0 */
 	__u32 vtep_ifindex;	 /* weft.1 */
@@ -156,8 +184,9 @@ struct weft_cfg {
 	__u8 ask_conntrack;	 /* the kernel has bpf_skb_ct_lookup and bpf_xdp_ct_lookup */
 	__u8 ip_id_bits;	 /* of an outer IP identification that count; the upper ones are the CPU's */
 	__u8 fast_path;		 /* 0: the host stack carries everything, its FORWARD chain sees every packet */
-	__u8 reserved[2];
+	__u8 pop_other_family;	 /* the kernel can pop an outer header of another family than the inner one */
+	__u8 reserved[5];
 };
-WEFT_STATIC_ASSERT(sizeof(struct weft_cfg) == 48, "weft_cfg");
+WEFT_STATIC_ASSERT(sizeof(struct weft_cfg) == 192, "weft_cfg");
 
 #endif

@@ -8,13 +8,14 @@
  * that an encapsulation is to the programs (bpf/encap/README.md).
  *
  * X(number, NAME, label, backend, overhead)   backend: flannel's BackendType; overhead: bytes before the inner IP header,
- * inside the underlay's MTU, over IPv4
+ * inside the underlay's MTU. Where a backend has several, the first is that over IPv4
  */
 #define WEFT_ENCAPS(X)                                                                                                 \
 	X(1, VXLAN, vxlan, "vxlan", 50)                                                                                \
 	X(2, DIRECT, direct, "host-gw", 0)                                                                             \
 	X(3, UDP, udp, "udp", 28)                                                                                      \
-	X(4, IPIP, ipip, "ipip", 20)
+	X(4, IPIP, ipip, "ipip", 20)                                                                                   \
+	X(5, VXLAN6, vxlan6, "vxlan", 70)
 
 #define WEFT_ENCAP_ENUM(number, NAME, label, backend, overhead) WEFT_ENCAP_##NAME = number,
 enum weft_encap {

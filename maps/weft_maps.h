@@ -23,7 +23,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1024);
-	__type(key, struct weft_ip4);
+	__type(key, struct weft_ip);
 	__type(value, struct weft_node);
 } weft_nodes SEC(".maps");
 
@@ -32,7 +32,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, WEFT_MAX_ENDPOINTS);
-	__type(key, struct weft_ip4);
+	__type(key, struct weft_ip);
 	__type(value, struct weft_endpoint);
 } weft_endpoints SEC(".maps");
 

@@ -18,14 +18,15 @@
 	X(3, DECAP_TO_POD, FORWARD, "decap_to_pod", "outer header popped, handed to a pod on this node")               \
 	X(4, XDP_POPPED, FORWARD, "xdp_popped", "outer header popped in XDP, on to GRO and delivery in tc")            \
 	X(5, DECAP_TO_HOST, FORWARD, "decap_to_host", "taken from another node, on to the host stack through weft.1")  \
+	X(6, VIA_DRIVER, FORWARD, "via_driver", "tunnel key set, sent through the kernel's vxlan driver")              \
                                                                                                                        \
-	X(40, NOT_IPV4, STACK, "not_ipv4", "not IPv4 (ARP, IPv6, ...)")                                                \
+	X(40, NOT_IP, STACK, "not_ip", "neither IPv4 nor IPv6 (ARP, ...)")                                             \
 	X(41, NOT_OVERLAY, STACK, "not_overlay", "not a tunnel packet for this node")                                  \
 	X(42, NOT_POD_NETWORK, STACK, "not_pod_network", "destination is outside the pod network")                     \
 	X(43, IP_OPTIONS, STACK, "ip_options", "IPv4 header with options")                                             \
-	X(44, FRAGMENT, STACK, "fragment", "an inner IPv4 fragment")                                                   \
+	X(44, FRAGMENT, STACK, "fragment", "an inner fragment")                                                        \
 	X(45, OUTER_FRAGMENT, STACK, "outer_fragment", "a fragment of a tunnel packet, the kernel reassembles")        \
-	X(46, TTL_EXPIRING, STACK, "ttl_expiring", "TTL of 1 or 0, the kernel answers time exceeded")                  \
+	X(46, TTL_EXPIRING, STACK, "ttl_expiring", "TTL or hop limit of 1 or 0, the kernel answers")                   \
 	X(47, L4_UNTRACKED, STACK, "l4_untracked", "neither TCP nor UDP nor an error about either: NAT is unknown")    \
 	X(48, NATED, STACK, "nated", "conntrack has NAT on this flow")                                                 \
 	X(49, TOO_BIG, STACK, "too_big", "longer than the path takes, the kernel fragments or answers")                \
@@ -36,7 +37,7 @@
 	X(54, PUSH_REFUSED, STACK, "push_refused", "the kernel refused to grow the packet (already a tunnel's)")       \
 	X(55, KERNEL_ENCAP, STACK, "kernel_encap", "tunnel key set, the kernel's vxlan device encapsulates")           \
 	X(56, ENCAP_UNSUPPORTED, STACK, "encap_unsupported", "the lease's encapsulation is not handled here")          \
-	X(57, INNER_NOT_IPV4, STACK, "inner_not_ipv4", "a tunnel packet that does not carry IPv4")                     \
+	X(57, INNER_NOT_IP, STACK, "inner_not_ip", "a tunnel packet that carries neither IPv4 nor IPv6")               \
 	X(58, CHECKED, STACK, "checked", "decapsulated by the kernel, sender checked, on to the host stack")           \
 	X(59, NO_METADATA, STACK, "no_metadata", "the driver has no room for XDP metadata, popped in tc instead")      \
 	X(60, TRUNCATED, STACK, "truncated", "headers do not fit the packet, the kernel judges it")                    \
@@ -45,24 +46,30 @@
 	X(63, POD_PREFERS_STACK, STACK, "pod_prefers_stack", "a qdisc on the pod's veth must see every packet")        \
 	X(64, UDP_GSO, STACK, "udp_gso", "tunnelled UDP that still is to be segmented, the kernel decapsulates")       \
 	X(65, VLAN, STACK, "vlan", "carries a VLAN tag, the kernel knows whose it is")                                 \
-	X(66, SOURCE_OUTSIDE, STACK, "source_outside", "source is outside the pod network, where pods' answers go by stack") \
-	X(67, FAST_PATH_OFF, STACK, "fast_path_off", "weftd runs with --fast-path=off: the stack's rules see every packet") \
+	X(66, SOURCE_OUTSIDE, STACK, "source_outside",                                                                 \
+	  "source is outside the pod network, where pods' answers go by stack")                                        \
+	X(67, FAST_PATH_OFF, STACK, "fast_path_off",                                                                   \
+	  "weftd runs with --fast-path=off: the stack's rules see every packet")                                       \
+	X(68, EXT_HEADERS, STACK, "ext_headers", "IPv6 header followed by an extension header")                        \
+	X(69, OTHER_FAMILY, STACK, "other_family", "tunnelled in the other family, this kernel cannot pop that in tc") \
                                                                                                                        \
 	X(120, BAD_VXLAN, DROP, "bad_vxlan", "VXLAN header with other flags or reserved bits than VNI-valid")          \
 	X(121, WRONG_VNI, DROP, "wrong_vni", "VXLAN network identifier is not ours")                                   \
 	X(122, WRONG_INNER_MAC, DROP, "wrong_inner_mac", "inner destination MAC is not this node's VtepMAC")           \
 	X(123, UNKNOWN_SENDER, DROP, "unknown_sender", "outer source address holds no lease")                          \
 	X(124, SPOOFED_SOURCE, DROP, "spoofed_source", "inner source belongs to the pod network, not to the sender")   \
-	X(125, BAD_IPV4, DROP, "bad_ipv4", "malformed IPv4 header or length")                                          \
+	X(125, BAD_IP, DROP, "bad_ip", "malformed IP header or length")                                                \
 	X(126, BAD_ECN, DROP, "bad_ecn", "outer CE on a flow that is not ECN-capable (RFC 6040)")                      \
 	X(127, NO_ROUTE, DROP, "no_route", "in the pod network, held by no lease, nowhere to send it")                 \
 	X(128, POP_FAILED, DROP, "pop_failed", "the packet was shrunk, but its headers could not be rewritten")        \
 	X(129, REDIRECT_FAILED, DROP, "redirect_failed", "the kernel refused the redirect")                            \
 	X(130, PUSH_FAILED, DROP, "push_failed", "the packet was grown, but its headers could not be written")         \
 	X(131, NO_TUNNEL_KEY, DROP, "no_tunnel_key", "a packet on the vxlan device without tunnel metadata")           \
-	X(132, TUNNEL_NOT_IP, DROP, "tunnel_not_ip", "sent by the host into the pod network, but not IPv4")            \
+	X(132, TUNNEL_NOT_IP, DROP, "tunnel_not_ip", "sent by the host into the pod network, but not IP")              \
 	X(133, TUNNEL_KEY_FAILED, DROP, "tunnel_key_failed", "the kernel refused the tunnel key")                      \
-	X(134, CANNOT_PUSH, DROP, "cannot_push", "sent by the host, too long or odd for its lease's encapsulation")
+	X(134, CANNOT_PUSH, DROP, "cannot_push", "sent by the host, too long or odd for its lease's encapsulation")    \
+	X(135, LINK_SCOPE, DROP, "link_scope",                                                                         \
+	  "sent by the host to weft.1's link, where nobody is (router and multicast discovery)")
 
 enum weft_class {
 	WEFT_CLASS_NONE = 0,
@@ -74,8 +81,7 @@ enum weft_class {
 #define WEFT_REASON_ENUM(number, name, class, label, text) WEFT_R_##name = number,
 enum weft_reason {
 	WEFT_R_NONE = 0,
-	WEFT_REASONS(WEFT_REASON_ENUM)
-	WEFT_R_COUNT = 200, /* size of a program's block of counters */
+	WEFT_REASONS(WEFT_REASON_ENUM) WEFT_R_COUNT = 200, /* size of a program's block of counters */
 };
 #undef WEFT_REASON_ENUM
 
@@ -94,8 +100,7 @@ enum {
 
 #define WEFT_HOOK_ENUM(number, name, label, text) WEFT_HOOK_##name = number,
 enum weft_hook {
-	WEFT_HOOKS(WEFT_HOOK_ENUM)
-	WEFT_HOOK_COUNT = 8, /* room for more without a new map layout */
+	WEFT_HOOKS(WEFT_HOOK_ENUM) WEFT_HOOK_COUNT = 8, /* room for more without a new map layout */
 };
 #undef WEFT_HOOK_ENUM
 

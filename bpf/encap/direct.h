@@ -19,11 +19,12 @@ static __always_inline void direct_write(void *at, const struct weft_lease *leas
 
 /* From a pod elsewhere to this node's subnet. What comes from outside the pod network is no overlay packet: it has been routed
  * here by somebody's own choice and is the stack's, as on any router. */
-static __always_inline enum weft_reason direct_read(struct cursor *c, const struct iphdr *ip)
+static __always_inline enum weft_reason direct_read(struct cursor *c, struct outer *o)
 {
-	c->pos = (void *)ip; /* the only header is the inner one */
-	if (!in_net(ip->daddr, &cfg.subnet, &cfg.subnet_mask) || !in_net(ip->saddr, &cfg.network, &cfg.network_mask))
+	if (!in_own_subnet(&o->daddr) || !in_pod_network(&o->saddr))
 		return WEFT_R_NOT_OVERLAY;
+	c->pos = o->header; /* the only header is the inner one */
+	o->inner_ethertype = o->ethertype;
 	return WEFT_R_NONE;
 }
 

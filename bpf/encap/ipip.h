@@ -2,7 +2,7 @@
 #ifndef WEFT_ENCAP_IPIP_H
 #define WEFT_ENCAP_IPIP_H
 
-/* RFC 2003: IP in IP, protocol 4. */
+/* RFC 2003: IPv4 in IPv4, protocol 4. */
 #include "lib/outer.h"
 
 struct ipip_outer {
@@ -22,9 +22,13 @@ static __always_inline void ipip_write(void *at, const struct weft_lease *lease,
 	outer_ip4(&outer->ip, lease, inner, IPPROTO_IPIP, inner->len + sizeof(*outer));
 }
 
-static __always_inline enum weft_reason ipip_read(struct cursor *c, const struct iphdr *ip)
+static __always_inline enum weft_reason ipip_read(struct cursor *c, struct outer *o)
 {
-	return ip->protocol == IPPROTO_IPIP && ip->daddr == ip4_of(&cfg.node) ? WEFT_R_NONE : WEFT_R_NOT_OVERLAY;
+	(void)c;
+	if (!o->to_us || o->ethertype != bpf_htons(ETH_P_IP) || o->proto != IPPROTO_IPIP)
+		return WEFT_R_NOT_OVERLAY;
+	o->inner_ethertype = bpf_htons(ETH_P_IP);
+	return WEFT_R_NONE;
 }
 
 #endif

@@ -2,7 +2,7 @@
 #ifndef WEFT_ENCAP_UDP_H
 #define WEFT_ENCAP_UDP_H
 
-/* flannel's udp backend: the bare inner IP packet is the UDP payload, no header and no magic. Its nodes send from the port they
+/* flannel's udp backend: the bare inner IPv4 packet is the UDP payload, no header and no magic. Its nodes send from the port they
  * listen on, and so do we: some of them look. */
 #include "lib/outer.h"
 
@@ -26,16 +26,19 @@ static __always_inline void udp_write(void *at, const struct weft_lease *lease, 
 	outer_udp(&outer->udp, bpf_htons(cfg.udp_port), cfg.udp_port, len - sizeof(outer->ip));
 }
 
-static __always_inline enum weft_reason udp_read(struct cursor *c, const struct iphdr *ip)
+static __always_inline enum weft_reason udp_read(struct cursor *c, struct outer *o)
 {
 	const struct udphdr *udp;
 
-	if (ip->protocol != IPPROTO_UDP || ip->daddr != ip4_of(&cfg.node))
+	if (!o->to_us || o->ethertype != bpf_htons(ETH_P_IP) || o->proto != IPPROTO_UDP)
 		return WEFT_R_NOT_OVERLAY;
 	udp = take(c, sizeof(*udp));
 	if (!udp)
 		return WEFT_R_TRUNCATED;
-	return udp->dest == bpf_htons(cfg.udp_port) ? WEFT_R_NONE : WEFT_R_NOT_OVERLAY;
+	if (udp->dest != bpf_htons(cfg.udp_port))
+		return WEFT_R_NOT_OVERLAY;
+	o->inner_ethertype = bpf_htons(ETH_P_IP);
+	return WEFT_R_NONE;
 }
 
 #endif

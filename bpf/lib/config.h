@@ -6,19 +6,14 @@
 
 #include <linux/bpf.h>
 
-#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "lib/address.h"
 #include "weft_abi.h"
 #include "weft_maps.h"
 
 /* Frozen when weftd loads the programs: the verifier sees constants and drops what is off. */
 const volatile struct weft_cfg cfg = {};
-
-static __always_inline __be32 ip4_of(const volatile struct weft_ip4 *addr)
-{
-	return *(const volatile __be32 *)addr;
-}
 
 /* Read through volatile like everything in cfg: without it clang takes the initial zeros for the truth. */
 static __always_inline void write_vtep_mac(__u8 *mac)
@@ -38,18 +33,32 @@ static __always_inline bool is_vtep_mac(const __u8 *mac)
 	return word[0] == ours[0] && word[1] == ours[1] && word[2] == ours[2];
 }
 
-static __always_inline struct weft_ip4 ip4_from(__be32 raw)
+static __always_inline bool in_pod_network(const struct weft_ip *addr)
 {
-	struct weft_ip4 addr;
-
-	__builtin_memcpy(&addr, &raw, sizeof(addr));
-	return addr;
+	return in_net(addr, &cfg.network[WEFT_IPV4]) || in_net(addr, &cfg.network[WEFT_IPV6]);
 }
 
-static __always_inline bool in_net(__be32 addr, const volatile struct weft_ip4 *net,
-				   const volatile struct weft_ip4 *mask)
+static __always_inline bool in_own_subnet(const struct weft_ip *addr)
 {
-	return (addr & ip4_of(mask)) == ip4_of(net);
+	return in_net(addr, &cfg.subnet[WEFT_IPV4]) || in_net(addr, &cfg.subnet[WEFT_IPV6]);
+}
+
+static __always_inline bool is_this_node(const struct weft_ip *addr)
+{
+	return is_constant_ip(addr, &cfg.node[WEFT_IPV4]) || is_constant_ip(addr, &cfg.node[WEFT_IPV6]);
+}
+
+static __always_inline __be32 node_ip4(void)
+{
+	return *(const volatile __be32 *)&cfg.node[WEFT_IPV4].octet[12];
+}
+
+static __always_inline void write_node_ip6(void *to)
+{
+	const volatile __u64 *from = (const volatile __u64 *)&cfg.node[WEFT_IPV6];
+	__u64 word[2] = {from[0], from[1]};
+
+	__builtin_memcpy(to, word, sizeof(word));
 }
 
 #endif

@@ -11,6 +11,9 @@
  * arrives on weft.1 is not anybody's yet. */
 enum { RECEIVED_MARK = 0x77656674 };
 
+/* From from_pod to from_host, likewise: the tunnel key is set, the vxlan driver is to have the packet. */
+enum { KEYED_MARK = 0x77656b79 };
+
 static __always_inline void eth_to_pod(struct ethhdr *eth, const struct weft_endpoint *pod)
 {
 	__builtin_memcpy(eth->h_dest, &pod->pod_mac, ETH_ALEN);

@@ -2,9 +2,9 @@
 #ifndef WEFT_LIB_OUTER_H
 #define WEFT_LIB_OUTER_H
 
-/* What writers of outer headers share. */
+/* What writers and readers of outer headers share. */
 #include "lib/ecn.h"
-#include "lib/ipv4.h"
+#include "lib/ip.h"
 #include "lib/leases.h"
 
 enum {
@@ -19,7 +19,20 @@ struct inner {
 	__u32 len;  /* bytes from the inner IP header on */
 	__u32 hash; /* of its flow */
 	__u64 sent; /* packets to this node before it, by this CPU */
+	__be16 ethertype;
 	__u8 tos;
+};
+
+/* The outermost IP header of a packet from the wire; that of the packet itself where nothing is around it. */
+struct outer {
+	struct weft_ip saddr;
+	struct weft_ip daddr;
+	void *header;
+	__be16 ethertype;	/* of it */
+	__be16 inner_ethertype; /* a reader's word on what comes behind the encapsulation */
+	__u8 proto;
+	__u8 tos;
+	bool to_us; /* daddr is an outer address of this node */
 };
 
 /* The outer packet's identification. DF is clear, as with flannel, so a smaller path fragments instead of losing packets, and
@@ -43,9 +56,24 @@ static __always_inline void outer_ip4(struct iphdr *ip, const struct weft_lease 
 	ip->frag_off = 0;
 	ip->ttl = OUTER_TTL;
 	ip->protocol = proto;
-	ip->saddr = ip4_of(&cfg.node);
-	ip->daddr = *(const __be32 *)&lease->node;
+	ip->saddr = node_ip4();
+	ip->daddr = ip4_of(&lease->node);
 	ip->check = ip4_header_csum(ip);
+}
+
+/* The flow label tells flows apart for routers that do not look behind the IPv6 header (RFC 6438); all packets of a flow have the
+ * same, or GRO would not join them. */
+static __always_inline void outer_ip6(struct ipv6hdr *ip, const struct weft_lease *lease, const struct inner *inner,
+				      __u8 next, __u32 payload_len)
+{
+	const __u8 class = ecn_outer_tos(inner->tos);
+
+	*(__be32 *)ip = bpf_htonl(6U << 28 | class << 20 | (inner->hash & 0xfffff));
+	ip->payload_len = bpf_htons(payload_len);
+	ip->nexthdr = next;
+	ip->hop_limit = OUTER_TTL;
+	write_node_ip6(&ip->saddr);
+	__builtin_memcpy(&ip->daddr, &lease->node, sizeof(ip->daddr));
 }
 
 /* Spreads flows over the source port, for ECMP and RSS, the way the kernel's udp_flow_src_port() does. */
@@ -55,7 +83,7 @@ static __always_inline __be16 source_port(__u32 hash)
 	return bpf_htons((((__u64)hash * SPORT_COUNT) >> 32) + SPORT_FIRST);
 }
 
-/* Without a checksum, which IPv4 allows (RFC 768): it spares both ends the sum over the payload, and the class of bugs where
+/* Without a checksum, which IPv4 allows (RFC 768) and IPv6 allows tunnels whose receiver agreed (RFC 6935): it spares both ends the sum over the payload, and the class of bugs where
  * NAT meets a half-done outer checksum. */
 static __always_inline void outer_udp(struct udphdr *udp, __be16 sport, __u16 dport, __u32 len)
 {

@@ -5,15 +5,13 @@
 /* To another node: outer headers by the lease's encapsulation, and out. */
 #include <linux/if_ether.h>
 
-#include "encap/direct.h"
-#include "encap/ipip.h"
-#include "encap/udp.h"
-#include "encap/vxlan.h"
+#include "encap/encaps.h"
 #include "lib/verdict.h"
 
 enum {
 	IP_MAX_LEN = 65535,
-	ADDRESS_FAMILY_INET = 2, /* AF_INET: <sys/socket.h> is no header for BPF */
+	ADDRESS_FAMILY_INET = 2, /* AF_INET and AF_INET6: <sys/socket.h> is no header for BPF */
+	ADDRESS_FAMILY_INET6 = 10,
 	/* NO_CSUM_RESET: what is verified stays so. FIXED_GSO: pods' MTU leaves room, so segments need not shrink. */
 	PUSH_FLAGS = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET,
 };
@@ -28,7 +26,7 @@ enum { MAX_OVERHEAD = sizeof(union encap_longest) - 1 };
 
 /* Would the packet, with its outer headers, be longer than the path takes? A GSO packet is as long as its segments. v must have
  * its header_len when the packet is GSO. */
-static __always_inline enum weft_reason fits_path(const struct __sk_buff *skb, const struct ip4_view *v, __u32 mtu)
+static __always_inline enum weft_reason fits_path(const struct __sk_buff *skb, const struct ip_view *v, __u32 mtu)
 {
 	if (!skb->gso_size)
 		return skb->len - ETH_HLEN <= mtu ? WEFT_R_NONE : WEFT_R_TOO_BIG;
@@ -40,8 +38,9 @@ static __always_inline enum weft_reason fits_path(const struct __sk_buff *skb, c
 	return skb->gso_size + v->header_len <= mtu ? WEFT_R_NONE : WEFT_R_TOO_BIG;
 }
 
-/* The inner IP header behind room for outer headers, which starts at *outer; NULL if they do not lie in the linear part. */
-static __always_inline struct iphdr *pushed_headers(struct __sk_buff *skb, __u32 overhead, void **outer)
+/* The inner IP header, as far as IPv4's is long, behind room for outer headers, which starts at *outer; NULL if they do not lie in
+ * the linear part. */
+static __always_inline void *pushed_headers(struct __sk_buff *skb, __u32 overhead, void **outer)
 {
 	struct cursor c = skb_cursor(skb);
 
@@ -53,16 +52,26 @@ static __always_inline struct iphdr *pushed_headers(struct __sk_buff *skb, __u32
 	return take(&c, sizeof(struct iphdr));
 }
 
+static __always_inline void count_sent(struct weft_lease_stats *stats, __u32 packets, __u32 bytes)
+{
+	stats->tx_packets += packets;
+	stats->tx_bytes += bytes;
+}
+
 /* Pushes the outer headers of a lease, all but the outer Ethernet addresses, and counts the packet for the lease.
  * Until the push succeeds the packet is untouched. hop: whether this node is a hop of the inner packet's way. */
-static __always_inline enum weft_reason push(struct __sk_buff *skb, const struct weft_lease *lease, __u8 inner_tos,
-					     bool hop)
+static __always_inline enum weft_reason push(struct __sk_buff *skb, const struct weft_lease *lease,
+					     const struct ip_view *v, bool hop)
 {
 	struct weft_lease_stats *stats = lease_stats_of(lease->stats_index);
 	const __u32 packets = wire_packets(skb);
-	struct inner inner = {.len = skb->len - ETH_HLEN, .hash = bpf_get_hash_recalc(skb), .tos = inner_tos};
-	struct iphdr *ip;
-	void *outer;
+	struct inner inner = {
+		.len = skb->len - ETH_HLEN,
+		.hash = bpf_get_hash_recalc(skb),
+		.ethertype = skb->protocol,
+		.tos = v->tos,
+	};
+	void *outer, *ip;
 
 	if (!stats)
 		return WEFT_R_PUSH_REFUSED;
@@ -85,9 +94,8 @@ static __always_inline enum weft_reason push(struct __sk_buff *skb, const struct
 		return WEFT_R_ENCAP_UNSUPPORTED;
 	}
 	if (hop)
-		ip4_forwarded(ip);
-	stats->tx_packets += packets;
-	stats->tx_bytes += skb->len;
+		ip_forwarded(ip, v->version);
+	count_sent(stats, packets, skb->len);
 	return WEFT_R_NONE;
 }
 
@@ -96,9 +104,15 @@ static __always_inline enum weft_reason push(struct __sk_buff *skb, const struct
  * their own yet. */
 static __always_inline enum weft_reason send_to_next_hop(struct __sk_buff *skb, const struct weft_lease *lease)
 {
-	struct bpf_redir_neigh next_hop = {.nh_family = ADDRESS_FAMILY_INET};
+	struct bpf_redir_neigh next_hop = {};
 
-	next_hop.ipv4_nh = *(const __be32 *)&lease->next_hop;
+	if (is_ip4(&lease->next_hop)) {
+		next_hop.nh_family = ADDRESS_FAMILY_INET;
+		next_hop.ipv4_nh = ip4_of(&lease->next_hop);
+	} else {
+		next_hop.nh_family = ADDRESS_FAMILY_INET6;
+		__builtin_memcpy(next_hop.ipv6_nh, &lease->next_hop, sizeof(next_hop.ipv6_nh));
+	}
 	skb->mark = 0; /* kube-proxy's and portmap's marks mean nothing on the underlay */
 	if (bpf_redirect_neigh(lease->ifindex, &next_hop, sizeof(next_hop), 0) != TC_ACT_REDIRECT)
 		return WEFT_R_REDIRECT_FAILED;
@@ -122,6 +136,35 @@ static __always_inline enum weft_reason send_by_route(struct __sk_buff *skb, con
 	if (bpf_redirect_neigh(lease->ifindex, NULL, 0, 0) != TC_ACT_REDIRECT)
 		return WEFT_R_REDIRECT_FAILED;
 	return WEFT_R_ENCAP;
+}
+
+/* What the vxlan driver is told, whose way the packet goes on: it knows about path MTU, outer fragmentation, packets that are
+ * tunnelled already, and checksums of what an offload has not finished yet. Until it is told the packet is untouched. */
+static __always_inline enum weft_reason set_tunnel_key(struct __sk_buff *skb, const struct weft_lease *lease,
+						       const struct ip_view *v)
+{
+	struct bpf_tunnel_key key = {
+		.tunnel_id = cfg.vni,
+		.tunnel_ttl = OUTER_TTL,
+		.tunnel_tos = ecn_outer_tos(v->tos),
+	};
+	__u32 flags = BPF_F_ZERO_CSUM_TX;
+
+	if (is_ip4(&lease->node)) {
+		key.remote_ipv4 = bpf_ntohl(ip4_of(&lease->node)); /* this one struct wants host byte order, for IPv4 */
+		key.local_ipv4 = bpf_ntohl(node_ip4());
+	} else {
+		__builtin_memcpy(key.remote_ipv6, &lease->node, sizeof(key.remote_ipv6));
+		write_node_ip6(key.local_ipv6);
+		flags = BPF_F_TUNINFO_IPV6; /* and with a checksum, which every receiver takes */
+	}
+	return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), flags) ? WEFT_R_TUNNEL_KEY_FAILED : WEFT_R_NONE;
+}
+
+static __always_inline void eth_to_vtep(struct ethhdr *eth, const struct weft_lease *lease)
+{
+	__builtin_memcpy(eth->h_dest, &lease->vtep_mac, ETH_ALEN);
+	write_vtep_mac(eth->h_source);
 }
 
 #endif

@@ -3,21 +3,20 @@
 #define WEFT_LIB_RECEIVE_H
 
 /* Judges a packet from the wire, before anything in it is changed: shared by tc and XDP. */
-#include "encap/direct.h"
-#include "encap/ipip.h"
-#include "encap/udp.h"
-#include "encap/vxlan.h"
+#include "encap/encaps.h"
 #include "lib/deliver.h"
 #include "lib/leases.h"
 
 /* What popping and delivering need to know once the packet may be taken. */
 struct received {
-	struct ip4_view inner;
+	struct ip_view inner;
 	struct weft_endpoint *pod;
 	__u32 stats_index;
 	__u32 overhead; /* bytes before the inner IP header */
 	int ecn;	/* of the inner packet from now on */
-	__u8 encap;	/* enum weft_encap */
+	__be16 outer_ethertype;
+	__be16 inner_ethertype;
+	__u8 encap; /* enum weft_encap */
 	bool taken; /* ours, and from who may send it: what the fast path leaves is the host stack's, popped or not */
 };
 
@@ -34,38 +33,71 @@ static __always_inline bool takes(__u32 encap)
 	return cfg.encaps & (1U << encap);
 }
 
-/* Outer headers: is this overlay traffic for us, and well formed? Leaves the cursor at the inner IP header. */
-static __always_inline enum weft_reason judge_outer(struct cursor *c, struct ip4_view *outer, struct received *r)
+/* Fills o but for its addresses. The kernel's vxlan device takes both of what is odd here: after reassembly, and past the options. */
+static __always_inline enum weft_reason outer_view4(struct cursor *c, struct outer *o)
 {
-	const struct ethhdr *eth = take(c, sizeof(*eth));
-	enum weft_reason reason;
-	const struct iphdr *ip;
-	struct cursor behind;
+	const struct iphdr *ip = take(c, sizeof(*ip));
 
-	if (!eth)
-		return WEFT_R_TRUNCATED;
-	if (eth->h_proto != bpf_htons(ETH_P_IP))
-		return WEFT_R_NOT_IPV4;
-	ip = take(c, sizeof(*ip));
 	if (!ip)
 		return WEFT_R_TRUNCATED;
 	if (ip->version != 4)
 		return WEFT_R_NOT_OVERLAY;
-	if (ip->daddr == ip4_of(&cfg.node)) {
-		if (ip->protocol != IPPROTO_UDP && ip->protocol != IPPROTO_IPIP)
-			return WEFT_R_NOT_OVERLAY;
-		/* The kernel's vxlan device takes both of these: after reassembly, and past the options. */
-		if (ip->frag_off & bpf_htons(IP4_MF | IP4_OFFSET))
-			return WEFT_R_OUTER_FRAGMENT;
-		if (ip->ihl != 5)
-			return WEFT_R_IP_OPTIONS;
-	}
-	outer->saddr = ip->saddr;
-	outer->tos = ip->tos;
+	set_ip4(&o->saddr, ip->saddr);
+	set_ip4(&o->daddr, ip->daddr);
+	o->proto = ip->protocol;
+	o->tos = ip->tos;
+	o->to_us = is_this_node(&o->daddr);
+	if (!o->to_us)
+		return WEFT_R_NONE;
+	if (ip->protocol != IPPROTO_UDP && ip->protocol != IPPROTO_IPIP)
+		return WEFT_R_NOT_OVERLAY;
+	if (ip->frag_off & bpf_htons(IP4_MF | IP4_OFFSET))
+		return WEFT_R_OUTER_FRAGMENT;
+	return ip->ihl == 5 ? WEFT_R_NONE : WEFT_R_IP_OPTIONS;
+}
+
+static __always_inline enum weft_reason outer_view6(struct cursor *c, struct outer *o)
+{
+	const struct ipv6hdr *ip = take(c, sizeof(*ip));
+
+	if (!ip)
+		return WEFT_R_TRUNCATED;
+	if (ip->version != 6)
+		return WEFT_R_NOT_OVERLAY;
+	__builtin_memcpy(&o->saddr, &ip->saddr, sizeof(o->saddr));
+	__builtin_memcpy(&o->daddr, &ip->daddr, sizeof(o->daddr));
+	if (is_ip4(&o->saddr) || is_ip4(&o->daddr)) /* as in ip6_view_header() */
+		return WEFT_R_NOT_OVERLAY;
+	o->proto = ip->nexthdr;
+	o->tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
+	o->to_us = is_this_node(&o->daddr);
+	if (!o->to_us)
+		return WEFT_R_NONE;
+	if (ip->nexthdr == NEXT_FRAGMENT)
+		return WEFT_R_OUTER_FRAGMENT;
+	return extension(ip->nexthdr);
+}
+
+/* Outer headers: is this overlay traffic for us, and well formed? Leaves the cursor at the inner IP header. */
+static __always_inline enum weft_reason judge_outer(struct cursor *c, struct outer *o, struct received *r)
+{
+	const struct ethhdr *eth = take(c, sizeof(*eth));
+	enum weft_reason reason;
+	struct cursor behind;
+
+	if (!eth)
+		return WEFT_R_TRUNCATED;
+	o->ethertype = eth->h_proto;
+	o->header = c->pos;
+	if (!is_ip_ethertype(o->ethertype))
+		return WEFT_R_NOT_IP;
+	reason = o->ethertype == bpf_htons(ETH_P_IP) ? outer_view4(c, o) : outer_view6(c, o);
+	if (reason)
+		return reason;
 #define ENCAP_READ(number, NAME, label, backend, bytes)                                                                \
 	if (takes(WEFT_ENCAP_##NAME)) {                                                                                \
 		behind = *c;                                                                                           \
-		reason = label##_read(&behind, ip);                                                                    \
+		reason = label##_read(&behind, o);                                                                     \
 		if (reason != WEFT_R_NOT_OVERLAY) {                                                                    \
 			*c = behind;                                                                                   \
 			r->encap = WEFT_ENCAP_##NAME;                                                                  \
@@ -81,38 +113,39 @@ static __always_inline enum weft_reason judge_outer(struct cursor *c, struct ip4
 /* Everything but conntrack, which each hook asks in its own way. frame_len: bytes from the outer Ethernet header on. */
 static __always_inline enum weft_reason judge_received(struct cursor *c, __u32 frame_len, struct received *r)
 {
-	struct ip4_view outer = {};
 	enum weft_reason reason;
-	struct iphdr *ip;
+	struct outer o = {};
 
-	reason = judge_outer(c, &outer, r);
+	reason = judge_outer(c, &o, r);
 	if (reason)
 		return reason;
-	reason = ip4_view_header(c, frame_len - ETH_HLEN - r->overhead, &r->inner, &ip);
+	r->outer_ethertype = o.ethertype;
+	r->inner_ethertype = o.inner_ethertype;
+	reason = ip_view_header(c, o.inner_ethertype, frame_len - ETH_HLEN - r->overhead, &r->inner);
 	if (reason)
 		return reason;
 	if (r->encap == WEFT_ENCAP_DIRECT)
-		reason = check_direct_sender(r->inner.saddr, &r->stats_index);
+		reason = check_direct_sender(&r->inner.saddr, &r->stats_index);
 	else
-		reason = check_sender(outer.saddr, r->inner.saddr, &r->stats_index);
+		reason = check_sender(&o.saddr, &r->inner.saddr, &r->stats_index);
 	if (reason)
 		return reason;
-	r->ecn = ecn_decapsulated(outer.tos, r->inner.tos);
+	r->ecn = ecn_decapsulated(o.tos, r->inner.tos);
 	if (r->ecn == ECN_INVALID)
 		return WEFT_R_BAD_ECN;
 	r->taken = true;
-	r->pod = endpoint_of(r->inner.daddr);
+	r->pod = endpoint_of(&r->inner.daddr);
 	if (!r->pod)
 		return WEFT_R_NO_POD;
 	if (!cfg.fast_path)
 		return WEFT_R_FAST_PATH_OFF;
 	if (r->pod->flags & WEFT_EP_VIA_STACK)
 		return WEFT_R_POD_PREFERS_STACK;
-	reason = ip4_view_l4(c, ip, &r->inner);
+	reason = ip_view_l4(c, &r->inner);
 	if (reason)
 		return reason;
 	/* What the pod sends there leaves by the stack (not_pod_network): conntrack must see both directions or neither. */
-	if (!in_net(r->inner.flow_saddr, &cfg.network, &cfg.network_mask))
+	if (!in_pod_network(&r->inner.flow_saddr))
 		return WEFT_R_SOURCE_OUTSIDE;
 	return WEFT_R_NONE;
 }
@@ -127,14 +160,14 @@ static __always_inline void count_received(__u32 stats_index, __u32 packets, __u
 	stats->rx_bytes += bytes;
 }
 
-/* What changes in the inner packet on its way into the pod. */
-static __always_inline void rewrite_received(struct ethhdr *eth, struct iphdr *ip, const struct received *r)
+/* What changes in the inner packet on its way into the pod. ip: its header, of which 20 bytes are readable. */
+static __always_inline void rewrite_received(struct ethhdr *eth, void *ip, const struct received *r)
 {
 	if (r->ecn != (r->inner.tos & ECN_MASK))
-		ip4_set_ecn(ip, r->ecn);
-	ip4_forwarded(ip);
+		ip_set_ecn(ip, r->inner.version, r->ecn);
+	ip_forwarded(ip, r->inner.version);
 	eth_to_pod(eth, r->pod);
-	eth->h_proto = bpf_htons(ETH_P_IP); /* not there yet where the inner packet has no Ethernet header */
+	eth->h_proto = r->inner_ethertype; /* not there yet where the inner packet has no Ethernet header */
 }
 
 #endif

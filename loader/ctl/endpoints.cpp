@@ -16,7 +16,7 @@ std::vector<EndpointRow> endpoint_rows(const std::vector<EndpointEntry> &entries
     for (const auto &[address, endpoint] : entries) {
         const auto link = links.find(endpoint.ifindex);
         const bool found = link != links.end();
-        rows.push_back({.address = abi::ip4(address),
+        rows.push_back({.address = abi::ip(address),
                         .ifindex = endpoint.ifindex,
                         .ifname = found ? link->second.name : "",
                         .pod_mac = abi::mac(endpoint.pod_mac),

@@ -17,7 +17,7 @@ namespace weft::ctl {
 
 /// One pod of this node, as the programs see it.
 struct EndpointRow {
-    Ip4 address;
+    Ip address;
     unsigned ifindex = 0;
     std::string ifname; ///< host end of the veth; empty: it is gone, and the entry is about to be collected
     Mac pod_mac;
@@ -26,7 +26,7 @@ struct EndpointRow {
     PodAlias pod;           ///< from the link's alias; empty if that tells nothing
 };
 
-using EndpointEntry = std::pair<weft_ip4, weft_endpoint>;
+using EndpointEntry = std::pair<weft_ip, weft_endpoint>;
 
 /// Rows in the order of their addresses, each address once.
 [[nodiscard]] std::vector<EndpointRow> endpoint_rows(const std::vector<EndpointEntry> &entries, const Links &links);

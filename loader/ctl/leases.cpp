@@ -13,10 +13,6 @@ namespace {
 
 using StatsMap = maps::PinnedMap<__u32, weft_lease_stats>;
 
-std::pair<std::uint32_t, unsigned> place(const LeaseRow &row) {
-    return {row.subnet.network().to_uint(), row.subnet.prefix_length()};
-}
-
 Result<std::vector<LeaseEntry>> read_leases(const std::filesystem::path &bpf_dir) {
     auto map = open_map<maps::LeaseMap>(bpf_dir, WEFT_PIN_LEASES);
     if (!map) return fail_as_is(std::move(map));
@@ -53,16 +49,16 @@ std::vector<LeaseRow> lease_rows(const std::vector<LeaseEntry> &entries, const L
     rows.reserve(entries.size());
     for (const auto &[key, lease, stats] : entries)
         rows.push_back({.subnet = abi::subnet(key),
-                        .node = abi::ip4(lease.node),
-                        .next_hop = abi::ip4(lease.next_hop),
+                        .node = abi::ip(lease.node),
+                        .next_hop = abi::ip(lease.next_hop),
                         .ifindex = lease.ifindex,
                         .ifname = link_name(links, lease.ifindex),
                         .vtep_mac = abi::mac(lease.vtep_mac),
                         .encap = std::string(abi::encap_label(lease.encap)),
                         .mtu = lease.mtu,
                         .stats = stats});
-    std::ranges::stable_sort(rows, {}, place);
-    const auto repeated = std::ranges::unique(rows, {}, place);
+    std::ranges::stable_sort(rows, {}, &LeaseRow::subnet);
+    const auto repeated = std::ranges::unique(rows, {}, &LeaseRow::subnet);
     rows.erase(repeated.begin(), repeated.end());
     return rows;
 }

@@ -18,9 +18,9 @@ namespace weft::ctl {
 
 /// One other node's lease, as the programs see it.
 struct LeaseRow {
-    Net4 subnet;
-    Ip4 node;
-    Ip4 next_hop;
+    Net subnet;
+    Ip node;
+    Ip next_hop;
     unsigned ifindex = 0;
     std::string ifname; ///< empty: no such interface in this network namespace
     Mac vtep_mac;

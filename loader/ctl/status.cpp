@@ -58,7 +58,8 @@ void add_datapath(const NodeStatus &status, std::vector<Line> &lines) {
     }
     const auto &path = *status.datapath;
     std::vector<std::string> prefixes;
-    for (const unsigned len : path.prefix_lens) prefixes.push_back(fmt::format("/{}", len));
+    for (const unsigned len : path.prefix_lens.of[WEFT_IPV4]) prefixes.push_back(fmt::format("/{}", len));
+    for (const unsigned len : path.prefix_lens.of[WEFT_IPV6]) prefixes.push_back(fmt::format("/{} (IPv6)", len));
     lines.emplace_back("datapath", status.bpf_dir.string());
     lines.emplace_back("  leases", std::to_string(path.leases));
     lines.emplace_back("  prefix lengths", prefixes.empty() ? "-" : fmt::format("{}", fmt::join(prefixes, " ")));
@@ -102,10 +103,7 @@ Result<DatapathSummary> read_datapath(const std::filesystem::path &bpf_dir) {
     summary.totals = verdict_totals(*counters);
     summary.attachments = std::move(*attachments);
     for (const auto &[address, endpoint] : *endpoints) summary.pod_ifindexes.insert(endpoint.ifindex);
-    if (*state) {
-        const auto used = std::min<std::size_t>((*state)->prefix_len_count, WEFT_MAX_PREFIX_LENS);
-        summary.prefix_lens.assign((*state)->prefix_lens, (*state)->prefix_lens + used);
-    }
+    if (*state) summary.prefix_lens = abi::prefix_lens(**state);
     return summary;
 }
 
@@ -155,7 +153,7 @@ nlohmann::ordered_json status_json(const NodeStatus &status) {
     auto &shown = document["datapath"];
     shown["bpf_dir"] = status.bpf_dir.string();
     shown["leases"] = path.leases;
-    shown["prefix_lengths"] = path.prefix_lens;
+    shown["prefix_lengths"] = {{"ipv4", path.prefix_lens.of[WEFT_IPV4]}, {"ipv6", path.prefix_lens.of[WEFT_IPV6]}};
     shown["senders"] = path.nodes;
     shown["endpoints"] = path.endpoints;
     shown["forward"] = counted(path.totals.forward);

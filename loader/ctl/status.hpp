@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "abi.hpp"
 #include "base/error.hpp"
 #include "ctl/attachments.hpp"
 #include "ctl/context.hpp"
@@ -22,7 +23,7 @@ struct DatapathSummary {
     std::size_t leases = 0; ///< of other nodes
     std::size_t nodes = 0;  ///< addresses that may send tunnel packets
     std::size_t endpoints = 0;
-    std::vector<unsigned> prefix_lens; ///< in use among the leases, longest first
+    abi::PrefixLens prefix_lens; ///< in use among the leases
     VerdictTotals totals;
     std::set<unsigned> pod_ifindexes; ///< of the endpoints' veths
     std::vector<Attachment> attachments;

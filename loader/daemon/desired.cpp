@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <ranges>
 
 #include "net/sysctl.hpp"
 
@@ -24,7 +26,7 @@ public:
         }
     }
 
-    std::optional<std::uint32_t> of(const Net4 &subnet) {
+    std::optional<std::uint32_t> of(const Net &subnet) {
         if (const auto held = held_.find(subnet); held != held_.end()) return held->second;
         while (taken_.contains(next_)) ++next_;
         if (next_ >= count_) return std::nullopt;
@@ -35,7 +37,7 @@ public:
 private:
     std::uint32_t count_, next_ = 0;
     std::set<std::uint32_t> taken_;
-    Net4Map<std::uint32_t> held_;
+    std::map<Net, std::uint32_t> held_;
 };
 
 Result<Mac> vtep_mac_of(const LeaseAttrs &attrs) {
@@ -63,12 +65,12 @@ Result<weft_encap> encap_for(const ClusterView &view, const LeaseAttrs &attrs, c
 weft_lease lease_entry(const ClusterView &view, const LeaseAttrs &attrs, const Mac &mac, const NextHop *hop,
                        weft_encap encap) {
     weft_lease entry{};
-    entry.node = abi::ip4(attrs.public_ip);
+    entry.node = abi::ip(attrs.public_ip);
     entry.vtep_mac = abi::mac(mac);
     entry.mtu = static_cast<__u16>(view.overlay_mtu());
     if (!hop) return entry; // WEFT_ENCAP_NONE
     entry.encap = static_cast<__u8>(encap);
-    entry.next_hop = abi::ip4(hop->neighbour);
+    entry.next_hop = abi::ip(hop->neighbour);
     entry.ifindex = static_cast<__u32>(hop->ifindex);
     const unsigned overhead = overhead_of(encap);
     const unsigned path = std::max<unsigned>(hop->mtu, kMinIpMtu + overhead) - overhead;
@@ -157,7 +159,7 @@ DesiredMaps desired_maps(const ClusterView &view, const NextHops &next_hops, con
     DesiredMaps desired;
     auto &maps = desired.maps;
     Slots free_slots(actual, slots);
-    std::set<std::uint8_t, std::greater<>> lengths;
+    std::array<std::set<unsigned>, WEFT_FAMILIES> lengths;
     for (const auto &[both, attrs] : view.others) {
         if (!both.v4) continue;
         const Net4 &subnet = *both.v4;
@@ -169,6 +171,12 @@ DesiredMaps desired_maps(const ClusterView &view, const NextHops &next_hops, con
         // One IPv4 subnet under two keys, with different IPv6 parts.
         if (maps.leases.contains(subnet)) {
             skip("another key leases the same IPv4 subnet");
+            continue;
+        }
+        auto &used = lengths[WEFT_IPV4];
+        if (used.size() == WEFT_MAX_PREFIX_LENS && !used.contains(subnet.prefix_length())) {
+            skip(fmt::format("leases of {} other prefix lengths are in use already, which is all that fit",
+                             used.size()));
             continue;
         }
         const auto found = next_hops.find(attrs.public_ip);
@@ -188,12 +196,13 @@ DesiredMaps desired_maps(const ClusterView &view, const NextHops &next_hops, con
         auto entry = lease_entry(view, attrs, *mac, hop, *encap);
         entry.stats_index = *slot;
         maps.leases.emplace(subnet, entry);
+        used.insert(subnet.prefix_length());
         auto &node = maps.nodes.try_emplace(attrs.public_ip, weft_node{0, *slot}).first->second;
         ++node.leases;
         node.stats_index = std::min(node.stats_index, *slot);
-        lengths.insert(static_cast<std::uint8_t>(subnet.prefix_length()));
     }
-    maps.prefix_lens.assign(lengths.begin(), lengths.end());
+    const auto subnets = std::views::keys(maps.leases);
+    maps.prefix_lens = abi::prefix_lens_of({subnets.begin(), subnets.end()});
     return desired;
 }
 

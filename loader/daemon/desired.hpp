@@ -99,9 +99,9 @@ using NextHops = std::map<Ip4, Result<NextHop>>;
 
 /// What the maps hold, as it should be or as it is.
 struct MapState {
-    Net4Map<weft_lease> leases;
-    std::map<Ip4, weft_node> nodes;
-    std::vector<std::uint8_t> prefix_lens; ///< longest first
+    std::map<Net, weft_lease> leases;
+    std::map<Ip, weft_node> nodes;
+    abi::PrefixLens prefix_lens;
 };
 
 /// A lease that is not forwarded to, and the sentence that says why.

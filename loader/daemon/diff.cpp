@@ -19,10 +19,9 @@ template <class... F> struct Overloaded : F... {
 template <class T> bool same(const T &a, const T &b) { return std::memcmp(&a, &b, sizeof(T)) == 0; }
 
 std::string text(const weft_lease &lease) {
-    return fmt::format("node={} next_hop={} ifindex={} mac={} mtu={} encap={} slot={}",
-                       abi::ip4(lease.node).to_string(), abi::ip4(lease.next_hop).to_string(), lease.ifindex,
-                       abi::mac(lease.vtep_mac).to_string(), static_cast<unsigned>(lease.mtu),
-                       abi::encap_label(lease.encap), lease.stats_index);
+    return fmt::format("node={} next_hop={} ifindex={} mac={} mtu={} encap={} slot={}", abi::ip(lease.node).to_string(),
+                       abi::ip(lease.next_hop).to_string(), lease.ifindex, abi::mac(lease.vtep_mac).to_string(),
+                       static_cast<unsigned>(lease.mtu), abi::encap_label(lease.encap), lease.stats_index);
 }
 
 std::string text(const weft_endpoint &endpoint) {
@@ -34,10 +33,15 @@ std::string text(const net::VxlanDevice &device) {
     return fmt::format("port={} mac={} mtu={}", device.port, device.mac.to_string(), device.mtu);
 }
 
-std::vector<std::uint8_t> union_of(const std::vector<std::uint8_t> &a, const std::vector<std::uint8_t> &b) {
-    std::vector<std::uint8_t> both;
-    std::ranges::set_union(a, b, std::back_inserter(both), std::greater<>());
+abi::PrefixLens union_of(const abi::PrefixLens &a, const abi::PrefixLens &b) {
+    abi::PrefixLens both;
+    for (std::size_t family = 0; family < both.of.size(); ++family)
+        std::ranges::set_union(a.of[family], b.of[family], std::back_inserter(both.of[family]), std::greater<>());
     return both;
+}
+
+std::string text(const abi::PrefixLens &lens) {
+    return fmt::format("{};{}", fmt::join(lens.of[WEFT_IPV4], ","), fmt::join(lens.of[WEFT_IPV6], ","));
 }
 
 } // namespace
@@ -68,7 +72,7 @@ std::string deed_of(const Action &action) {
                           [](const ReplaceVtep &a) { return "made " + text(a.device); },
                           [](const ChangeVtep &a) { return "set " + text(a.device); },
                           [](const SetNeighbour &a) { return "set mac=" + a.mac.to_string(); },
-                          [](const SetPrefixLens &a) { return fmt::format("set lengths={}", fmt::join(a.lens, ",")); },
+                          [](const SetPrefixLens &a) { return "set lengths=" + text(a.lens); },
                           [](const PutNode &a) { return fmt::format("set leases={}", a.node.leases); },
                           [](const PutLease &a) { return "set " + text(a.lease); },
                           [](const PutEndpoint &a) { return "set " + text(a.endpoint); },

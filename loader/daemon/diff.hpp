@@ -35,25 +35,25 @@ struct RemoveRoute {
     net::Route route;
 };
 struct SetPrefixLens {
-    std::vector<std::uint8_t> lens;
+    abi::PrefixLens lens;
 };
 struct PutNode {
-    Ip4 address;
+    Ip address;
     weft_node node;
 };
 struct RemoveNode {
-    Ip4 address;
+    Ip address;
 };
 struct PutLease {
-    Net4 subnet;
+    Net subnet;
     weft_lease lease;
     bool new_slot = false; ///< the slot of lease_stats was another's and starts at zero
 };
 struct RemoveLease {
-    Net4 subnet;
+    Net subnet;
 };
 struct PutEndpoint { ///< of a pod that is still there
-    Ip4 address;
+    Ip address;
     weft_endpoint endpoint;
 };
 

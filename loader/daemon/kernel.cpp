@@ -17,7 +17,7 @@ namespace weft {
 namespace {
 
 auto fields(const DatapathConfig &c) {
-    return std::tie(c.network, c.subnet, c.node, c.vtep_mac, c.port, c.udp_port, c.encaps, c.vni, c.max_leases,
+    return std::tie(c.networks, c.subnets, c.nodes, c.vtep_mac, c.port, c.udp_port, c.encaps, c.vni, c.max_leases,
                     c.uplink_ifindex, c.vtep_ifindex, c.mode, c.fast_path, c.bpf_dir);
 }
 
@@ -110,13 +110,10 @@ public:
         for (const auto &[key, lease] : *leases) maps.leases.emplace(abi::subnet(key), lease);
         auto nodes = datapath_->nodes().entries();
         if (!nodes) return fail_as_is(std::move(nodes));
-        for (const auto &[key, node] : *nodes) maps.nodes.emplace(abi::ip4(key), node);
+        for (const auto &[key, node] : *nodes) maps.nodes.emplace(abi::ip(key), node);
         auto state = datapath_->state().get(0);
         if (!state) return fail_as_is(std::move(state));
-        if (*state) {
-            const auto count = std::min<std::size_t>((*state)->prefix_len_count, WEFT_MAX_PREFIX_LENS);
-            maps.prefix_lens.assign((*state)->prefix_lens, (*state)->prefix_lens + count);
-        }
+        if (*state) maps.prefix_lens = abi::prefix_lens(**state);
         return maps;
     }
 
@@ -151,7 +148,7 @@ public:
 
     bool has_other_mac(int ifindex, const Ip4 &pod, const Mac &mac) override {
         if (!datapath_) return false;
-        const auto entry = datapath_->endpoints().get(abi::ip4(pod));
+        const auto entry = datapath_->endpoints().get(abi::ip(pod));
         return entry && *entry && static_cast<int>((*entry)->ifindex) == ifindex && abi::mac((*entry)->pod_mac) != mac;
     }
 
@@ -281,16 +278,13 @@ private:
     }
 
     Status write(const SetPrefixLens &a) {
-        weft_state state{};
-        state.prefix_len_count = static_cast<__u32>(std::min<std::size_t>(a.lens.size(), WEFT_MAX_PREFIX_LENS));
-        std::copy_n(a.lens.begin(), state.prefix_len_count, state.prefix_lens);
-        return with_maps([&](const Datapath &d) { return d.state().put(0, state); });
+        return with_maps([&](const Datapath &d) { return d.state().put(0, abi::state(a.lens)); });
     }
     Status write(const PutNode &a) {
-        return with_maps([&](const Datapath &d) { return d.nodes().put(abi::ip4(a.address), a.node); });
+        return with_maps([&](const Datapath &d) { return d.nodes().put(abi::ip(a.address), a.node); });
     }
     Status write(const RemoveNode &a) {
-        return with_maps([&](const Datapath &d) { return either_way(d.nodes().erase(abi::ip4(a.address))); });
+        return with_maps([&](const Datapath &d) { return either_way(d.nodes().erase(abi::ip(a.address))); });
     }
     Status write(const PutLease &a) {
         return with_maps([&](const Datapath &d) -> Status {
@@ -307,10 +301,10 @@ private:
     /// given its entry.
     Status write(const PutEndpoint &a) {
         return with_maps([&](const Datapath &d) -> Status {
-            const auto now = d.endpoints().get(abi::ip4(a.address));
+            const auto now = d.endpoints().get(abi::ip(a.address));
             if (!now) return std::unexpected(now.error());
             if (!*now || (*now)->ifindex != a.endpoint.ifindex) return {};
-            auto put = d.endpoints().put(abi::ip4(a.address), a.endpoint, BPF_EXIST);
+            auto put = d.endpoints().put(abi::ip(a.address), a.endpoint, BPF_EXIST);
             return !put && put.error().code() == ENOENT ? Status() : put;
         });
     }

@@ -6,7 +6,7 @@
 
 namespace weft {
 
-std::vector<PodState> pod_states(const std::vector<std::pair<weft_ip4, weft_endpoint>> &entries,
+std::vector<PodState> pod_states(const std::vector<std::pair<weft_ip, weft_endpoint>> &entries,
                                  const std::vector<net::Qdisc> &qdiscs, const std::vector<net::Neighbour> &neighbours) {
     std::set<int> shaped;
     for (const auto &qdisc : qdiscs)
@@ -16,7 +16,7 @@ std::vector<PodState> pod_states(const std::vector<std::pair<weft_ip4, weft_endp
         if (found.mac && net::is_valid(found)) macs[{found.ifindex, found.address}] = *found.mac;
     std::vector<PodState> pods;
     for (const auto &[key, endpoint] : entries) {
-        PodState pod{.address = abi::ip4(key), .endpoint = endpoint, .mac_seen = {}};
+        PodState pod{.address = abi::ip(key), .endpoint = endpoint, .mac_seen = {}};
         const int ifindex = static_cast<int>(endpoint.ifindex);
         pod.shaped = shaped.contains(ifindex);
         if (const auto mac = macs.find({ifindex, Ip(pod.address)}); mac != macs.end()) pod.mac_seen = mac->second;

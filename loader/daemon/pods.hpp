@@ -15,14 +15,14 @@ namespace weft {
 
 /// A pod's endpoint, and what the kernel shows of its veth.
 struct PodState {
-    Ip4 address;
+    Ip address;
     weft_endpoint endpoint{};
     bool shaped = false;         ///< the host end has a qdisc that must see every packet
     std::optional<Mac> mac_seen; ///< the pod's, as the host's neighbour table has learnt it
 };
 
 /// @param entries of the endpoint map.
-[[nodiscard]] std::vector<PodState> pod_states(const std::vector<std::pair<weft_ip4, weft_endpoint>> &entries,
+[[nodiscard]] std::vector<PodState> pod_states(const std::vector<std::pair<weft_ip, weft_endpoint>> &entries,
                                                const std::vector<net::Qdisc> &qdiscs,
                                                const std::vector<net::Neighbour> &neighbours);
 

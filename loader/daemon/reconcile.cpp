@@ -112,9 +112,9 @@ bool Reconciler::load(TimePoint now) {
     const std::string item = "load programs";
     if (vtep_ifindex_ == 0 || !step_failures_.due(item, now)) return false;
     const DatapathConfig config{
-        .network = view_.network,
-        .subnet = *view_.own.v4,
-        .node = view_.uplink.address,
+        .networks = {view_.network},
+        .subnets = {*view_.own.v4},
+        .nodes = {view_.uplink.address},
         .vtep_mac = vtep_mac(view_.uplink.public_ip),
         .port = view_.backend.port,
         .udp_port = view_.backend.udp_port,

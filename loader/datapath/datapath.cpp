@@ -50,7 +50,7 @@ struct Datapath::Impl {
     [[nodiscard]] Result<std::vector<Attachment>> wanted_attachments() const;
     [[nodiscard]] Status attach_one(const Attachment &wanted, std::vector<std::string> &done) const;
     [[nodiscard]] Status attach_xdp(std::vector<std::string> &done);
-    [[nodiscard]] maps::MapRef<weft_ip4, weft_endpoint> endpoints() const {
+    [[nodiscard]] maps::MapRef<weft_ip, weft_endpoint> endpoints() const {
         return {bpf_map__fd(tc->maps.weft_endpoints), WEFT_PIN_ENDPOINTS};
     }
 };
@@ -150,10 +150,10 @@ int Datapath::program_fd(weft_hook hook) const {
 maps::MapRef<weft_lease_key, weft_lease> Datapath::leases() const {
     return {bpf_map__fd(impl_->tc->maps.weft_leases), WEFT_PIN_LEASES};
 }
-maps::MapRef<weft_ip4, weft_node> Datapath::nodes() const {
+maps::MapRef<weft_ip, weft_node> Datapath::nodes() const {
     return {bpf_map__fd(impl_->tc->maps.weft_nodes), WEFT_PIN_NODES};
 }
-maps::MapRef<weft_ip4, weft_endpoint> Datapath::endpoints() const { return impl_->endpoints(); }
+maps::MapRef<weft_ip, weft_endpoint> Datapath::endpoints() const { return impl_->endpoints(); }
 maps::MapRef<__u32, weft_state> Datapath::state() const {
     return {bpf_map__fd(impl_->tc->maps.weft_state), WEFT_PIN_STATE};
 }

@@ -20,9 +20,9 @@ enum class DatapathMode { automatic, tc, xdp };
 
 /// What one load of the programs is made for. A change in any of it is a new load, which replaces the old one in place.
 struct DatapathConfig {
-    Net4 network; ///< the cluster's pod network
-    Net4 subnet;  ///< this node's lease
-    Ip4 node;     ///< this node's outer address
+    std::vector<Net> networks; ///< the cluster's pod network, at most one of each family, as below
+    std::vector<Net> subnets;  ///< this node's lease
+    std::vector<Ip> nodes;     ///< this node's outer addresses
     Mac vtep_mac; ///< weft.1's
     std::uint16_t port = WEFT_DEFAULT_PORT;
     std::uint16_t udp_port = WEFT_DEFAULT_UDP_PORT; ///< of encapsulation udp
@@ -58,8 +58,8 @@ public:
     [[nodiscard]] int program_fd(weft_hook hook) const;
 
     [[nodiscard]] maps::MapRef<weft_lease_key, weft_lease> leases() const;
-    [[nodiscard]] maps::MapRef<weft_ip4, weft_node> nodes() const;
-    [[nodiscard]] maps::MapRef<weft_ip4, weft_endpoint> endpoints() const;
+    [[nodiscard]] maps::MapRef<weft_ip, weft_node> nodes() const;
+    [[nodiscard]] maps::MapRef<weft_ip, weft_endpoint> endpoints() const;
     [[nodiscard]] maps::MapRef<__u32, weft_state> state() const;
     /// Zeroes a slot of lease_stats on every CPU, for a lease that is given it anew.
     [[nodiscard]] Status clear_lease_stats(__u32 stats_index) const;

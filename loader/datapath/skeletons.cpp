@@ -37,11 +37,12 @@ __u8 ip_id_bits() {
 
 weft_cfg make_cfg(const DatapathConfig &config, const Features &features) {
     weft_cfg cfg{};
-    cfg.network = abi::ip4(config.network.network());
-    cfg.network_mask = abi::ip4(config.network.netmask());
-    cfg.subnet = abi::ip4(config.subnet.network());
-    cfg.subnet_mask = abi::ip4(config.subnet.netmask());
-    cfg.node = abi::ip4(config.node);
+    std::ranges::fill(cfg.network, abi::net(std::nullopt));
+    std::ranges::fill(cfg.subnet, abi::net(std::nullopt));
+    cfg.node[WEFT_IPV4] = abi::ip(Ip4());
+    for (const auto &net : config.networks) cfg.network[abi::family(net.address())] = abi::net(net);
+    for (const auto &net : config.subnets) cfg.subnet[abi::family(net.address())] = abi::net(net);
+    for (const auto &node : config.nodes) cfg.node[abi::family(node)] = abi::ip(node);
     cfg.vtep_mac = abi::mac(config.vtep_mac);
     cfg.port = config.port;
     cfg.vni = config.vni;
@@ -52,6 +53,7 @@ weft_cfg make_cfg(const DatapathConfig &config, const Features &features) {
     cfg.vtep_ifindex = static_cast<__u32>(config.vtep_ifindex);
     cfg.udp_port = config.udp_port;
     cfg.encaps = config.encaps;
+    cfg.pop_other_family = features.pop_other_family;
     return cfg;
 }
 

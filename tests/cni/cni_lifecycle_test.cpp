@@ -94,7 +94,7 @@ TEST_F(CniLifecycle, ThePodIsWiredOnBothEnds) {
     EXPECT_THAT(net::list_neighbours(host, outside->index).value(),
                 ElementsAre(testing::AllOf(testing::Field(&net::Neighbour::address, address),
                                            testing::Field(&net::Neighbour::mac, inside->mac))));
-    const auto entry = (*node_->endpoints())->get(abi::ip4(address)).value();
+    const auto entry = (*node_->endpoints())->get(abi::ip(address)).value();
     ASSERT_TRUE(entry);
     EXPECT_EQ(static_cast<int>(entry->ifindex), outside->index);
     EXPECT_EQ(abi::mac(entry->pod_mac), inside->mac);
@@ -276,7 +276,7 @@ TEST_F(CniLifecycle, TheBandwidthPluginFindsRoomBehindWeft) {
     const auto shaped = node_->run({.netns = pod_->path(), .conf = chained}, kBandwidth);
     EXPECT_TRUE(shaped.ok()) << shaped.text();
     // What a qdisc must see takes the host stack.
-    const auto entry = (*node_->endpoints())->get(abi::ip4(*parse_ip4("10.244.86.2"))).value();
+    const auto entry = (*node_->endpoints())->get(abi::ip(*parse_ip4("10.244.86.2"))).value();
     ASSERT_TRUE(entry);
     EXPECT_EQ(entry->flags, static_cast<unsigned>(WEFT_EP_STACK));
     chained["prevResult"] = shaped.body;
@@ -306,7 +306,7 @@ Status inflict(CniTest &test, std::string damage, const std::string &veth) {
     if (damage.starts_with("host ")) return test.node_->ns().ip(damage.substr(5));
     if (damage == "file")
         return std::filesystem::remove(test.node_->ipam_dir() / "10.244.86.2") ? Status() : fail("no such file");
-    auto erased = (*test.node_->endpoints())->erase(abi::ip4(*parse_ip4("10.244.86.2")));
+    auto erased = (*test.node_->endpoints())->erase(abi::ip(*parse_ip4("10.244.86.2")));
     return erased ? Status() : fail_as_is(std::move(erased));
 }
 

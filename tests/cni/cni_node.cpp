@@ -27,7 +27,7 @@ Status pin_endpoints(const std::filesystem::path &dir) {
     struct bpf_map_create_opts opts{};
     opts.sz = sizeof(opts);
     opts.map_flags = BPF_F_NO_PREALLOC;
-    const UniqueFd fd(bpf_map_create(BPF_MAP_TYPE_HASH, "weft_endpoints", sizeof(weft_ip4), sizeof(weft_endpoint),
+    const UniqueFd fd(bpf_map_create(BPF_MAP_TYPE_HASH, "weft_endpoints", sizeof(weft_ip), sizeof(weft_endpoint),
                                      WEFT_MAX_ENDPOINTS, &opts));
     if (!fd) return fail_errno(errno, "make endpoint map");
     return pin(fd.get(), dir / WEFT_PIN_ENDPOINTS);
@@ -123,7 +123,7 @@ Traces CniNode::traces() const {
         for (const auto &route : *routes) out.routes.push_back(route.destination.to_string());
     if (auto map = endpoints())
         if (auto entries = (*map)->entries())
-            for (const auto &entry : *entries) out.endpoints.push_back(abi::ip4(entry.first).to_string());
+            for (const auto &entry : *entries) out.endpoints.push_back(abi::ip(entry.first).to_string());
     std::error_code err;
     for (const auto &entry : std::filesystem::directory_iterator(ipam_dir(), err))
         if (std::isdigit(static_cast<unsigned char>(entry.path().filename().string().front())))

@@ -92,8 +92,8 @@ protected:
         WEFT_ASSERT_ASSIGN(auto pins, BpfDir::create("ctl"));
         pins_.emplace(std::move(pins));
         make(leases_, BPF_MAP_TYPE_HASH, WEFT_PIN_LEASES, sizeof(weft_lease_key), sizeof(weft_lease), kMaxLeases);
-        make(nodes_, BPF_MAP_TYPE_HASH, WEFT_PIN_NODES, sizeof(weft_ip4), sizeof(weft_node), kMaxLeases);
-        make(endpoints_, BPF_MAP_TYPE_HASH, WEFT_PIN_ENDPOINTS, sizeof(weft_ip4), sizeof(weft_endpoint),
+        make(nodes_, BPF_MAP_TYPE_HASH, WEFT_PIN_NODES, sizeof(weft_ip), sizeof(weft_node), kMaxLeases);
+        make(endpoints_, BPF_MAP_TYPE_HASH, WEFT_PIN_ENDPOINTS, sizeof(weft_ip), sizeof(weft_endpoint),
              WEFT_MAX_ENDPOINTS);
         make(state_, BPF_MAP_TYPE_ARRAY, WEFT_PIN_STATE, 4, sizeof(weft_state), 1);
         make(counters_, BPF_MAP_TYPE_PERCPU_ARRAY, WEFT_PIN_COUNTERS, 4, sizeof(weft_counter),
@@ -112,7 +112,7 @@ protected:
 
     void add_lease(const Net4 &subnet, const Ip4 &node, __u32 stats_index) {
         weft_lease lease{};
-        lease.node = lease.next_hop = abi::ip4(node);
+        lease.node = lease.next_hop = abi::ip(node);
         lease.ifindex = 1; // lo: there in every namespace
         lease.stats_index = stats_index;
         lease.vtep_mac = abi::mac(*parse_mac("02:77:c0:00:02:02"));
@@ -172,7 +172,7 @@ TEST_F(WeftctlPins, AHundredThousandLeasesAreShownInSeconds) {
 }
 
 TEST_F(WeftctlPins, EndpointsAreShownThoughTheirVethIsGone) {
-    const auto address = abi::ip4(*parse_ip4("10.244.1.2"));
+    const auto address = abi::ip(*parse_ip4("10.244.1.2"));
     weft_endpoint endpoint{};
     endpoint.ifindex = 0x7ffffff0;
     ASSERT_EQ(bpf_map_update_elem(endpoints_.get(), &address, &endpoint, BPF_ANY), 0);

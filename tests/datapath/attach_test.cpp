@@ -62,9 +62,9 @@ protected:
     [[nodiscard]] Result<Datapath> load(DatapathMode mode = DatapathMode::automatic,
                                         std::uint32_t max_leases = 256) const {
         DatapathConfig config;
-        config.network = *parse_net4("10.244.0.0/16");
-        config.subnet = *parse_net4("10.244.1.0/24");
-        config.node = *parse_ip4("192.0.2.1");
+        config.networks = {*parse_net4("10.244.0.0/16")};
+        config.subnets = {*parse_net4("10.244.1.0/24")};
+        config.nodes = {*parse_ip4("192.0.2.1")};
         config.max_leases = max_leases;
         config.uplink_ifindex = uplink_;
         config.vtep_ifindex = vtep_;
@@ -74,7 +74,7 @@ protected:
     }
 
     void put_pod(const Datapath &datapath, const char *address, int ifindex) const {
-        ASSERT_TRUE(datapath.endpoints().put(abi::ip4(*parse_ip4(address)),
+        ASSERT_TRUE(datapath.endpoints().put(abi::ip(*parse_ip4(address)),
                                              weft_endpoint{static_cast<__u32>(ifindex), {}, {}, 0}));
     }
 
@@ -165,7 +165,7 @@ TEST_F(Attach, MapsAreReusedAndResizedOnesAreMadeAnew) {
     auto larger = load(DatapathMode::automatic, 4096);
     ASSERT_TRUE(larger) << larger.error().sentence();
     EXPECT_FALSE(larger->leases().get(key)->has_value());
-    EXPECT_TRUE(larger->endpoints().get(abi::ip4(*parse_ip4("10.244.1.2")))->has_value()) << "pods must not be lost";
+    EXPECT_TRUE(larger->endpoints().get(abi::ip(*parse_ip4("10.244.1.2")))->has_value()) << "pods must not be lost";
 }
 
 TEST_F(Attach, APodThatVanishedHoldsNobodyUp) {
@@ -230,7 +230,7 @@ TEST_F(Attach, AForeignXdpProgramIsLeftAloneAndNamed) {
 
 TEST_F(Attach, ADirectoryThatIsNoBpffsIsRefused) {
     DatapathConfig config;
-    config.network = config.subnet = *parse_net4("10.244.0.0/16");
+    config.networks = config.subnets = {*parse_net4("10.244.0.0/16")};
     const auto dir = test::TempDir::create("no-bpffs");
     ASSERT_TRUE(dir);
     config.bpf_dir = dir->path();

@@ -60,8 +60,11 @@ const Row kRows[] = {
     {"a subnet nobody leases", from_host(ip(kVtep, kNoLease) / tcp()), "no_route"},
     {"our own subnet is no lease", from_host(ip(kVtep, kNoPod) / tcp()), "no_route"},
     {"IPv6 multicast of the interface itself", from_host(Tins::IPv6("ff02::2", "fe80::1") / Tins::ICMPv6()),
+     "link_scope"},
+    {"IPv4 multicast", from_host(ip(kVtep, *parse_ip4("224.0.0.22")) / udp()), "link_scope"},
+    {"ARP, which nobody behind the tunnel answers", bytes_of(Tins::ARP::make_arp_request("10.244.86.2", "10.244.63.0")),
      "tunnel_not_ip"},
-    {"a malformed header", patched(from_host(ip(kVtep, kPeerPod) / tcp()), kEthLen, {0x43}), "bad_ipv4"},
+    {"a malformed header", patched(from_host(ip(kVtep, kPeerPod) / tcp()), kEthLen, {0x43}), "bad_ip"},
 };
 
 class FromHost : public ::testing::TestWithParam<Row> {};

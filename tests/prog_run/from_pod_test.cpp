@@ -111,8 +111,8 @@ const Row kRows[] = {
     {"no such pod in our subnet", from_pod(ip(kPod, kNoPod) / tcp()), "no_pod"},
     {"a subnet nobody leases", from_pod(ip(kPod, kNoLease) / tcp()), "no_lease"},
     {"the world outside", from_pod(ip(kPod, kOutside) / tcp()), "not_pod_network"},
-    {"ARP", kArp, "not_ipv4"},
-    {"IPv6", from_pod(Tins::IPv6("fd00::2", "fd00::1") / tcp()), "not_ipv4"},
+    {"ARP", kArp, "not_ip"},
+    {"IPv6 to outside", from_pod(Tins::IPv6("fd00::2", "fd00::1") / tcp()), "not_pod_network"},
     {"ICMP takes the stack", from_pod(ip(kPod, kPeerPod) / Tins::ICMP()), "l4_untracked"},
     {"an ICMP error goes the way of the flow it is about", icmp_error(ip(kPeerPod, kPod) / udp()), "encap",
      expect_pushed},
@@ -125,10 +125,10 @@ const Row kRows[] = {
     {"a later fragment takes the stack", from_pod(fragment(8, false) / Tins::RawPDU(std::string(32, 'x'))), "fragment"},
     {"somebody elses source address", from_pod(ip(kNeighbourPod, kPeerPod) / tcp()), "not_own_source"},
     {"an unknown source address", from_pod(ip(kNoPod, kPeerPod) / tcp()), "not_own_source"},
-    {"a header length below the minimum", patched(to_peer(), kEthLen, {0x44}), "bad_ipv4"},
-    {"version 5 in an IPv4 frame", patched(to_peer(), kEthLen, {0x55}), "bad_ipv4"},
-    {"a total length beyond the frame", patched(to_peer(), kEthLen + 2, {0x7f, 0xff}), "bad_ipv4"},
-    {"a total length below the header", patched(to_peer(), kEthLen + 2, {0x00, 0x13}), "bad_ipv4"},
+    {"a header length below the minimum", patched(to_peer(), kEthLen, {0x44}), "bad_ip"},
+    {"version 5 in an IPv4 frame", patched(to_peer(), kEthLen, {0x55}), "bad_ip"},
+    {"a total length beyond the frame", patched(to_peer(), kEthLen + 2, {0x7f, 0xff}), "bad_ip"},
+    {"a total length below the header", patched(to_peer(), kEthLen + 2, {0x00, 0x13}), "bad_ip"},
     {"a frame cut inside the TCP header", patched(cut(to_peer(), kEthLen + 20 + 10), kEthLen + 2, {0, 30}),
      "truncated"},
     {"GSO whose segments fit asks the kernel for its type",
@@ -149,7 +149,7 @@ TEST(FromPodLeases, ALongerPrefixWinsAndTheSourcePortFollowsTheFlow) {
     const auto leases = programs.datapath().leases();
     const auto narrow = abi::lease_key(*parse_net4("10.244.86.0/26"));
     auto lease = (*leases.get(abi::lease_key(*parse_net4("10.244.86.0/24")))).value();
-    lease.node = abi::ip4(*parse_ip4("192.0.2.9"));
+    lease.node = abi::ip(*parse_ip4("192.0.2.9"));
     ASSERT_TRUE(leases.put(narrow, lease));
     const auto outer_dst = [&](const Ip4 &dst) {
         const auto out = programs.run(WEFT_HOOK_FROM_POD, from_pod(ip(kPod, dst) / tcp()));

@@ -21,24 +21,36 @@ namespace {
 
 DatapathConfig world_config(const std::filesystem::path &bpf_dir) {
     DatapathConfig config;
-    config.network = *parse_net4("10.244.0.0/16");
-    config.subnet = *parse_net4("10.244.63.0/24");
-    config.node = world::kNode;
+    config.networks = {*parse_net("10.244.0.0/16"), *parse_net("fd00:244::/48")};
+    config.subnets = {*parse_net("10.244.63.0/24"), *parse_net("fd00:244:0:63::/64")};
+    config.nodes = {world::kNode, world::kNode6};
     config.vtep_mac = world::kVtepMac;
-    config.encaps = 1U << WEFT_ENCAP_VXLAN | 1U << WEFT_ENCAP_DIRECT | 1U << WEFT_ENCAP_UDP | 1U << WEFT_ENCAP_IPIP;
+    config.encaps = 1U << WEFT_ENCAP_VXLAN | 1U << WEFT_ENCAP_DIRECT | 1U << WEFT_ENCAP_UDP | 1U << WEFT_ENCAP_IPIP |
+                    1U << WEFT_ENCAP_VXLAN6;
     config.bpf_dir = bpf_dir;
     return config;
 }
 
 weft_lease peer_lease() {
     weft_lease lease{};
-    lease.node = abi::ip4(world::kPeer);
-    lease.next_hop = abi::ip4(world::kRouter);
+    lease.node = abi::ip(world::kPeer);
+    lease.next_hop = abi::ip(world::kRouter);
     lease.ifindex = world::kUplinkIfindex;
     lease.stats_index = world::kPeerStats;
     lease.vtep_mac = abi::mac(world::kPeerVtepMac);
     lease.mtu = world::kMtu;
     lease.encap = WEFT_ENCAP_VXLAN;
+    return lease;
+}
+
+weft_lease peer6_lease(weft_encap encap, __u8 flags = 0) {
+    auto lease = peer_lease();
+    lease.encap = static_cast<__u8>(encap);
+    lease.flags = flags;
+    if (encap == WEFT_ENCAP_VXLAN) return lease;
+    lease.node = abi::ip(world::kPeer6);
+    lease.next_hop = abi::ip(world::kRouter6);
+    lease.mtu = world::kMtu - 20;
     return lease;
 }
 
@@ -129,20 +141,28 @@ Status Programs::load() {
 }
 
 Status Programs::fill_maps() {
-    weft_state state{};
-    state.prefix_len_count = 2;
-    state.prefix_lens[0] = 26;
-    state.prefix_lens[1] = 24;
+    const auto state = abi::state({{{{26, 24}, {64, 56}}}});
     weft_node node{1, world::kPeerStats};
     for (auto status : {
              fast_.datapath->state().put(0, state),
              fast_.datapath->leases().put(abi::lease_key(*parse_net4("10.244.86.0/24")), peer_lease()),
-             fast_.datapath->nodes().put(abi::ip4(world::kPeer), node),
-             fast_.datapath->endpoints().put(abi::ip4(world::kPod), pod(world::kPodIfindex)),
-             fast_.datapath->endpoints().put(abi::ip4(world::kNeighbourPod), pod(world::kNeighbourIfindex)),
-             fast_.datapath->endpoints().put(abi::ip4(world::kStackPod), pod(world::kNeighbourIfindex, WEFT_EP_STACK)),
-             fast_.datapath->endpoints().put(abi::ip4(world::kShapedPod),
-                                             pod(world::kNeighbourIfindex, WEFT_EP_SHAPED)),
+             fast_.datapath->leases().put(abi::lease_key(*parse_net("10.244.88.0/24")), peer6_lease(WEFT_ENCAP_VXLAN6)),
+             fast_.datapath->leases().put(abi::lease_key(*parse_net("fd00:244:0:86::/64")),
+                                          peer6_lease(WEFT_ENCAP_VXLAN6)),
+             fast_.datapath->leases().put(abi::lease_key(*parse_net("fd00:244:0:87::/64")),
+                                          peer6_lease(WEFT_ENCAP_VXLAN6, WEFT_LEASE_OUTER_CSUM)),
+             fast_.datapath->leases().put(abi::lease_key(*parse_net("fd00:244:0:88::/64")),
+                                          peer6_lease(WEFT_ENCAP_VXLAN)),
+             fast_.datapath->leases().put(abi::lease_key(*parse_net("fd00:244:0:89::/64")),
+                                          peer6_lease(WEFT_ENCAP_DIRECT)),
+             fast_.datapath->nodes().put(abi::ip(world::kPeer), node),
+             fast_.datapath->nodes().put(abi::ip(world::kPeer6), node),
+             fast_.datapath->endpoints().put(abi::ip(world::kPod6), pod(world::kPodIfindex)),
+             fast_.datapath->endpoints().put(abi::ip(world::kNeighbourPod6), pod(world::kNeighbourIfindex)),
+             fast_.datapath->endpoints().put(abi::ip(world::kPod), pod(world::kPodIfindex)),
+             fast_.datapath->endpoints().put(abi::ip(world::kNeighbourPod), pod(world::kNeighbourIfindex)),
+             fast_.datapath->endpoints().put(abi::ip(world::kStackPod), pod(world::kNeighbourIfindex, WEFT_EP_STACK)),
+             fast_.datapath->endpoints().put(abi::ip(world::kShapedPod), pod(world::kNeighbourIfindex, WEFT_EP_SHAPED)),
          })
         if (!status) return status;
     return {};
@@ -264,6 +284,14 @@ Tins::IP ip(const Ip4 &src, const Ip4 &dst, std::uint8_t ttl, std::uint8_t tos) 
     header.ttl(ttl);
     header.tos(tos);
     header.id(0x1234);
+    return header;
+}
+
+Tins::IPv6 ip6(const Ip6 &src, const Ip6 &dst, std::uint8_t hops, std::uint8_t traffic_class) {
+    Tins::IPv6 header(Tins::IPv6Address(dst.to_string()), Tins::IPv6Address(src.to_string()));
+    header.hop_limit(hops);
+    header.traffic_class(traffic_class);
+    header.flow_label(0x12345);
     return header;
 }
 

@@ -47,6 +47,19 @@ inline const Ip4 kNoPod = *parse_ip4("10.244.63.99");
 inline const Ip4 kPeerPod = *parse_ip4("10.244.86.2");
 inline const Ip4 kNoLease = *parse_ip4("10.244.99.9");
 inline const Ip4 kOutside = *parse_ip4("198.51.100.7");
+inline const Ip6 kNode6 = *parse_ip6("2001:db8::2");
+inline const Ip6 kPeer6 = *parse_ip6("2001:db8::1");
+inline const Ip6 kRouter6 = *parse_ip6("fe80::254");
+inline const Ip6 kPod6 = *parse_ip6("fd00:244:0:63::2");
+inline const Ip6 kNeighbourPod6 = *parse_ip6("fd00:244:0:63::3");
+inline const Ip6 kNoPod6 = *parse_ip6("fd00:244:0:63::99");
+inline const Ip6 kPeerPod6 = *parse_ip6("fd00:244:0:86::2");   ///< over IPv6
+inline const Ip6 kDriverPod6 = *parse_ip6("fd00:244:0:87::2"); ///< over IPv6, its node wants checksums
+inline const Ip6 kMixedPod6 = *parse_ip6("fd00:244:0:88::2");  ///< over IPv4
+inline const Ip6 kDirectPod6 = *parse_ip6("fd00:244:0:89::2"); ///< without outer headers
+inline const Ip4 kMixedPod = *parse_ip4("10.244.88.2");        ///< over IPv6
+inline const Ip6 kNoLease6 = *parse_ip6("fd00:244:0:99::9");
+inline const Ip6 kOutside6 = *parse_ip6("2001:db8:ffff::7");
 inline constexpr unsigned kPodIfindex = 1; ///< lo: programs run on it unless told otherwise
 inline constexpr unsigned kNeighbourIfindex = 77;
 inline constexpr unsigned kUplinkIfindex = 9;
@@ -125,6 +138,7 @@ void expect_row(weft_hook hook, const Row &row);
 
 [[nodiscard]] Tins::EthernetII eth(const Mac &dst, const Mac &src);
 [[nodiscard]] Tins::IP ip(const Ip4 &src, const Ip4 &dst, std::uint8_t ttl = 64, std::uint8_t tos = 0);
+[[nodiscard]] Tins::IPv6 ip6(const Ip6 &src, const Ip6 &dst, std::uint8_t hops = 64, std::uint8_t traffic_class = 0);
 [[nodiscard]] Tins::TCP tcp(std::uint16_t dport = 80, std::uint16_t sport = 40000);
 [[nodiscard]] Tins::UDP udp(std::uint16_t dport = 53, std::uint16_t sport = 40000);
 [[nodiscard]] Bytes bytes_of(const Tins::PDU &pdu);

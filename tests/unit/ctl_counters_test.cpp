@@ -27,10 +27,10 @@ std::vector<std::string> reasons(const std::vector<CounterRow> &rows) {
 TEST(CtlCounters, OnlyWhatWasCountedIsShownByProgramThenReason) {
     auto counters = no_counts();
     at(counters, WEFT_HOOK_FROM_WIRE, WEFT_R_UNKNOWN_SENDER) = {3, 300};
-    at(counters, WEFT_HOOK_FROM_POD, WEFT_R_NOT_IPV4) = {1, 42};
+    at(counters, WEFT_HOOK_FROM_POD, WEFT_R_NOT_IP) = {1, 42};
     at(counters, WEFT_HOOK_FROM_POD, WEFT_R_ENCAP) = {10, 14980};
     EXPECT_THAT(reasons(counter_rows(counters, false)),
-                ElementsAre("from_pod/forward/encap", "from_pod/stack/not_ipv4", "from_wire/drop/unknown_sender"));
+                ElementsAre("from_pod/forward/encap", "from_pod/stack/not_ip", "from_wire/drop/unknown_sender"));
 }
 
 TEST(CtlCounters, AllShowsEveryKnownReasonOfEveryKnownProgram) {
@@ -99,7 +99,7 @@ TEST(CtlCounters, TotalsFollowTheClassesOfReasons) {
     auto counters = no_counts();
     at(counters, WEFT_HOOK_FROM_POD, WEFT_R_ENCAP) = {10, 100};
     at(counters, WEFT_HOOK_FROM_WIRE, WEFT_R_DECAP_TO_POD) = {5, 50};
-    at(counters, WEFT_HOOK_FROM_POD, WEFT_R_NOT_IPV4) = {2, 20};
+    at(counters, WEFT_HOOK_FROM_POD, WEFT_R_NOT_IP) = {2, 20};
     at(counters, WEFT_HOOK_FROM_WIRE, WEFT_R_SPOOFED_SOURCE) = {1, 10};
     const auto totals = verdict_totals(counters);
     EXPECT_EQ(totals.forward.packets, 15U);

@@ -14,7 +14,7 @@ EndpointEntry entry(const char *address, unsigned ifindex, __u32 flags = 0) {
     endpoint.pod_mac = abi::mac(*parse_mac("0a:58:0a:f4:01:02"));
     endpoint.host_mac = abi::mac(*parse_mac("0a:58:0a:f4:01:01"));
     endpoint.flags = flags;
-    return {abi::ip4(*parse_ip4(address)), endpoint};
+    return {abi::ip(*parse_ip4(address)), endpoint};
 }
 
 TEST(CtlEndpoints, AreSortedAsNumbersNotAsText) {

@@ -12,7 +12,7 @@ using testing::ElementsAre;
 
 LeaseEntry entry(const char *subnet, const char *node, weft_lease_stats stats = {}) {
     weft_lease lease{};
-    lease.node = lease.next_hop = abi::ip4(*parse_ip4(node));
+    lease.node = lease.next_hop = abi::ip(*parse_ip4(node));
     lease.ifindex = 2;
     lease.vtep_mac = abi::mac(*parse_mac("02:77:c0:00:02:02"));
     lease.mtu = 1450;

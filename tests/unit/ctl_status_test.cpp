@@ -10,7 +10,7 @@ namespace {
 using testing::HasSubstr;
 
 DatapathSummary some_path() {
-    DatapathSummary path{.leases = 2, .nodes = 2, .endpoints = 3, .prefix_lens = {24, 20}};
+    DatapathSummary path{.leases = 2, .nodes = 2, .endpoints = 3, .prefix_lens = {{{{24, 20}, {64}}}}};
     path.totals.forward = {1000, 64000};
     path.totals.drop = {1, 60};
     return path;
@@ -21,7 +21,7 @@ TEST(CtlStatus, ADaemonThatIsDownIsAStateAndThePathIsStillShown) {
     EXPECT_EQ(status_text(status), "weftd             not running\n"
                                    "datapath          /sys/fs/bpf/weft\n"
                                    "  leases          2\n"
-                                   "  prefix lengths  /24 /20\n"
+                                   "  prefix lengths  /24 /20 /64 (IPv6)\n"
                                    "  senders         2\n"
                                    "  pods            3\n"
                                    "  forwarded       1000 packets, 64000 bytes\n"

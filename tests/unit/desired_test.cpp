@@ -88,15 +88,15 @@ TEST(Desired, ALeaseSaysHowItsNodeIsReached) {
     const auto got = desired_maps(v, hops, {}, 256);
     ASSERT_EQ(got.maps.leases.size(), 2U);
     const auto &near = got.maps.leases.at(net4("10.244.7.0/24")), &far = got.maps.leases.at(net4("10.244.8.0/24"));
-    EXPECT_EQ(abi::ip4(near.node), ip("192.168.1.9"));
-    EXPECT_EQ(abi::ip4(near.next_hop), ip("192.168.1.9"));
+    EXPECT_EQ(abi::ip(near.node), ip("192.168.1.9"));
+    EXPECT_EQ(abi::ip(near.next_hop), ip("192.168.1.9"));
     EXPECT_EQ(near.ifindex, 2U);
     EXPECT_EQ(near.mtu, 1450);
     EXPECT_EQ(near.encap, WEFT_ENCAP_VXLAN);
     EXPECT_EQ(abi::mac(near.vtep_mac).to_string(), "1e:3a:76:11:44:7f");
-    EXPECT_EQ(abi::ip4(far.next_hop), ip("192.168.1.1")) << "through the router";
+    EXPECT_EQ(abi::ip(far.next_hop), ip("192.168.1.1")) << "through the router";
     EXPECT_EQ(far.mtu, 1350) << "the path is narrower than the uplink";
-    EXPECT_THAT(got.maps.prefix_lens, ElementsAre(24));
+    EXPECT_THAT(got.maps.prefix_lens.of[WEFT_IPV4], ElementsAre(24));
     EXPECT_TRUE(got.unusable.empty());
 }
 
@@ -179,7 +179,7 @@ TEST(Desired, NodesCountTheirLeasesAndPrefixLengthsAreLongestFirst) {
     const auto got = desired_maps(v, direct(v), {}, 256).maps;
     EXPECT_EQ(got.nodes.at(ip("192.168.1.9")).leases, 2U);
     EXPECT_EQ(got.nodes.at(ip("192.168.1.10")).leases, 1U);
-    EXPECT_THAT(got.prefix_lens, ElementsAre(26, 24));
+    EXPECT_THAT(got.prefix_lens.of[WEFT_IPV4], ElementsAre(26, 24));
 }
 
 TEST(Desired, MapsHoldEverySubnetOfTheNetwork) {
@@ -207,8 +207,8 @@ TEST(Diff, MapsAreWrittenSoThatNoPacketMeetsHalfALease) {
     const auto plan = diff(after, before);
     EXPECT_THAT(items(plan), ElementsAre("+ prefix lengths", "+ node 192.168.1.10", "+ lease 10.244.8.0/26",
                                          "- lease 10.244.7.0/24", "- node 192.168.1.9", "+ prefix lengths"));
-    EXPECT_THAT(std::get<SetPrefixLens>(plan.front()).lens, ElementsAre(26, 24)) << "both are in use in between";
-    EXPECT_THAT(std::get<SetPrefixLens>(plan.back()).lens, ElementsAre(26));
+    EXPECT_THAT(std::get<SetPrefixLens>(plan.front()).lens.of[WEFT_IPV4], ElementsAre(26, 24)) << "both are in use in between";
+    EXPECT_THAT(std::get<SetPrefixLens>(plan.back()).lens.of[WEFT_IPV4], ElementsAre(26));
 }
 
 TEST(Diff, HostIsWrittenFromTheBottomUp) {

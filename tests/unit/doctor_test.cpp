@@ -137,7 +137,7 @@ TEST(Judge, DropsWithAdviceForThoseThatOthersCause) {
     EXPECT_THAT(found.found, HasSubstr("7 from_wire/unknown_sender"));
     EXPECT_THAT(found.advice, HasSubstr("a node without a lease"));
     EXPECT_THAT(found.advice, HasSubstr("not in its lease"));
-    EXPECT_FALSE(judge_drops({{"from_wire/bad_ipv4", 1}}).advice.empty());
+    EXPECT_FALSE(judge_drops({{"from_wire/bad_ip", 1}}).advice.empty());
 }
 
 TEST(DoctorReport, ShowsAdviceBelowWhatItIsAbout) {

@@ -12,7 +12,7 @@ const DropHistory::TimePoint kStart{std::chrono::hours(1)};
 
 TEST(DropHistory, KnowsNothingBeforeItsFirstSample) {
     const DropHistory history;
-    EXPECT_EQ(history.last_minute({{"from_wire/bad_ipv4", 9}}), Drops{});
+    EXPECT_EQ(history.last_minute({{"from_wire/bad_ip", 9}}), Drops{});
 }
 
 TEST(DropHistory, CountsFromTheFirstSampleUntilAMinuteIsFull) {

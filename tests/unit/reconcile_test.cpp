@@ -68,7 +68,7 @@ public:
     }
     Status load(const DatapathConfig &wanted) override {
         if (refuses.contains("load")) return fail("load refused");
-        if (config && config->vtep_ifindex == wanted.vtep_ifindex && config->subnet == wanted.subnet) return {};
+        if (config && config->vtep_ifindex == wanted.vtep_ifindex && config->subnets == wanted.subnets) return {};
         config = wanted;
         ++loads;
         log.push_back("load");
@@ -491,7 +491,7 @@ TEST(PodStates, AQdiscThatShapesAndAMacThatArpFoundAreSeen) {
     one.ifindex = 7;
     two.ifindex = 8;
     const auto pods = pod_states(
-        {{abi::ip4(ip("10.244.3.2")), one}, {abi::ip4(ip("10.244.3.3")), two}},
+        {{abi::ip(ip("10.244.3.2")), one}, {abi::ip(ip("10.244.3.3")), two}},
         {{.ifindex = 7, .kind = "noqueue"}, {.ifindex = 7, .kind = "clsact"}, {.ifindex = 8, .kind = "tbf"}},
         {{.ifindex = 7,
           .address = ip("10.244.3.2"),

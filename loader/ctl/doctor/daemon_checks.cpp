@@ -66,11 +66,11 @@ Finding next_hops_answer(const NodeFacts &facts) {
     for (const auto &[key, lease] : facts.leases) {
         const bool failed = std::ranges::any_of(*neighbours, [&](const auto &neighbour) {
             return neighbour.ifindex == static_cast<int>(lease.ifindex) &&
-                   neighbour.address == abi::ip4(lease.next_hop) &&
+                   neighbour.address == abi::ip(lease.next_hop) &&
                    (neighbour.state & (NUD_FAILED | NUD_INCOMPLETE)) != 0;
         });
         if (failed)
-            silent += fmt::format("{}{} (to {})", silent.empty() ? "" : ", ", abi::ip4(lease.next_hop).to_string(),
+            silent += fmt::format("{}{} (to {})", silent.empty() ? "" : ", ", abi::ip(lease.next_hop).to_string(),
                                   abi::subnet(key).to_string());
     }
     if (silent.empty())

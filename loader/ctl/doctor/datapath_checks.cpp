@@ -98,7 +98,7 @@ Finding sizes_fit(const NodeFacts &facts) {
     std::string others;
     for (const auto &[address, endpoint] : facts.endpoints)
         if (const auto *link = facts.link(endpoint.ifindex); link && link->mtu != facts.env->mtu)
-            others += fmt::format("{}{} ({}) has {}", others.empty() ? "" : ", ", abi::ip4(address).to_string(),
+            others += fmt::format("{}{} ({}) has {}", others.empty() ? "" : ", ", abi::ip(address).to_string(),
                                   link->name, link->mtu);
     if (others.empty()) return finding;
     return {CheckState::warn, fmt::format("pods should have MTU {}, but {}", facts.env->mtu, others),

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef WEFT_LIB_ADDRESS_H
+#define WEFT_LIB_ADDRESS_H
+
+/* Addresses of either family in their one form (weft_abi.h), two words at a time. */
+#include <stdbool.h>
+
+#include <linux/types.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "weft_abi.h"
+
+/* In wire order, like the octets. */
+struct ip_words {
+	__u64 high;
+	__u64 low;
+};
+
+enum { MAPPED_BITS = 96 }; /* of ::ffff:0:0/96, where IPv4 lies */
+
+static __always_inline struct ip_words words_of(const struct weft_ip *addr)
+{
+	struct ip_words words;
+
+	__builtin_memcpy(&words, addr, sizeof(words));
+	return words;
+}
+
+static __always_inline void set_ip4(struct weft_ip *addr, __be32 raw)
+{
+	const __be32 mapped[4] = {0, 0, bpf_htonl(0xffff), raw};
+
+	__builtin_memcpy(addr, mapped, sizeof(mapped));
+}
+
+static __always_inline bool is_ip4(const struct weft_ip *addr)
+{
+	const struct ip_words words = words_of(addr);
+
+	return !words.high && (words.low & bpf_cpu_to_be64(0xffffffff00000000)) == bpf_cpu_to_be64(0xffff00000000);
+}
+
+/* Of an address that is IPv4. */
+static __always_inline __be32 ip4_of(const struct weft_ip *addr)
+{
+	__be32 raw;
+
+	__builtin_memcpy(&raw, addr->octet + 12, sizeof(raw));
+	return raw;
+}
+
+static __always_inline bool same_ip(const struct weft_ip *a, const struct weft_ip *b)
+{
+	const struct ip_words one = words_of(a), other = words_of(b);
+
+	return one.high == other.high && one.low == other.low;
+}
+
+static __always_inline __u64 word_mask(__u32 bits)
+{
+	return bits ? bpf_cpu_to_be64(~0ULL << (64 - bits)) : 0;
+}
+
+/* The first `bits` of 128, the rest zero. */
+static __always_inline void masked_ip(struct weft_ip *to, const struct weft_ip *addr, __u32 bits)
+{
+	struct ip_words words = words_of(addr);
+
+	words.high &= word_mask(bits < 64 ? bits : 64);
+	words.low &= word_mask(bits > 64 ? bits - 64 : 0);
+	__builtin_memcpy(to, &words, sizeof(words));
+}
+
+/* Constants of a load are read through volatile: without it clang takes their initial zeros for the truth. */
+static __always_inline bool in_net(const struct weft_ip *addr, const volatile struct weft_net *net)
+{
+	const volatile __u64 *base = (const volatile __u64 *)&net->base, *mask = (const volatile __u64 *)&net->mask;
+	const struct ip_words words = words_of(addr);
+
+	return (words.high & mask[0]) == base[0] && (words.low & mask[1]) == base[1];
+}
+
+static __always_inline bool is_constant_ip(const struct weft_ip *addr, const volatile struct weft_ip *constant)
+{
+	const volatile __u64 *other = (const volatile __u64 *)constant;
+	const struct ip_words words = words_of(addr);
+
+	return words.high == other[0] && words.low == other[1];
+}
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef WEFT_LIB_IP_H
+#define WEFT_LIB_IP_H
+
+/* An IP packet of either family, as the programs see it. */
+#include "lib/ipv4.h"
+#include "lib/ipv6.h"
+
+static __always_inline bool is_ip_ethertype(__be16 ethertype)
+{
+	return ethertype == bpf_htons(ETH_P_IP) || ethertype == bpf_htons(ETH_P_IPV6);
+}
+
+/* Reads the header and refuses what no receiver should see. ethertype: as the header in front has it, of IPv4 or IPv6.
+ * frame_left: bytes of the whole packet from the IP header on. */
+static __always_inline enum weft_reason ip_view_header(struct cursor *c, __be16 ethertype, __u32 frame_left,
+						       struct ip_view *v)
+{
+	if (ethertype == bpf_htons(ETH_P_IPV6))
+		return ip6_view_header(c, frame_left, v);
+	return ip4_view_header(c, frame_left, v);
+}
+
+/* May this packet be forwarded without the stack, as far as its own headers tell? Reads the ports; the cursor must be where
+ * ip_view_header() left it. */
+static __always_inline enum weft_reason ip_view_l4(struct cursor *c, struct ip_view *v)
+{
+	enum weft_reason reason;
+
+	if (v->odd)
+		return v->odd;
+	if (v->hops <= 1)
+		return WEFT_R_TTL_EXPIRING;
+	v->flow_saddr = v->saddr;
+	v->flow_proto = v->proto;
+	if (v->proto == IPPROTO_TCP) {
+		const struct tcphdr *tcp = take(c, sizeof(*tcp));
+
+		if (!tcp)
+			return WEFT_R_TRUNCATED;
+		v->sport = tcp->source;
+		v->dport = tcp->dest;
+		v->header_len += tcp->doff * 4;
+		v->may_open = tcp->syn && !tcp->ack;
+		return WEFT_R_NONE;
+	}
+	if (v->proto == IPPROTO_UDP) {
+		const struct udphdr *udp = take(c, sizeof(*udp));
+
+		if (!udp)
+			return WEFT_R_TRUNCATED;
+		v->sport = udp->source;
+		v->dport = udp->dest;
+		v->header_len += sizeof(*udp);
+		v->may_open = true;
+		return WEFT_R_NONE;
+	}
+	/* Conntrack cannot be asked about other protocols, and one direction of a flow through the stack with the other
+	 * past it makes conntrack call the flow invalid: all of them take the stack. */
+	reason = WEFT_R_L4_UNTRACKED;
+	if (v->version == 4 && v->proto == IPPROTO_ICMP)
+		reason = ip4_view_icmp(c, v);
+	if (v->version == 6 && v->proto == NEXT_ICMPV6)
+		reason = ip6_view_icmp(c, v);
+	return reason;
+}
+
+/* Makes linear what ip_view_header() and ip_view_l4() read of the packet at `offset`. */
+static __always_inline void ensure_headers(struct __sk_buff *skb, __u32 offset)
+{
+	const struct ipv6hdr *ip6;
+	const struct iphdr *ip;
+	struct cursor c;
+
+	ensure_linear(skb, offset + sizeof(*ip) + sizeof(struct tcphdr));
+	c = skb_cursor(skb);
+	if (!take(&c, offset))
+		return;
+	ip = take(&c, sizeof(*ip));
+	if (!ip)
+		return;
+	if (ip->version == 4) {
+		if (ip->protocol == IPPROTO_ICMP)
+			ensure_linear(skb, offset + IP4_ICMP_QUOTE);
+		return;
+	}
+	ip6 = (const void *)ip;
+	ensure_linear(skb,
+		      offset + (ip6->nexthdr == NEXT_ICMPV6 ? IP6_ICMP_QUOTE : sizeof(*ip6) + sizeof(struct tcphdr)));
+}
+
+/* One hop: both nodes route, so each takes one from the TTL, as with flannel. The caller made sure that more than one is left.
+ * ip: the header, of which 20 bytes are readable. */
+static __always_inline void ip_forwarded(void *ip, __u8 version)
+{
+	if (version == 6)
+		((struct ipv6hdr *)ip)->hop_limit--;
+	else
+		ip4_forwarded(ip);
+}
+
+static __always_inline void ip_set_ecn(void *ip, __u8 version, __u8 ecn)
+{
+	if (version == 6)
+		ip6_set_ecn(ip, ecn);
+	else
+		ip4_set_ecn(ip, ecn);
+}
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef WEFT_LIB_VIEW_H
+#define WEFT_LIB_VIEW_H
+
+#include <stdbool.h>
+
+#include "weft_abi.h"
+#include "weft_reasons.h"
+
+/* What the programs keep of an IP packet: values, so that they outlive the packet pointers. */
+struct ip_view {
+	struct weft_ip saddr;
+	struct weft_ip daddr;
+	/* Whose NAT decides about this packet: its own flow, or for an ICMP error the flow of the packet it quotes, in the
+	 * direction in which the error goes: from here to daddr. Only after ip_view_l4(), like all that follows up to odd. */
+	struct weft_ip flow_saddr;
+	__be16 sport;
+	__be16 dport;
+	__u8 flow_proto;
+	bool may_open;	      /* a flow may begin with this packet: TCP SYN, any UDP */
+	__u16 header_len;     /* of network and transport header, bytes */
+	enum weft_reason odd; /* what the IP header alone makes the stack's: options, fragments; or none */
+	__u8 version;
+	__u8 proto; /* of the transport header: IPPROTO_* */
+	__u8 tos;   /* or traffic class */
+	__u8 hops;  /* TTL or hop limit */
+};
+
+#endif
