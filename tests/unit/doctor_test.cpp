@@ -99,6 +99,20 @@ TEST(ForwardObstacle, AdviceIsInTheWordsOfTheTool) {
                 HasSubstr("firewall-cmd --permanent --zone=trusted --add-source=10.244.0.0/16"));
 }
 
+TEST(ForwardObstacle, OfIpv6IsToldInItsWords) {
+    const std::string network = "fd00:10::/48";
+    const auto chain = parse_iptables_chain(RuleSystem::iptables_nft, RuleFamily::ipv6, "FORWARD", "-P FORWARD DROP\n");
+    const auto found = forward_obstacle(chain, network);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->chain, "ip6tables-nft FORWARD");
+    EXPECT_THAT(found->advice, HasSubstr("ip6tables-nft -I FORWARD -s fd00:10::/48 -j ACCEPT"));
+    const auto inet =
+        parse_nft_chain(RuleFamily::ipv6, "inet filter forward",
+                        "type filter hook forward priority 0; policy drop;\nip saddr 10.244.0.0/16 accept\n}\n");
+    EXPECT_THAT(forward_obstacle(inet, network)->advice,
+                HasSubstr("nft insert rule inet filter forward ip6 saddr fd00:10::/48 accept"));
+}
+
 TEST(PortObstacle, IsCertainWhereARuleNamesThePort) {
     const auto named =
         port_obstacle(iptables("-P INPUT ACCEPT\n-A INPUT -p udp -m udp --dport 8472 -j DROP\n", "INPUT"), 8472);

@@ -88,15 +88,18 @@ Finding tunnel_port_is_open(const NodeFacts &facts) {
     std::uint16_t port = WEFT_DEFAULT_PORT;
     const auto told = facts.said("/port");
     (void)std::from_chars(told.data(), told.data() + told.size(), port);
-    const auto chains = read_host_chains(FirewallHook::input, RuleFamily::ipv4);
-    if (!chains) return {CheckState::warn, chains.error().sentence(), {}};
     Finding worst{CheckState::ok, fmt::format("nothing in the way of UDP port {}", port), {}};
-    for (const auto &chain : *chains) {
-        const auto obstacle = port_obstacle(chain, port);
-        if (!obstacle || (worst.state != CheckState::ok && !obstacle->certain)) continue;
-        worst = {obstacle->certain ? CheckState::fail : CheckState::warn,
-                 fmt::format("{}: {}", obstacle->chain, obstacle->why), obstacle->advice};
-        if (obstacle->certain) break;
+    for (const auto family : kRuleFamilies) {
+        if (family == RuleFamily::ipv6 && facts.said("/public_ipv6").empty()) continue; // no tunnels over it
+        const auto chains = read_host_chains(FirewallHook::input, family);
+        if (!chains) return {CheckState::warn, chains.error().sentence(), {}};
+        for (const auto &chain : *chains) {
+            const auto obstacle = port_obstacle(chain, port);
+            if (!obstacle || (worst.state != CheckState::ok && !obstacle->certain)) continue;
+            worst = {obstacle->certain ? CheckState::fail : CheckState::warn,
+                     fmt::format("{}: {}", obstacle->chain, obstacle->why), obstacle->advice};
+            if (obstacle->certain) return worst;
+        }
     }
     return worst;
 }
