@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Measures weft beside flannel's data path and bare hosts, in network namespaces of this machine, and writes tables and charts.
+# Measures weft beside flannel's data path and bare hosts, in network namespaces of this machine: tables and charts.
 #
 #   sudo bench/run.sh [--no-install] [--no-build] [--quick] [options]      --help lists them
 #

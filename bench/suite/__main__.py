@@ -35,17 +35,20 @@ class Size:
 
 SHORT = ("host", "flannel", "weft")
 SIZES = {
-    "full": Size(7, 1.0, tuple(CONTENDERS), ("offload", "framed", "bare", "jumbo", "64k"), (10, 100, 1000, 10_000, 100_000),
-                 (100, 1000), 20, 50, True),
-    "quick": Size(3, 0.3, (*SHORT, "flannel-host-gw", "weft-host-gw"), ("offload", "framed"), (100, 10_000), (), 5, 20, False),
-    "smoke": Size(1, 0.1, SHORT, ("framed",), (20,), (20,), 2, 3, False),
+    "full": Size(rounds=7, seconds=1.0, contenders=tuple(CONTENDERS), wires=tuple(WIRES),
+                 leases=(10, 100, 1000, 10_000, 100_000), pods=(100, 1000), puts=20, cni_pods=50, discard=True),
+    "quick": Size(rounds=3, seconds=0.3, contenders=(*SHORT, "flannel-host-gw", "weft-host-gw"),
+                  wires=("offload", "framed"), leases=(100, 10_000), pods=(), puts=5, cni_pods=20, discard=False),
+    "smoke": Size(rounds=1, seconds=0.1, contenders=SHORT, wires=("framed",), leases=(20,), pods=(20,), puts=2,
+                  cni_pods=3, discard=False),
 }
 # Longer frames are about bytes: whoever is short of time learns nothing from the rest there.
 LONG_FRAMES = ("host", "flannel", "weft")
 
 
 def parse():
-    parser = argparse.ArgumentParser(prog="bench/run.sh", description="Measures weft beside flannel's data path, and writes results.")
+    parser = argparse.ArgumentParser(prog="bench/run.sh",
+                                     description="Measures weft beside flannel's data path, and writes results.")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", dest="size", action="store_const", const="quick", default="full",
                       help="under five minutes; disturbed rounds count; prints, and writes only with --out")
@@ -61,7 +64,8 @@ def parse():
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="of each measurement")
     parser.add_argument("--keep-disturbed", action="store_true", help="rounds count whatever others did meanwhile")
-    parser.add_argument("--out", type=Path, metavar="STEM", help="STEM.json, STEM.md and charts (bench/results/<date>-<commit>)")
+    parser.add_argument("--out", type=Path, metavar="STEM",
+                        help="STEM.json, STEM.md and charts (bench/results/<date>-<commit>)")
     parser.add_argument("--build-dir", default=tools.ROOT / "build")
     return parser.parse_args()
 
@@ -89,7 +93,8 @@ def measure_paths(lab, etcd, size, options, found):
             if used and (contender.name, wire.mtu) not in paths and (wire.mtu == 1500 or contender.name in LONG_FRAMES):
                 paths[contender.name, wire.mtu] = stand_up(lab, etcd, contender, wire.mtu)
     say(f"{len(paths)} pairs of nodes are up")
-    plan = Plan(options.rounds or size.rounds, options.seconds or size.seconds, size.discard and not options.keep_disturbed)
+    plan = Plan(options.rounds or size.rounds, options.seconds or size.seconds,
+                size.discard and not options.keep_disturbed)
     found["paths"] = results.of_samples(plan.run(paths, contenders, wires, measurements, say), plan)
 
 

@@ -8,20 +8,20 @@ from .measurements import MEASUREMENTS
 
 FONT = "font-family='Helvetica, Arial, sans-serif'"
 INK, FAINT, PAPER, RULE = "#1f2933", "#6b7785", "#ffffff", "#dde3ea"
-COLOURS = {"host": "#a9b4c0", "flannel": "#e08f3c", "flannel-host-gw": "#edbd86", "weft": "#2b6cb0", "weft-xdp": "#6c9fd2",
-           "weft-host-gw": "#4f93c9", "weft-stack": "#b7cfe6"}
+COLOURS = {"host": "#a9b4c0", "flannel": "#e08f3c", "flannel-host-gw": "#edbd86", "weft": "#2b6cb0",
+           "weft-xdp": "#6c9fd2", "weft-host-gw": "#4f93c9", "weft-stack": "#b7cfe6"}
 WIDTH, PANEL, GAP, MARGIN, BAR, NAMES = 980, 300, 20, 20, 20, 92
 
 # What a newcomer wants to see first.
-HEADLINES = (("tcp-1", "gbit"), ("udp-64", "kpps"), ("tcp-rr", "p50_us"), ("tcp-crr", "per_s"), ("tcp-1", "cpu_s_per_gb"),
-             ("udp-64", "cpu_s_per_mpkt"))
+HEADLINES = (("tcp-1", "gbit"), ("udp-64", "kpps"), ("tcp-rr", "p50_us"),
+             ("tcp-crr", "per_s"), ("tcp-1", "cpu_s_per_gb"), ("udp-64", "cpu_s_per_mpkt"))
 TITLES = {("tcp-rr", "p50_us"): "TCP half round trip p50, us", ("tcp-crr", "per_s"): "New connections a second",
           ("tcp-1", "cpu_s_per_gb"): "TCP, CPU s per GB", ("udp-64", "cpu_s_per_mpkt"): "UDP, CPU s per million"}
 
 
 def text(x, y, words, size=12, colour=INK, anchor="start", weight="normal"):
-    return (f"<text x='{x:.1f}' y='{y:.1f}' font-size='{size}' fill='{colour}' text-anchor='{anchor}' font-weight='{weight}' "
-            f"{FONT}>{escape(words)}</text>")
+    return (f"<text x='{x:.1f}' y='{y:.1f}' font-size='{size}' fill='{colour}' text-anchor='{anchor}' "
+            f"font-weight='{weight}' {FONT}>{escape(words)}</text>")
 
 
 def bar(x, y, width, height, colour):
@@ -29,7 +29,8 @@ def bar(x, y, width, height, colour):
 
 
 def document(height, body):
-    return (f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{height:.0f}' viewBox='0 0 {WIDTH} {height:.0f}'>\n"
+    return (f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{height:.0f}' "
+            f"viewBox='0 0 {WIDTH} {height:.0f}'>\n"
             f"<rect width='{WIDTH}' height='{height:.0f}' fill='{PAPER}'/>\n" + "\n".join(body) + "\n</svg>\n")
 
 
@@ -50,7 +51,7 @@ def _panel(results, wire, contenders, key, x, y):
         low, high = min(found[contender.name]) * scale, max(found[contender.name]) * scale
         out.append(text(x + NAMES - 6, top + 14, contender.title, 11, anchor="end"))
         out.append(bar(x + NAMES, top, value * scale, BAR, COLOURS.get(contender.name, FAINT)))
-        out.append(f"<path d='M{x + NAMES + low:.1f} {top + BAR / 2}H{x + NAMES + high:.1f}' stroke='{INK}' stroke-width='1'/>")
+        out.append(f"<path d='M{x + NAMES + low:.1f} {top + BAR / 2}H{x + NAMES + high:.1f}' stroke='{INK}'/>")
         label = f"{value:,.{figure.digits}f}"
         if contender.name != contender.baseline:
             ratio = r.ratio(results, wire, contender.name, contender.baseline, *key)
@@ -77,15 +78,17 @@ def paths(results, wires, names=("host", "flannel", "weft", "flannel-host-gw", "
             body += _panel(results, wire, shown, key, MARGIN + i % 3 * (PANEL + GAP), y + i // 3 * height)
         y += -(-len(keys) // 3) * height + 10
     paths_of = results["paths"]
-    body.append(text(MARGIN, y + 4, f"Pod to pod across two nodes, one interleaved run; medians of {paths_of['rounds']} rounds, the line is "
-                                    f"least to most; \N{MULTIPLICATION SIGN}: ratio to flannel, or flannel host-gw. "
-                                    f"Commit {results['commit']}, Linux {results['machine']['kernel']}.", 10, FAINT))
+    legend = (f"Pod to pod across two nodes, one interleaved run; medians of {paths_of['rounds']} rounds, the line is "
+              f"least to most; \N{MULTIPLICATION SIGN}: ratio to flannel, or flannel host-gw. "
+              f"Commit {results['commit']}, Linux {results['machine']['kernel']}.")
+    body.append(text(MARGIN, y + 4, legend, 10, FAINT))
     return document(y + 20, body)
 
 
 def programs(results):
     """Cost of a packet by number of leases, warm and cold: flat lines are what is hoped for."""
-    body, y = [text(MARGIN, MARGIN + 14, "A packet's cost in each program, by number of leases", 15, weight="bold")], MARGIN + 34
+    title, y = "A packet's cost in each program, by number of leases", MARGIN + 34
+    body = [text(MARGIN, MARGIN + 14, title, 15, weight="bold")]
     few_pods = min(row["endpoints"] for row in results["programs"])
     costs = [row for row in results["programs"] if row["endpoints"] == few_pods]
     sizes = sorted({row["leases"] for row in costs})
@@ -125,7 +128,8 @@ def scale(results):
         body.append(text(x, y, title, 13, weight="bold"))
         for line, (count, found) in enumerate(leases.items()):
             top, width = y + 12 + line * (BAR + 4), found[key] / most * room
-            body += [text(x + 60, top + 14, f"{int(count):,}", 11, anchor="end"), bar(x + 66, top, width, BAR, COLOURS["weft"]),
+            body += [text(x + 60, top + 14, f"{int(count):,}", 11, anchor="end"),
+                     bar(x + 66, top, width, BAR, COLOURS["weft"]),
                      text(x + 72 + width, top + 14, f"{found[key]:.{digits}f}", 11)]
     return document(y + 12 + len(leases) * (BAR + 4) + 20, body)
 

@@ -45,10 +45,14 @@ CONTENDERS = {contender.name: contender for contender in (
     Contender("weft-stack", "weft, fast path off", _weft("vxlan", "--fast-path=off"), tunnel="weft.1"),
     Contender("flannel-host-gw", "flannel host-gw", _flannel("host-gw"), baseline="flannel-host-gw"),
     Contender("weft-host-gw", "weft host-gw", _weft("host-gw"), baseline="flannel-host-gw"),
-    Contender("flannel-1k", "flannel, 1,000 services", _with_services(1000, _flannel("vxlan")), tunnel="flannel.1", **RULED),
-    Contender("weft-1k", "weft, 1,000 services", _with_services(1000, _weft("vxlan")), "flannel-1k", tunnel="weft.1", **RULED),
-    Contender("flannel-10k", "flannel, 10,000 services", _with_services(10000, _flannel("vxlan")), tunnel="flannel.1", **RULED),
-    Contender("weft-10k", "weft, 10,000 services", _with_services(10000, _weft("vxlan")), "flannel-10k", tunnel="weft.1", **RULED),
+    Contender("flannel-1k", "flannel, 1,000 services", _with_services(1000, _flannel("vxlan")), "flannel-1k",
+              tunnel="flannel.1", **RULED),
+    Contender("weft-1k", "weft, 1,000 services", _with_services(1000, _weft("vxlan")), "flannel-1k", tunnel="weft.1",
+              **RULED),
+    Contender("flannel-10k", "flannel, 10,000 services", _with_services(10000, _flannel("vxlan")), "flannel-10k",
+              tunnel="flannel.1", **RULED),
+    Contender("weft-10k", "weft, 10,000 services", _with_services(10000, _weft("vxlan")), "flannel-10k",
+              tunnel="weft.1", **RULED),
 )}
 
 
@@ -72,5 +76,6 @@ def frame_to_server(contender, path):
     packet = frames.ipv4(source, path.target, frames.udp(), ttl=63)
     if contender.tunnel:
         vteps = [node.ns.link(contender.tunnel)["address"] for node in path.pair.nodes]
-        packet = frames.ipv4(path.pair.a.address, path.pair.b.address, frames.vxlan(frames.ethernet(vteps[1], vteps[0], packet)))
+        inner = frames.ethernet(vteps[1], vteps[0], packet)
+        packet = frames.ipv4(path.pair.a.address, path.pair.b.address, frames.vxlan(inner))
     return frames.padded(frames.ethernet(uplinks[1], uplinks[0], packet))

@@ -96,13 +96,14 @@ def starts(lab, etcd):
 
 
 def put_to_packet(lab, etcd, times):
-    """Milliseconds from a lease's put to the first packet at its pod, which a kernel vxlan device receives; `times` of them."""
+    """`times` milliseconds from a lease's put to the first packet at its pod, behind a kernel vxlan device."""
     pair = Pair(lab, "put", 1500, with_pods=True)
     flannel.connect(pair.b, pair.a, "vxlan")
     flannel.wire_pods(pair.b, 1450)
     etcd.plug(pair.a.ns)
     prefix = "/put/network"
-    etcd.configure(prefix, Network="10.244.0.0/16", SubnetMin="10.244.1.0", SubnetMax="10.244.1.0", Backend={"Type": "vxlan"})
+    etcd.configure(prefix, Network="10.244.0.0/16", SubnetMin="10.244.1.0", SubnetMax="10.244.1.0",
+                   Backend={"Type": "vxlan"})
     weft = WeftNode(lab, pair.a, "put", prefix)
     weft.launch()
     weft.wait_ready()
@@ -110,9 +111,11 @@ def put_to_packet(lab, etcd, times):
     seconds = times * (etcd_keys.GONE_S + etcd_keys.THERE_S) + 2
     log = STATE / "first.log"
     gap = int(etcd_keys.GONE_S * 500)
-    first = pair.b.pods[0].ns.spawn(tool("transactions"), "first", "--port", PUT_PORT, "--gap-ms", gap, cpu=SERVER_CPU, log=log.name)
-    knock = pair.a.pods[0].ns.spawn(tool("transactions"), "knock", pair.b.pods[0].address, "--port", PUT_PORT, "--interval-us", 100,
-                                    "--seconds", seconds, cpu=SERVER_CPU)
+    near, far = pair.a.pods[0], pair.b.pods[0]
+    first = far.ns.spawn(tool("transactions"), "first", "--port", PUT_PORT, "--gap-ms", gap, cpu=SERVER_CPU,
+                         log=log.name)
+    knock = near.ns.spawn(tool("transactions"), "knock", far.address, "--port", PUT_PORT, "--interval-us", 100,
+                          "--seconds", seconds, cpu=SERVER_CPU)
     lease = etcd_keys.value(pair.b.address, flannel.vtep_mac(pair.b.number))
     puts = [int(line) for line in keys(etcd, "toggle", f"{prefix}/subnets/10.244.2.0-24", lease, times).split()]
     for process in (knock, first):
@@ -137,7 +140,8 @@ def measure(lab, etcd, lease_counts, pod_counts, puts, say):
         costs += many_pods(lab, etcd, pods)
         say(f"{pods:,} pods done")
     taken = put_to_packet(lab, etcd, puts)
-    control |= {"put_to_packet_ms": statistics.median(taken), "put_to_packet_min_ms": min(taken), "put_to_packet_max_ms": max(taken)}
+    control |= {"put_to_packet_ms": statistics.median(taken), "put_to_packet_min_ms": min(taken),
+                "put_to_packet_max_ms": max(taken)}
     control["start_s"], control["restart_s"] = starts(lab, etcd)
     say("control plane done")
     return control, costs
@@ -146,4 +150,5 @@ def measure(lab, etcd, lease_counts, pod_counts, puts, say):
 def cni(pods, at_once):
     """Medians by chain; and how many times the pods a second of flannel's chain weft's takes."""
     found = json.loads(run(tool("cni_bench"), "--rounds", pods, "--at-once", at_once).splitlines()[-1])
-    return found | {"rate_to_chain": found["flannel's chain"]["at once"]["ADD of all"] / found["weft, portmap"]["at once"]["ADD of all"]}
+    flannels, wefts = (found[chain]["at once"]["ADD of all"] for chain in ("flannel's chain", "weft, portmap"))
+    return found | {"rate_to_chain": flannels / wefts}

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Leases in etcd, many and fast, through its JSON gateway. A program of its own, because it runs in etcd's namespace:
 
-    etcd_keys.py fill HOST:PORT PREFIX COUNT             COUNT leases of other nodes
-    etcd_keys.py churn HOST:PORT PREFIX RATE SECONDS     as many changes a second: leases go and come back
-    etcd_keys.py toggle HOST:PORT KEY VALUE TIMES        puts and deletes one key; prints when each put was sent (monotonic, ns)
+    etcd_keys.py fill HOST:PORT PREFIX COUNT          COUNT leases of other nodes
+    etcd_keys.py churn HOST:PORT PREFIX RATE SECONDS  as many changes a second: leases go and come back
+    etcd_keys.py toggle HOST:PORT KEY VALUE TIMES     deletes and puts one key; prints when each put was sent
 """
 import base64
 import http.client

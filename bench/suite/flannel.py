@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node's data path as flannel sets it up: bridge cni0, static neighbour, FDB entry and route, its rules, bridge-nf on."""
+"""A node's data path as flannel sets it up: bridge, static neighbour, FDB entry and route, its rules, bridge-nf on."""
 
 OVERHEAD = {"vxlan": 50, "host-gw": 0}
 NETWORK = "10.244.0.0/16"
@@ -39,7 +39,8 @@ def wire_pods(node, mtu):
         node.ns.ip(f"link add veth{i} mtu {mtu} type veth peer name eth0 mtu {mtu} netns {pod.ns.name}\n"
                    f"link set veth{i} master cni0 up")
         node.ns.run("bridge", "link", "set", "dev", f"veth{i}", "hairpin", "on")
-        pod.ns.ip(f"address add {pod.address}/24 dev eth0\nlink set eth0 up\nroute add default via 10.244.{node.number}.1")
+        pod.ns.ip(f"address add {pod.address}/24 dev eth0\nlink set eth0 up\n"
+                  f"route add default via 10.244.{node.number}.1")
 
 
 def connect(node, peer, backend):
@@ -54,7 +55,8 @@ def connect(node, peer, backend):
                f"address add 10.244.{node.number}.0/32 dev flannel.1\n"
                f"neigh add 10.244.{peer.number}.0 lladdr {vtep_mac(peer.number)} dev flannel.1 nud permanent\n"
                f"route add {subnet} via 10.244.{peer.number}.0 dev flannel.1 onlink")
-    node.ns.run("bridge", "fdb", "add", vtep_mac(peer.number), "dev", "flannel.1", "dst", peer.address, "self", "permanent")
+    node.ns.run("bridge", "fdb", "add", vtep_mac(peer.number), "dev", "flannel.1", "dst", peer.address, "self",
+                "permanent")
 
 
 def set_up(pair, backend):

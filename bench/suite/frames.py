@@ -6,6 +6,7 @@ import struct
 VXLAN_PORT = 8472
 ETHERTYPE_IPV4 = 0x0800
 DISCARD_PORT = 9
+TCP, UDP = socket.IPPROTO_TCP, socket.IPPROTO_UDP
 
 
 def mac(text):
@@ -16,7 +17,7 @@ def ethernet(destination, source, payload, ethertype=ETHERTYPE_IPV4):
     return mac(destination) + mac(source) + struct.pack("!H", ethertype) + payload
 
 
-def ipv4(source, destination, payload, protocol=socket.IPPROTO_UDP, ttl=64):
+def ipv4(source, destination, payload, protocol=UDP, ttl=64):
     header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 1, 0, ttl, protocol, 0,
                          socket.inet_aton(source), socket.inet_aton(destination))
     total = sum(struct.unpack("!10H", header))

@@ -28,7 +28,8 @@ def run(*argv, stdin=None, env=None, check=True):
     done = subprocess.run([str(word) for word in argv], input=stdin, capture_output=True, text=True, check=False,
                           env=None if env is None else os.environ | env)
     if check and done.returncode != 0:
-        raise BenchError(f"{' '.join(map(str, argv))}: exit {done.returncode}: {(done.stderr or done.stdout).strip()[-600:]}")
+        said = (done.stderr or done.stdout).strip()[-600:]
+        raise BenchError(f"{' '.join(map(str, argv))}: exit {done.returncode}: {said}")
     return done.stdout
 
 
@@ -98,8 +99,9 @@ class Lab:
     def spawn(self, *argv, log="discarded.log", env=None):
         """A process in the background; its output goes to that file of STATE."""
         with open(STATE / log, "ab") as out:
-            process = subprocess.Popen([str(word) for word in argv], stdin=subprocess.DEVNULL, start_new_session=True, stdout=out,
-                                       stderr=subprocess.STDOUT, env=None if env is None else os.environ | env)
+            process = subprocess.Popen([str(word) for word in argv], stdin=subprocess.DEVNULL, stdout=out,
+                                       stderr=subprocess.STDOUT, start_new_session=True,
+                                       env=None if env is None else os.environ | env)
         self._processes.append(process)
         return process
 

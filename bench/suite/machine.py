@@ -35,9 +35,10 @@ def _processes():
 
 
 def _others_ticks():
-    """CPU ticks of every process that this program did not start, kernel threads left out: they work for whoever has packets.
+    """CPU ticks of every process that this program did not start.
 
-    A process that ends hands its ticks to its parent, so the sum loses nothing in between."""
+    Not kernel threads': they work for whoever has packets. A process that ends hands its ticks to its parent, so the sum
+    loses nothing in between."""
     processes = _processes()
     ours = {os.getpid()}
     kernel = {2}

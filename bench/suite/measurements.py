@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is measured on a path, and how. A client runs on one CPU and the server on another where throughput is asked for; both on
-one where latency is, so that it is the path's own work and not the wake-up of an idle CPU."""
+"""What is measured on a path, and how.
+
+Client and server have a CPU each where throughput is asked for. Where latency is, both are on one, so that it is the
+path's own work and not the wake-up of an idle CPU."""
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from .contenders import frame_to_server
-from .frames import DISCARD_PORT
 from .lab import CLIENT_CPU, SERVER_CPU, BenchError
 from .machine import Watch
 from .tools import tool
@@ -43,7 +44,8 @@ def _tcp_stream(flows):
     def measure(_contender, path, seconds):
         end, watch = _iperf(path.client, path.target, seconds, "--parallel", str(flows))
         received = end["sum_received"]
-        return watch, {"gbit": received["bits_per_second"] / 1e9, "cpu_s_per_gb": watch.cpu_s / (received["bytes"] / 1e9),
+        return watch, {"gbit": received["bits_per_second"] / 1e9,
+                       "cpu_s_per_gb": watch.cpu_s / (received["bytes"] / 1e9),
                        "retransmits": end["sum_sent"].get("retransmits", 0)}
     return measure
 
@@ -58,7 +60,8 @@ def _udp_packets(_contender, path, seconds):
 
 def _transactions(ns, target, seconds, *how):
     with Watch() as watch:
-        told = json.loads(ns.run(tool("transactions"), how[0], target, "--seconds", f"{seconds:g}", *how[1:], cpu=SERVER_CPU))
+        told = json.loads(ns.run(tool("transactions"), how[0], target, "--seconds", f"{seconds:g}", *how[1:],
+                                 cpu=SERVER_CPU))
     if told["transactions"] == 0:
         raise BenchError(f"no answer from {target} to {' '.join(how)}")
     return watch, told
@@ -90,29 +93,23 @@ def _same_node_round_trips(_contender, path, seconds):
     return watch, {"p50_us": told["p50_us"] / 2, "p99_us": told["p99_us"] / 2}
 
 
-# Counted and dropped where the server's namespace first sees them: what a socket would cost is the same for everybody.
-SINK = f"""table netdev bench {{
-  chain sink {{
-    type filter hook ingress device eth0 priority 0; policy accept;
-    udp dport {DISCARD_PORT} counter drop
-  }}
-}}
-"""
+DROP_ALL = "1,6 0 0 2"  # one instruction: return TC_ACT_SHOT
 
 
 def _receive(contender, path, seconds):
+    """Packets are counted and dropped where the server's namespace first sees them: a socket costs everybody the same."""
     frame = frame_to_server(contender, path)
-    path.server.run("nft", "-f", "-", stdin=SINK)
+    path.server.run("tc", "qdisc", "add", "dev", "eth0", "clsact")
     try:
+        path.server.run("tc", "filter", "add", "dev", "eth0", "ingress", "bpf", "direct-action", "bytecode", DROP_ALL)
         with Watch() as watch:
             told = json.loads(path.pair.a.ns.run(tool("live_frames"), "--interface", "eth0", "--frame", frame.hex(),
                                                  "--seconds", f"{seconds:g}", cpu=SERVER_CPU))
-        listed = json.loads(path.server.run("nft", "--json", "list", "chain", "netdev", "bench", "sink"))
+        qdiscs = json.loads(path.server.run("tc", "-stats", "-json", "qdisc", "show", "dev", "eth0"))
     finally:
-        path.server.run("nft", "delete", "table", "netdev", "bench")
-    counted = next(part["counter"]["packets"] for item in listed["nftables"] if "rule" in item
-                   for part in item["rule"]["expr"] if "counter" in part)
-    return watch, {"mpps": counted / told["seconds"] / 1e6, "loss": 1 - counted / told["sent"]}
+        path.server.run("tc", "qdisc", "del", "dev", "eth0", "clsact")
+    dropped = next(qdisc["drops"] for qdisc in qdiscs if qdisc["kind"] == "clsact")
+    return watch, {"mpps": dropped / told["seconds"] / 1e6, "loss": 1 - dropped / told["sent"]}
 
 
 LATENCY = (Figure("p50_us", "p50, us", "less"), Figure("p99_us", "p99, us", "less"))
@@ -130,9 +127,10 @@ MEASUREMENTS = {measurement.name: measurement for measurement in (
     Measurement("tcp-rr", LATENCY, _round_trips("rr")),
     Measurement("udp-rr", LATENCY, _round_trips("rr", "--udp")),
     Measurement("tcp-crr", (Figure("per_s", "connections/s", "more", 0), *LATENCY), _connections),
-    Measurement("receive", (Figure("mpps", "received, million/s", "more", 2), Figure("loss", "lost", "less", 3)), _receive,
-                wires=("framed",)),
-    Measurement("same-node-tcp", (Figure("gbit", "same node, TCP, Gbit/s", "more"),), _same_node_stream, wires=("offload",)),
+    Measurement("receive", (Figure("mpps", "received, million/s", "more", 2), Figure("loss", "lost", "less", 3)),
+                _receive, wires=("framed",)),
+    Measurement("same-node-tcp", (Figure("gbit", "same node, TCP, Gbit/s", "more"),), _same_node_stream,
+                wires=("offload",)),
     Measurement("same-node-rr", LATENCY, _same_node_round_trips, wires=("offload",)),
 )}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a packet costs in each program: by BPF_PROG_RUN with many leases or pods, and as the kernel counts it under traffic."""
+"""What a packet costs in each program: by BPF_PROG_RUN with many leases or pods, and as counted under traffic."""
 import json
 import random
 
@@ -10,7 +10,7 @@ from .tools import tool
 
 PACKETS = 500  # different ones for a cold run
 ANY_MAC = "02:00:00:00:00:99"
-STRANGER = "192.0.2.66"
+STRANGER, OUTSIDE = "192.0.2.66", "198.51.100.7"
 
 
 def program_ids(weft):
@@ -19,7 +19,7 @@ def program_ids(weft):
 
 
 class Packets:
-    """Packets of a ScaleNode's world. Destinations and senders are spread over all leases, in an order that is always the same."""
+    """Packets of a ScaleNode's world, destinations and senders spread over all leases, always in the same order."""
 
     def __init__(self, node, leases, pods):
         self._random = random.Random(leases)
@@ -34,12 +34,14 @@ class Packets:
     def some_pods(self):
         return (self._random.choice(self.pods) for _ in range(PACKETS))
 
-    def sent(self, destinations, source, payload=None, ttl=64):
-        return [frames.ethernet(ANY_MAC, ANY_MAC, frames.ipv4(source, str(to), payload or frames.tcp(), 6 if payload is None else 17,
-                                                              ttl)) for to in destinations]
+    @staticmethod
+    def sent(destinations, source, payload=frames.tcp(), protocol=frames.TCP):
+        return [frames.ethernet(ANY_MAC, ANY_MAC, frames.ipv4(source, str(to), payload, protocol))
+                for to in destinations]
 
-    def tunnelled(self, outer_source, inner_source, to, ttl=63):
-        inner = frames.ethernet(self._vtep, mac_of(1), frames.ipv4(str(inner_source), str(to), frames.tcp(), 6, ttl))
+    def tunnelled(self, outer_source, inner_source, to):
+        packet = frames.ipv4(str(inner_source), str(to), frames.tcp(), frames.TCP)
+        inner = frames.ethernet(self._vtep, mac_of(1), packet)
         return frames.ethernet(ANY_MAC, ANY_MAC, frames.ipv4(str(outer_source), self._own, frames.vxlan(inner)))
 
     def received(self):
@@ -62,14 +64,15 @@ def cases(node, leases, pods):
     far = [subnet_of(i) + 2 for i in packets.others()]
     return [
         ("from_pod: push, TCP", "from_pod", "encap", links[pod], packets.sent(far, pod)),
-        ("from_pod: push, UDP", "from_pod", "encap", links[pod], packets.sent(far, pod, frames.udp())),
+        ("from_pod: push, UDP", "from_pod", "encap", links[pod], packets.sent(far, pod, frames.udp(), frames.UDP)),
         ("from_pod: to a pod here", "from_pod", "to_pod", links[pod], packets.sent(packets.some_pods(), pod)),
-        ("from_pod: out of the pod network", "from_pod", "not_pod_network", links[pod], packets.sent(["198.51.100.7"], pod)),
+        ("from_pod: out of the pod network", "from_pod", "not_pod_network", links[pod], packets.sent([OUTSIDE], pod)),
         ("from_host: push", "from_host", "encap", "weft.1", packets.sent(far, node.pair.a.address)),
         ("from_wire: pop, to a pod", "from_wire", "decap_to_pod", "eth0", packets.received()),
         ("from_wire: unknown sender", "from_wire", "unknown_sender", "eth0", packets.strangers()),
         ("from_wire: spoofed source", "from_wire", "spoofed_source", "eth0", packets.spoofed()),
-        ("from_wire: not a tunnel's", "from_wire", "not_overlay", "eth0", packets.sent([node.pair.a.address], node.pair.b.address)),
+        ("from_wire: not a tunnel's", "from_wire", "not_overlay", "eth0",
+         packets.sent([node.pair.a.address], node.pair.b.address)),
     ]
 
 
@@ -93,8 +96,9 @@ def _counted(weft, program, reason):
 
 
 def under_traffic(path, traffic):
-    """Nanoseconds a run, by program, while `traffic` runs: from_pod on the client's node, from_wire on the server's. The kernel's
-    own reading of the clock is in it."""
+    """Nanoseconds a run, by program, while `traffic` runs: from_pod on the client's node, from_wire on the server's.
+
+    The kernel's own reading of the clock is in it."""
     sender, receiver = (program_ids(weft) for weft in path.weft)
     watched = {"from_pod": sender["from_pod"], "from_wire": receiver["from_wire"]}
     run("sysctl", "-qw", "kernel.bpf_stats_enabled=1")

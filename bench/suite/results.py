@@ -10,8 +10,8 @@ from .tools import ROOT
 
 
 def commit():
-    told = subprocess.run(["git", "-c", "safe.directory=*", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True,
-                          text=True, check=False)
+    told = subprocess.run(["git", "-c", "safe.directory=*", "rev-parse", "--short", "HEAD"], cwd=ROOT,
+                          capture_output=True, text=True, check=False)
     return told.stdout.strip() or "unknown"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rounds: every measurement on every contender in turn, A B C A B C, so that a slow minute of the machine is everybody's."""
+"""Rounds: every measurement on every contender in turn, A B C A B C: a slow minute of the machine is everybody's."""
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ RETRIES = 2  # of a round that was disturbed
 
 @dataclass
 class Samples:
-    """Values by (wire, contender, measurement, figure), a value a round; and how many rounds of a measurement others disturbed."""
+    """A value a round, by (wire, contender, measurement, figure); and how many rounds others disturbed."""
     values: dict = field(default_factory=lambda: defaultdict(list))
     kept: int = 0
     discarded: int = 0
@@ -41,7 +41,8 @@ class Plan:
                         path.pair.set_wire(wire)
                 for measurement in measurements:
                     self._one_round(samples, wire, measurement, paths, contenders)
-            say(f"round {number} of {self.rounds} done; {samples.disturbed} of {samples.kept + samples.discarded} disturbed so far")
+            say(f"round {number} of {self.rounds} done; disturbed so far: "
+                f"{samples.disturbed} of {samples.kept + samples.discarded}")
         return samples
 
     def _one_round(self, samples, wire, measurement, paths, contenders):

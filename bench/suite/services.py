@@ -36,6 +36,6 @@ COMMIT
 
 
 def load(pair, count):
-    """To be called first of all that makes rules: iptables-nft takes minutes for 10,000 services beside others (--noflush)."""
+    """To be called before all that makes rules: iptables-nft takes minutes for 10,000 services beside other rules."""
     for node in pair.nodes:
         node.ns.run("iptables-restore", stdin=rules(count))

@@ -18,9 +18,10 @@ def markdown(header, rows):
 
 def aligned(header, rows):
     """The same for a terminal."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    return "\n".join("  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
-                               for i, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in [header, *rows]) + "\n"
+    lines = [header, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    padded = ([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in lines)
+    return "".join("  ".join(cells).rstrip() + "\n" for cells in padded)
 
 
 def _cell(results, wire, contender, measurement, figure, spread):
@@ -55,35 +56,37 @@ def of_targets(results):
     for target in TARGETS:
         value = target.measured(results)
         if value is not None:
-            rows.append([target.title, ("at least " if target.at_least else "at most ") + f"{target.bound:g}", f"{value:.3g}",
-                         "yes" if target.met(results) else "no"])
+            bound = f"{'at least' if target.at_least else 'at most'} {target.bound:g}"
+            rows.append([target.title, bound, f"{value:.3g}", "yes" if target.met(results) else "no"])
     return ["figure", "target", "measured", "met"], rows
 
 
 def of_programs(results):
     """(header, rows): a row a program and outcome, a column a number of leases or pods."""
     costs = results["programs"]
-    sizes = sorted({(row["leases"], row["endpoints"]) for row in costs})
+    at = {(row["name"], row["leases"], row["endpoints"]): row for row in costs}
+    sizes = sorted({(leases, endpoints) for _, leases, endpoints in at})
     rows = []
     for name in dict.fromkeys(row["name"] for row in costs):
         cells = []
         for leases, endpoints in sizes:
-            found = [row for row in costs if row["name"] == name and (row["leases"], row["endpoints"]) == (leases, endpoints)]
-            cells.append(f"{found[0]['warm_ns']:.0f} / {found[0]['cold_ns']:.0f}" if found else "")
+            row = at.get((name, leases, endpoints))
+            cells.append(f"{row['warm_ns']:.0f} / {row['cold_ns']:.0f}" if row else "")
         rows.append([name, *cells])
-    return ["ns a packet, warm / cold", *(f"{leases:,} leases, {endpoints:,} pods" for leases, endpoints in sizes)], rows
+    header = ["ns a packet, warm / cold", *(f"{leases:,} leases, {endpoints:,} pods" for leases, endpoints in sizes)]
+    return header, rows
 
 
 def of_control(results):
     control = results["control"]
-    rows = [[f"{int(count):,} leases: cold start to all programmed", f"{found['cold_start_s']:.3f} s"] for count, found
-            in control["leases"].items()]
-    rows += [[f"{int(count):,} leases: weftd resident", f"{found['resident_mb']:.1f} MB"] for count, found
-             in control["leases"].items()]
-    rows += [[f"{int(count):,} leases: CPU with {found['changes_per_s']:.0f} changes a second", f"{found['cpu'] * 100:.1f} %"]
-             for count, found in control["leases"].items() if "cpu" in found]
-    rows.append(["lease put to first packet", f"{control['put_to_packet_ms']:.2f} ms ({control['put_to_packet_min_ms']:.2f} to "
-                                              f"{control['put_to_packet_max_ms']:.2f})"])
+    rows = []
+    for title, key, form in (("cold start to all programmed", "cold_start_s", "{:.3f} s"),
+                             ("weftd resident", "resident_mb", "{:.1f} MB"),
+                             ("CPU with 100 changes a second", "cpu", "{:.1%}")):
+        for count, found in control["leases"].items():
+            rows.append([f"{int(count):,} leases: {title}", form.format(found[key])])
+    least, most = control["put_to_packet_min_ms"], control["put_to_packet_max_ms"]
+    rows.append(["lease put to first packet", f"{control['put_to_packet_ms']:.2f} ms ({least:.2f} to {most:.2f})"])
     rows.append(["weftd started to ready, no other node", f"{control['start_s'] * 1e3:.0f} ms"])
     rows.append(["weftd started again to ready, programs in place", f"{control['restart_s'] * 1e3:.0f} ms"])
     return ["control plane", ""], rows
@@ -95,7 +98,8 @@ def of_cni(results):
         for command in ("ADD", "DEL"):
             for name, found in results["cni"].items():
                 if isinstance(found, dict) and how in found:
-                    rows.append([f"{command}, {how}", name, f"{found[how][command]:.2f}", f"{found[how][command + ' p99']:.2f}"])
+                    times = found[how]
+                    rows.append([f"{command}, {how}", name, f"{times[command]:.2f}", f"{times[command + ' p99']:.2f}"])
     return ["CNI", "plugins", "median ms", "p99 ms"], rows
 
 
@@ -106,8 +110,8 @@ def document(results):
              f"`{results['command']}` on Linux {machine['kernel']}, {machine['cpus']} CPUs ({machine['cpu']}).\n"]
     if "paths" in results:
         paths = results["paths"]
-        parts.append(f"Medians of {paths['rounds']} rounds of {paths['seconds']:g} s a measurement (iperf3's at least 1 s), least and "
-                     f"most in brackets; x: ratio to flannel (of weft host-gw: to flannel host-gw). Others disturbed "
+        parts.append(f"Medians of {paths['rounds']} rounds of {paths['seconds']:g} s a measurement (iperf3's at least "
+                     f"1 s), least and most in brackets; x: ratio to flannel (host-gw: to flannel host-gw). Others disturbed "
                      f"{paths['disturbed']} of {paths['kept'] + paths['discarded']} rounds of a measurement; "
                      f"{paths['discarded']} were discarded, the rest counts.\n")
     parts.append("## Targets\n\n" + markdown(*of_targets(results)))
@@ -116,8 +120,8 @@ def document(results):
     if "traffic" in results:
         parts.append("## Programs under traffic, ns a packet\n\n" + markdown(
             ["program", "ns"], [[name, f"{ns:.0f}"] for name, ns in results["traffic"].items()]))
-    for title, key, make in (("Programs by themselves", "programs", of_programs), ("Control plane", "control", of_control),
-                             ("CNI", "cni", of_cni)):
+    for title, key, make in (("Programs by themselves", "programs", of_programs),
+                             ("Control plane", "control", of_control), ("CNI", "cni", of_cni)):
         if key in results:
             parts.append(f"## {title}\n\n" + markdown(*make(results)))
     return "\n".join(parts)

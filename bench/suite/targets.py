@@ -7,11 +7,11 @@ from . import results as r
 
 @dataclass(frozen=True)
 class Target:
-    """A ratio of two contenders' medians on one wire; or, without `versus`, a figure of the control plane (in `figure`)."""
+    """A ratio of two contenders' medians on one wire; without `versus` a figure from elsewhere in the results."""
     title: str
     bound: float
     at_least: bool
-    figure: tuple  # (measurement, figure), or a way through the control plane's results
+    figure: tuple  # (measurement, figure), or a way through the results
     wire: str = ""
     contender: str = "weft"
     versus: str = ""
@@ -50,7 +50,8 @@ def _pairs(contender, baseline, prefix):
         target("connect/request/response a second, to flannel", 1.5, True, "framed", baseline, "tcp-crr", "per_s"),
         target("receive path, to flannel", 5, True, "framed", baseline, "receive", "mpps"),
         target("CPU seconds per GB, to flannel", 0.8, False, "framed", baseline, "tcp-1", "cpu_s_per_gb"),
-        target("CPU seconds per million packets, to flannel", 0.5, False, "framed", baseline, "udp-64", "cpu_s_per_mpkt"),
+        target("CPU seconds per million packets, to flannel", 0.5, False, "framed", baseline, "udp-64",
+               "cpu_s_per_mpkt"),
         target("same node, TCP stream, to bridge", 1.2, True, "offload", baseline, "same-node-tcp", "gbit"),
         target("same node, half round trip p50, to bridge", 0.7, False, "offload", baseline, "same-node-rr", "p50_us"),
     ]
@@ -59,8 +60,10 @@ def _pairs(contender, baseline, prefix):
 TARGETS = [
     *_pairs("weft", "flannel", ""),
     *_pairs("weft-host-gw", "flannel-host-gw", "host-gw: "),
-    Target("10,000 services loaded: UDP 64 B packets/s, to none", 0.98, True, ("udp-64", "kpps"), "framed", "weft-10k", "weft"),
-    Target("10,000 services loaded: connections/s, to none", 0.98, True, ("tcp-crr", "per_s"), "framed", "weft-10k", "weft"),
+    Target("10,000 services loaded: UDP 64 B packets/s, to none", 0.98, True, ("udp-64", "kpps"), "framed", "weft-10k",
+           "weft"),
+    Target("10,000 services loaded: connections/s, to none", 0.98, True, ("tcp-crr", "per_s"), "framed", "weft-10k",
+           "weft"),
     Target("push (from_pod) under traffic, ns a packet", 120, False, ("traffic", "from_pod")),
     Target("pop and deliver (from_wire) under traffic, ns a packet", 80, False, ("traffic", "from_wire")),
     Target("cold start, 10,000 leases programmed, s", 0.5, False, ("control", "leases", "10000", "cold_start_s")),

@@ -9,6 +9,10 @@ from .lab import NotHere
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"  # set by the command line
 
+SYSTEM = ("bpftool", "bridge", "etcd", "etcdctl", "ethtool", "ip", "iperf3", "iptables-restore", "nsenter", "taskset", "tc")
+OF_WEFT = ("weft", "weftctl", "weftd")
+OWN = ("cni_bench", "live_frames", "program_cost", "transactions")
+
 
 def set_build(path):
     global BUILD
@@ -29,11 +33,9 @@ def require():
     """What a measurement cannot do without."""
     if os.geteuid() != 0:
         raise NotHere("needs root")
-    missing = [name for name in ("iperf3", "ethtool", "etcd", "iptables-restore", "nft", "taskset", "nsenter", "ip", "bridge", "bpftool")
-               if not shutil.which(name)]
+    missing = [name for name in SYSTEM if not shutil.which(name)]
     if missing:
         raise NotHere(f"{', '.join(missing)} not found: scripts/install-deps.sh bench")
-    unbuilt = [str(path) for path in [*map(binary, ("weftd", "weftctl", "weft")), *map(tool, ("transactions", "live_frames", "program_cost", "cni_bench"))]
-               if not path.exists()]
+    unbuilt = [str(path) for path in (*map(binary, OF_WEFT), *map(tool, OWN)) if not path.exists()]
     if unbuilt:
         raise NotHere(f"{', '.join(unbuilt)} not found: build first")

@@ -47,7 +47,7 @@ class Pair:
 
     def set_wire(self, wire):
         for node in self.nodes:
-            # What XDP on the other end forbids (segmentation) ethtool cannot switch on: that is then part of the contender.
+            # What XDP on the other end forbids (segmentation) cannot be switched on: that is part of the contender.
             node.ns.run("ethtool", "-K", "eth0", *wire.offloads, check=False)
 
     def namespaces(self):

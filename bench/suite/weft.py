@@ -22,11 +22,14 @@ class Etcd:
         self._plugged = 1
         self.ns = lab.namespace("etcd")
         self.ns.ip(f"link add lan type bridge\nlink set lan up\naddress add {ETCD}/16 dev lan")
-        self.ns.spawn("etcd", "--data-dir", STATE / "etcd", "--listen-client-urls", ENDPOINT, "--advertise-client-urls", ENDPOINT,
-                      "--log-outputs=stderr", "--logger=zap", "--unsafe-no-fsync", log="etcd.log",
-                      env={"ETCD_HEARTBEAT_INTERVAL": "20", "ETCD_ELECTION_TIMEOUT": "200"})
-        wait_until(lambda: '"health"' in self.ns.run("timeout", "1", "etcdctl", "--endpoints", ENDPOINT, "endpoint", "health",
-                                                     "--write-out=json", check=False), "etcd does not answer")
+        self.ns.spawn("etcd", "--data-dir", STATE / "etcd", "--listen-client-urls", ENDPOINT,
+                      "--advertise-client-urls", ENDPOINT, "--log-outputs=stderr", "--logger=zap", "--unsafe-no-fsync",
+                      "--heartbeat-interval=20", "--election-timeout=200", log="etcd.log")
+        wait_until(self._healthy, "etcd does not answer")
+
+    def _healthy(self):
+        return '"health":true' in self.ns.run("timeout", "1", "etcdctl", "--endpoints", ENDPOINT, "endpoint", "health",
+                                              "--write-out=json", check=False)
 
     def plug(self, ns):
         self._plugged += 1
@@ -75,9 +78,10 @@ class WeftNode:
     def launch(self):
         self._notify.said.clear()
         self.process = self.ns.spawn(
-            binary("weftd"), f"--etcd-endpoints={ENDPOINT}", f"--etcd-prefix={self.prefix}", "--iface=eth0", "--ip-masq",
-            f"--run-dir={self._dir}/run", f"--bpf-dir={self._bpf}", f"--subnet-file={self._dir}/subnet.env", *self._flags,
-            log=f"{self._dir.name}.log", env={"NOTIFY_SOCKET": str(self._dir / "notify")})
+            binary("weftd"), f"--etcd-endpoints={ENDPOINT}", f"--etcd-prefix={self.prefix}", "--iface=eth0",
+            "--ip-masq", f"--run-dir={self._dir}/run", f"--bpf-dir={self._bpf}",
+            f"--subnet-file={self._dir}/subnet.env", *self._flags, log=f"{self._dir.name}.log",
+            env={"NOTIFY_SOCKET": str(self._dir / "notify")})
 
     def wait_for(self, word, timeout=120.0):
         """Until weftd tells its service manager this word. @return when (time.monotonic)"""
@@ -106,8 +110,8 @@ class WeftNode:
     def add(self, pod_ns, interface="eth0"):
         """A pod by the CNI plugin. @return its address"""
         self._pods += 1
-        env = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": f"pod{self._pods}", "CNI_NETNS": pod_ns.path, "CNI_IFNAME": interface,
-               "CNI_PATH": str(binary("weft").parent)}
+        env = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": f"pod{self._pods}", "CNI_NETNS": pod_ns.path,
+               "CNI_IFNAME": interface, "CNI_PATH": str(binary("weft").parent)}
         conf = {"cniVersion": "1.0.0", "name": "cbr0", "type": "weft", "subnetFile": f"{self._dir}/subnet.env",
                 "runDir": f"{self._dir}/run", "bpfDir": str(self._bpf), "dataDir": f"{self._dir}/cni"}
         result = json.loads(self.ns.run(binary("weft"), stdin=json.dumps(conf), env=env))

@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <cstring>
+#include <system_error>
 #include <vector>
 
 #include "base/unique_fd.hpp"
@@ -40,7 +41,7 @@ std::vector<bpf_insn> program(const std::vector<std::uint8_t> &frame, unsigned i
         insn(BPF_LDX | BPF_MEM | BPF_W, 2, 1, offsetof(xdp_md, data), 0),
         insn(BPF_LDX | BPF_MEM | BPF_W, 3, 1, offsetof(xdp_md, data_end), 0),
         insn(BPF_ALU64 | BPF_MOV | BPF_X, 4, 2, 0, 0),
-        insn(BPF_ALU64 | BPF_ADD | BPF_K, 4, 0, 0, static_cast<std::int32_t>(frame.size())),
+        insn(BPF_ALU64 | BPF_ADD, 4, 0, 0, static_cast<std::int32_t>(frame.size())),
         insn(BPF_JMP | BPF_JGT | BPF_X, 4, 3, words, 0),
     };
     for (int i = 0; i < words; ++i) {
@@ -63,7 +64,7 @@ std::vector<std::uint8_t> bytes_of(const std::string &hex) {
 }
 
 int fail(const char *what, int err) {
-    fmt::print(stderr, "live_frames: {}: {}\n", what, std::strerror(err));
+    fmt::print(stderr, "live_frames: {}: {}\n", what, std::generic_category().message(err));
     return 1;
 }
 

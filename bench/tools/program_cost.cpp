@@ -18,9 +18,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
+#include <cstdlib>
 #include <iostream>
 #include <optional>
+#include <system_error>
 #include <vector>
 
 #include "base/unique_fd.hpp"
@@ -35,8 +36,8 @@ constexpr unsigned kWarmRuns = 5'000, kColdRuns = 500;
 constexpr std::size_t kMoreThanCaches = std::size_t{4} << 20; ///< L1 and L2 of one CPU; the last level is everybody's
 
 [[noreturn]] void die(const std::string &what, int err) {
-    fmt::print(stderr, "program_cost: {}: {}\n", what, std::strerror(err));
-    std::exit(1);
+    fmt::print(stderr, "program_cost: {}: {}\n", what, std::generic_category().message(err));
+    std::_Exit(1);
 }
 
 struct Case {

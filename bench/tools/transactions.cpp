@@ -18,7 +18,8 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cstring>
+#include <cstdlib>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -44,8 +45,8 @@ struct Task {
 };
 
 [[noreturn]] void die(const char *what) {
-    fmt::print(stderr, "transactions: {}: {}\n", what, std::strerror(errno));
-    std::exit(1);
+    fmt::print(stderr, "transactions: {}: {}\n", what, std::generic_category().message(errno));
+    std::_Exit(1);
 }
 
 sockaddr_in address_of(const std::string &text, std::uint16_t port) {
@@ -214,6 +215,7 @@ int main(int argc, char **argv) {
     CLI::App app{"requests and answers, one at a time"};
     app.require_subcommand(1);
     Task task;
+    int (*chosen)(const Task &) = nullptr;
     const auto command = [&](const char *name, const char *help, int (*run)(const Task &), bool client) {
         auto *sub = app.add_subcommand(name, help);
         sub->add_option("--port", task.port, "port")->capture_default_str();
@@ -222,7 +224,7 @@ int main(int argc, char **argv) {
             sub->add_option("--seconds", task.seconds, "how long")->capture_default_str();
             sub->add_option("--size", task.size, "bytes of a message")->capture_default_str();
         }
-        sub->final_callback([&task, run] { std::exit(run(task)); });
+        sub->final_callback([&chosen, run] { chosen = run; });
         return sub;
     };
     command("serve", "TCP and UDP echo", serve, false);
@@ -233,5 +235,5 @@ int main(int argc, char **argv) {
     command("knock", "datagrams at a steady pace", knock, true)
         ->add_option("--interval-us", task.interval_us, "between two");
     CLI11_PARSE(app, argc, argv);
-    return 0;
+    return chosen(task);
 }
