@@ -40,9 +40,12 @@ def _iperf(ns, target, seconds, *options):
     return report["end"], watch
 
 
+CUBIC = ("--congestion", "cubic")  # Debian's and most others', whatever this machine's is
+
+
 def _tcp_stream(flows):
     def measure(_contender, path, seconds):
-        end, watch = _iperf(path.client, path.target, seconds, "--parallel", str(flows))
+        end, watch = _iperf(path.client, path.target, seconds, *CUBIC, "--parallel", str(flows))
         received = end["sum_received"]
         return watch, {"gbit": received["bits_per_second"] / 1e9,
                        "cpu_s_per_gb": watch.cpu_s / (received["bytes"] / 1e9),
@@ -82,7 +85,7 @@ def _connections(_contender, path, seconds):
 def _same_node_stream(_contender, path, seconds):
     if not path.neighbour:
         return None
-    end, watch = _iperf(path.client, path.neighbour.address, seconds)
+    end, watch = _iperf(path.client, path.neighbour.address, seconds, *CUBIC)
     return watch, {"gbit": end["sum_received"]["bits_per_second"] / 1e9}
 
 
