@@ -23,9 +23,6 @@ Result<weft_encap> encap_of(const NetConf &conf) {
     return fail(fmt::format("Backend.Type: \"{}\" is none that weft carries ({})", conf.backend_type, backend_names()));
 }
 
-/// Their formats say nowhere what is inside: flannel's are IPv4 alone, and a node that put IPv6 in would not be understood.
-bool is_ipv4_only(weft_encap encap) { return encap == WEFT_ENCAP_UDP || encap == WEFT_ENCAP_IPIP; }
-
 /// What the object says, before anybody asks whether it makes sense.
 struct Keys {
     std::int64_t vni = WEFT_DEFAULT_VNI, port = 0, mtu = -1;
@@ -93,6 +90,8 @@ std::optional<weft_encap> encap_of_backend(std::string_view name) {
         if (known.backend == name) return known.encap;
     return std::nullopt;
 }
+
+bool is_ipv4_only(weft_encap encap) { return encap == WEFT_ENCAP_UDP || encap == WEFT_ENCAP_IPIP; }
 
 unsigned BackendConf::overhead(Underlay underlay) const {
     constexpr unsigned kLongerHeader = 40 - 20; // IPv6's than IPv4's

@@ -21,6 +21,9 @@ namespace weft {
 /// none into its leases.
 [[nodiscard]] std::optional<weft_encap> encap_of_backend(std::string_view name);
 
+/// Formats that say nowhere what is inside: flannel's carry IPv4 alone, and a node that put IPv6 in would not be understood.
+[[nodiscard]] bool is_ipv4_only(weft_encap encap);
+
 /// Bytes between the underlay's IP packet and the inner one.
 [[nodiscard]] unsigned overhead_of(weft_encap encap);
 

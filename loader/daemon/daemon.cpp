@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/daemon.hpp"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <systemd/sd-daemon.h>
 
 #include <algorithm>
 #include <csignal>
+#include <tuple>
 
 #include "daemon/log.hpp"
 #include "net/qdisc.hpp"
@@ -26,15 +27,21 @@ constexpr auto kDropsInterval = 10s;
 constexpr auto kShortestPause = 20ms; ///< between applies: a burst of events becomes one
 constexpr auto kLongestPause = 2s;
 
-std::string utc(std::chrono::system_clock::time_point at) {
-    return fmt::format("{:%FT%TZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(at)));
-}
-
 /// What peers have to know besides the address.
 nlohmann::json backend_data(const BackendConf &backend, const Uplink &uplink) {
     if (backend.encap != WEFT_ENCAP_VXLAN) return nullptr;
-    return {{"VNI", backend.vni}, {"VtepMAC", vtep_mac(uplink.public_ip).to_string()}};
+    return {{"VNI", backend.vni}, {"VtepMAC", vtep_mac(uplink).to_string()}};
 }
+
+/// The same device serves IPv6. Unlike the device of flannel's nodes it takes packets over IPv6 without a UDP checksum, which
+/// BPF programs cannot compute; flannel ignores the field.
+nlohmann::json backend_v6_data(const BackendConf &backend, const Uplink &uplink) {
+    auto data = backend_data(backend, uplink);
+    if (!data.is_null()) data["ZeroCsum6"] = true;
+    return data;
+}
+
+Families families_of(const NetConf &conf) { return {.v4 = conf.enable_ipv4, .v6 = conf.enable_ipv6}; }
 
 } // namespace
 
@@ -80,8 +87,8 @@ Status Daemon::start() {
     wait_for_audit();
     watch_rules();
     sample_drops();
-    log_->info("weftd " WEFT_VERSION " starts uplink={} address={} public_ip={} mtu={}", uplink_.name,
-               uplink_.address.to_string(), uplink_.public_ip.to_string(), uplink_.mtu);
+    log_->info("weftd " WEFT_VERSION " starts uplink={} public_ip={} mtu={}", uplink_.name, public_ips(uplink_),
+               uplink_.mtu);
     leases_.emplace(io_, options_.etcd, lease_events());
     leases_->start_config();
     tell();
@@ -122,39 +129,60 @@ LeaseEvents Daemon::lease_events() {
 }
 
 void Daemon::on_config(const NetConf &conf) {
+    auto uplink = choose_uplink(families_of(conf));
     auto backend = parse_backend(conf);
-    if (auto usable = backend ? why_unusable(conf, *backend) : backend.error().sentence(); !usable.empty()) {
-        log_->error("cannot work with the network configuration: {}", usable);
+    const auto unusable = !uplink    ? uplink.error().sentence()
+                          : !backend ? backend.error().sentence()
+                                     : why_unusable(conf, *backend, *uplink);
+    if (!unusable.empty()) {
+        log_->error("cannot work with the network configuration: {}", unusable);
         return stop(1);
     }
     for (const auto &remark : backend->remarks) log_->warn("{}", remark);
-    if (conf.enable_ipv6) log_->warn("EnableIPv6 is true: this node carries IPv4 only");
+    if (conf.enable_ipv4 && conf.enable_ipv6 && !uplink->v6)
+        log_->warn("uplink {} has no IPv6 address that other nodes can be told: IPv6 goes inside the IPv4 tunnel",
+                   uplink->name);
     conf_ = conf;
     backend_ = *backend;
-    log_->info("network configuration read network={} subnet_len={} backend={}", conf.network.to_string(),
-               conf.subnet_len, backend_.name());
+    set_uplink(*uplink);
     reconciler_.set_config(conf, backend_);
+    std::vector<std::string> networks;
+    for (const auto &network : reconciler_.networks()) networks.push_back(network.net.to_string());
+    log_->info("network configuration read networks={} backend={} public_ip={}", fmt::join(networks, ","),
+               backend_.name(), public_ips(uplink_));
     const auto previous = read_previous_subnet(options_.subnet_file);
-    request_lease(previous.v4 ? std::optional(Subnet{*previous.v4, std::nullopt}) : std::nullopt);
+    const bool any = previous.v4 || previous.v6;
+    request_lease(any ? std::optional(Subnet{previous.v4, previous.v6}) : std::nullopt);
     tell();
 }
 
-std::string Daemon::why_unusable(const NetConf &conf, const BackendConf &backend) const {
-    if (!conf.enable_ipv4) return "EnableIPv4 is false, and weft carries IPv4 only";
-    if (const unsigned mtu = backend.mtu.value_or(uplink_.mtu); mtu < backend.least_mtu())
-        return fmt::format("an MTU of {} leaves no room in the tunnel, {} is the least", mtu, backend.least_mtu());
-    if (backend.encap == WEFT_ENCAP_DIRECT && uplink_.public_ip != uplink_.address)
+std::string Daemon::why_unusable(const NetConf &conf, const BackendConf &backend, const Uplink &uplink) const {
+    const auto underlay = uplink.v6 ? Underlay::ipv6 : Underlay::ipv4;
+    if (const unsigned mtu = backend.mtu.value_or(uplink.mtu), least = backend.least_mtu(underlay); mtu < least)
+        return fmt::format("an MTU of {} leaves no room in the tunnel, {} is the least", mtu, least);
+    if (backend.encap != WEFT_ENCAP_DIRECT) return {};
+    for (const auto &[missing, family] :
+         {std::pair(conf.enable_ipv4 && !uplink.v4, "IPv4"), std::pair(conf.enable_ipv6 && !uplink.v6, "IPv6")})
+        if (missing)
+            return fmt::format("uplink {} has no usable {} address, and {} carries {} over nothing else", uplink.name,
+                               family, backend.name(), family);
+    const auto behind_nat = [&](const auto &own) {
+        if (!own || own->public_ip == own->address) return std::string();
         return fmt::format(
             "the public IP {} is not {}'s address {}: this node seems to be behind a NAT, which {} cannot work with",
-            uplink_.public_ip.to_string(), uplink_.name, uplink_.address.to_string(), backend.name());
-    return {};
+            own->public_ip.to_string(), uplink.name, own->address.to_string(), backend.name());
+    };
+    const auto in_ip4 = behind_nat(uplink.v4);
+    return in_ip4.empty() ? behind_nat(uplink.v6) : in_ip4;
 }
 
 void Daemon::request_lease(std::optional<Subnet> previous) {
     LeaseRequest request{
-        .attrs = {.public_ip = uplink_.public_ip,
+        .attrs = {.public_ip = uplink_.v4 ? uplink_.v4->public_ip : Ip4(),
+                  .public_ipv6 = uplink_.v6 ? std::optional(uplink_.v6->public_ip) : std::nullopt,
                   .backend_type = backend_.encap == WEFT_ENCAP_UDP ? "" : std::string(backend_.name()),
-                  .backend_data = backend_data(backend_, uplink_)},
+                  .backend_data = conf_->enable_ipv4 ? backend_data(backend_, uplink_) : nullptr,
+                  .backend_v6_data = conf_->enable_ipv6 ? backend_v6_data(backend_, uplink_) : nullptr},
         .previous = std::move(previous),
         .renew_margin = options_.renew_margin,
     };
@@ -190,7 +218,7 @@ void Daemon::on_change(const net::NetworkChange &change) {
     case link:
     case address:
         if (change.kind == address && !of_vtep)
-            reconciler_.check_bridges();
+            reconciler_.check_surroundings();
         else if (!of_vtep && !of_uplink)
             return;
         if (of_uplink) {
@@ -200,8 +228,7 @@ void Daemon::on_change(const net::NetworkChange &change) {
         if (change.kind == link) reconciler_.check_attachments();
         break;
     case neighbour: {
-        const bool of_pod = change.mac && change.neighbour_address.is_v4() &&
-                            kernel_.has_other_mac(change.ifindex, change.neighbour_address.to_v4(), *change.mac);
+        const bool of_pod = change.mac && kernel_.has_other_mac(change.ifindex, change.neighbour_address, *change.mac);
         if (!of_vtep && !of_pod) return;
         if (of_pod) reconciler_.check_pods();
         break;
@@ -212,31 +239,43 @@ void Daemon::on_change(const net::NetworkChange &change) {
         break;
     case route:
         // Our own routes, and those of our pods, lead to no other node.
-        if (change.protocol != net::kRouteProtocol)
+        if (change.protocol != net::kRouteProtocol) {
             reconciler_.forget_next_hops();
-        else if (!change.removed)
+            reconciler_.check_surroundings();
+        } else if (!change.removed) {
             return;
+        }
         break;
     }
     schedule();
 }
 
-void Daemon::refresh_uplink() {
+Result<Uplink> Daemon::choose_uplink(Families families) {
     auto network = kernel_.read_network();
-    auto uplink = network ? select_uplink(options_.uplink, *network,
-                                          [this](const Ip4 &destination) { return kernel_.route_to(destination); })
-                          : Result<Uplink>(std::unexpected(network.error()));
+    if (!network) return fail_as_is(std::move(network));
+    return select_uplink(
+        options_.uplink, *network, [this](const Ip &destination) { return kernel_.route_to(destination); }, families);
+}
+
+void Daemon::refresh_uplink() {
+    if (!conf_) return; // chosen once it is known for what
+    const auto uplink = choose_uplink(families_of(*conf_));
     std::string said;
     if (!uplink)
         said = fmt::format("uplink: {}; {} stays in use", uplink.error().sentence(), uplink_.name);
-    else if (uplink->public_ip != uplink_.public_ip)
-        said = fmt::format("uplink: the address is now {} and not {}: restart weftd to publish it",
-                           uplink->public_ip.to_string(), uplink_.public_ip.to_string());
+    else if (public_ips(*uplink) != public_ips(uplink_))
+        said = fmt::format("uplink: the address is now {} and not {}: restart weftd to publish it", public_ips(*uplink),
+                           public_ips(uplink_));
     if (said != uplink_said_ && !said.empty()) log_->warn("{}", said);
     uplink_said_ = said;
-    if (!said.empty() || *uplink == uplink_) return;
-    log_->info("uplink changed name={} ifindex={} mtu={}", uplink->name, uplink->ifindex, uplink->mtu);
-    uplink_ = *uplink;
+    if (said.empty()) set_uplink(*uplink);
+}
+
+void Daemon::set_uplink(const Uplink &uplink) {
+    if (uplink == uplink_) return;
+    if (std::tie(uplink.name, uplink.ifindex, uplink.mtu) != std::tie(uplink_.name, uplink_.ifindex, uplink_.mtu))
+        log_->info("uplink changed name={} ifindex={} mtu={}", uplink.name, uplink.ifindex, uplink.mtu);
+    uplink_ = uplink;
     reconciler_.set_uplink(uplink_);
 }
 
@@ -245,7 +284,7 @@ void Daemon::full_resync() {
     reconciler_.forget_next_hops();
     reconciler_.check_attachments();
     reconciler_.check_rules();
-    reconciler_.check_bridges();
+    reconciler_.check_surroundings();
     reconciler_.check_pods();
     schedule();
 }
@@ -346,13 +385,12 @@ void Daemon::publish() {
 }
 
 void Daemon::write_env(const ClusterView &view) {
-    const auto &subnet = *view.own.v4;
-    const SubnetEnv env{
-        .network = view.network,
-        .subnet = Net4(subnet.network() + 1, subnet.prefix_length()),
-        .mtu = view.overlay_mtu(),
-        .ip_masq = options_.ip_masq,
-    };
+    SubnetEnv env{.mtu = view.overlay_mtu(), .ip_masq = options_.ip_masq};
+    const auto &[v4, v6] = view.own;
+    if (v4) env.network = view.network_of(v4->address())->net.v4();
+    if (v4) env.subnet = Net4(v4->network() + 1, v4->prefix_length());
+    if (v6) env.ipv6_network = view.network_of(v6->address())->net.v6();
+    if (v6) env.ipv6_subnet = Net6(v6->network() + 1, v6->prefix_length());
     // What is on the disk counts: a file that somebody removed or changed is written again.
     const auto found = read_subnet_env(options_.subnet_file);
     if (found && *found == env) {
@@ -364,7 +402,7 @@ void Daemon::write_env(const ClusterView &view) {
         return;
     }
     env_ = env;
-    log_->info("{} written subnet={} mtu={}", options_.subnet_file.string(), env.subnet->to_string(), env.mtu);
+    log_->info("{} written subnet={} mtu={}", options_.subnet_file.string(), own_->to_string(), env.mtu);
 }
 
 void Daemon::tell() {
@@ -392,57 +430,6 @@ void Daemon::stop(int exit_code) {
     (void)sd_notify(0, "STOPPING=1");
     if (leases_) leases_->stop();
     io_.stop();
-}
-
-nlohmann::json Daemon::status() const {
-    nlohmann::json unusable = nlohmann::json::object(), failing = nlohmann::json::object();
-    for (const auto &[subnet, why] : reconciler_.unusable()) unusable[subnet.to_string()] = why;
-    nlohmann::json settings = nlohmann::json::object();
-    for (const auto &[path, value] : reconciler_.settings()) settings[path] = value.value_or("");
-    for (const auto &[item, failure] : reconciler_.failures())
-        failing[item] = fmt::format("{} (tried {} times)", failure.sentence, failure.attempts);
-    const auto firewall = kernel_.firewall_state();
-    nlohmann::json status{
-        {"state", to_string(reconciler_.state())},
-        {"since", utc(state_since_)},
-        {"started", utc(started_at_)},
-        {"version", WEFT_VERSION},
-        {"uplink",
-         {{"name", uplink_.name},
-          {"ifindex", uplink_.ifindex},
-          {"address", uplink_.address.to_string()},
-          {"mac", uplink_.mac.to_string()},
-          {"mtu", uplink_.mtu}}},
-        {"public_ip", uplink_.public_ip.to_string()},
-        {"datapath", kernel_.datapath_mode()},
-        {"fast_path", options_.fast_path},
-        {"firewall", {{"rules", firewall.rules}, {"said", firewall.complaint}}},
-        {"etcd", {{"lease", leases_ ? to_string(leases_->state()) : "idle"}, {"said", etcd_said_}}},
-        {"leases", {{"programmed", reconciler_.programmed()}, {"unusable", unusable}}},
-        {"settings", settings},
-        {"failing", failing},
-        {"dropped_last_minute", drops_.last_minute(kernel_.read_drops().value_or(Drops{}))},
-        {"subnet_file", options_.subnet_file.string()},
-    };
-    if (conf_) status.update({{"network", conf_->network.to_string()}, {"backend", backend_.name()}});
-    if (conf_ && backend_.encap == WEFT_ENCAP_VXLAN) status.update({{"vni", backend_.vni}, {"port", backend_.port}});
-    if (conf_ && backend_.encap == WEFT_ENCAP_UDP) status.update({{"port", backend_.udp_port}});
-    if (const auto *view = reconciler_.view())
-        status.update({{"subnet", view->own.v4->to_string()}, {"mtu", view->overlay_mtu()}});
-    return status;
-}
-
-HealthServer::Report Daemon::health() const {
-    const bool ready = reconciler_.ready() && env_.has_value();
-    const nlohmann::json body{
-        {"ready", ready},
-        {"state", to_string(reconciler_.state())},
-        {"etcd", {{"lease", leases_ ? to_string(leases_->state()) : "idle"}, {"said", etcd_said_}}},
-        {"lease", own_ ? nlohmann::json(own_->to_string()) : nlohmann::json()},
-        {"datapath", kernel_.datapath_mode()},
-        {"failing", reconciler_.failures().size()},
-    };
-    return {ready, body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)};
 }
 
 } // namespace weft

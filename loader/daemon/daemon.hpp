@@ -54,10 +54,12 @@ private:
     void on_lost(const Error &why);
     void on_change(const net::NetworkChange &change);
     /// Empty if it can be worked with.
-    [[nodiscard]] std::string why_unusable(const NetConf &conf, const BackendConf &backend) const;
+    [[nodiscard]] std::string why_unusable(const NetConf &conf, const BackendConf &backend, const Uplink &uplink) const;
     void request_lease(std::optional<Subnet> previous);
 
+    [[nodiscard]] Result<Uplink> choose_uplink(Families families);
     void refresh_uplink();
+    void set_uplink(const Uplink &uplink);
     void full_resync();
     void wait_for_audit();
     void sample_drops();

@@ -88,6 +88,9 @@ bool is_removal(const Action &action) {
 
 std::vector<Action> diff(const HostState &desired, const HostState &actual) {
     std::vector<Action> plan;
+    for (const auto &path : desired.not_merely_on)
+        if (const auto found = actual.sysctls.find(path); found != actual.sysctls.end() && found->second == "1")
+            plan.push_back(SetSysctl{path, "2"});
     for (const auto &[path, value] : desired.sysctls) {
         const auto found = actual.sysctls.find(path);
         // One that the kernel does not have (IPv6 is off, or the device is not there yet) cannot be set.
@@ -111,7 +114,8 @@ std::vector<Action> diff(const HostState &desired, const HostState &actual) {
     for (const auto &[name, route] : actual.routes)
         if (!desired.routes.contains(name)) plan.push_back(RemoveRoute{route});
     for (const auto &address : actual.addresses)
-        if (!desired.addresses.contains(address) && contains(desired.scope, address.address()))
+        if (!desired.addresses.contains(address) &&
+            std::ranges::any_of(desired.scope, [&](const Net &net) { return contains(net, address.address()); }))
             plan.push_back(RemoveAddress{address});
     return plan;
 }

@@ -56,13 +56,6 @@ Result<std::chrono::minutes> parse_margin(std::string_view text) {
     return std::chrono::minutes(*minutes);
 }
 
-Result<asio::ip::address> parse_ip(std::string_view text) {
-    asio::error_code err;
-    auto addr = asio::ip::make_address(std::string(text), err);
-    if (err) return fail(fmt::format("{} is not an IP address", in_quotes(text)));
-    return addr;
-}
-
 Result<std::string> parse_regex(std::string_view text) {
     const RE2 regex(re2::StringPiece(text.data(), text.size()), RE2::Quiet);
     if (!regex.ok()) return fail(fmt::format("{} is not a regular expression: {}", in_quotes(text), regex.error()));
@@ -284,9 +277,9 @@ void declare_uplink(CommandLine &line, Options &options) {
               "uplink, by name or address; repeatable, the first that is there wins");
     line.list("iface-regex", options.uplink.iface_regexes, parse_regex,
               "uplink, by a pattern on addresses or names; repeatable, tried after --iface");
-    line.value("iface-can-reach", options.uplink.can_reach, parse_ip4, "uplink, by the route to this address");
+    line.value("iface-can-reach", options.uplink.can_reach, parse_ip, "uplink, by the route to this address");
     line.value("public-ip", options.uplink.public_ip, parse_ip4, "address that other nodes send to");
-    line.value("public-ipv6", options.public_ipv6, parse_ip6, "IPv6 address that other nodes send to");
+    line.value("public-ipv6", options.uplink.public_ipv6, parse_ip6, "IPv6 address that other nodes send to");
 }
 
 void declare_own(CommandLine &line, Options &options) {

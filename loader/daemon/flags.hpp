@@ -27,8 +27,9 @@ namespace weft {
 struct UplinkFlags {
     std::vector<std::string> ifaces;        ///< --iface: names or addresses; the first that resolves wins
     std::vector<std::string> iface_regexes; ///< --iface-regex: RE2, unanchored
-    std::optional<Ip4> can_reach;           ///< --iface-can-reach
+    std::optional<Ip> can_reach;            ///< --iface-can-reach
     std::optional<Ip4> public_ip;           ///< --public-ip: what peers are told
+    std::optional<Ip6> public_ipv6;         ///< --public-ipv6
 
     [[nodiscard]] bool names_an_interface() const {
         return !ifaces.empty() || !iface_regexes.empty() || can_reach.has_value();
@@ -39,7 +40,6 @@ struct UplinkFlags {
 struct Options {
     EtcdOptions etcd{.endpoints = {"http://127.0.0.1:4001", "http://127.0.0.1:2379"}};
     UplinkFlags uplink;
-    std::optional<Ip6> public_ipv6;
     std::filesystem::path subnet_file = "/run/flannel/subnet.env";
     std::chrono::minutes renew_margin{60};
     bool ip_masq = false;

@@ -41,11 +41,13 @@ public:
         return HostNetwork{std::move(*links), std::move(*addresses), std::move(*routes)};
     }
 
-    Result<net::RouteAnswer> route_to(const Ip4 &destination) override { return net::query_route(sock_, destination); }
+    Result<net::RouteAnswer> route_to(const Ip &destination) override { return net::query_route(sock_, destination); }
 
     Result<HostState> read_host(const HostState &desired) override {
         HostState host;
-        for (const auto &[path, wanted] : desired.sysctls) {
+        auto paths = desired.not_merely_on;
+        for (const auto &[path, wanted] : desired.sysctls) paths.insert(path);
+        for (const auto &path : paths) {
             auto value = net::read_sysctl(path);
             if (!value) return fail_as_is(std::move(value));
             host.sysctls[path] = std::move(*value);
@@ -65,7 +67,7 @@ public:
         return std::visit([this](const auto &a) { return write(a); }, action);
     }
 
-    std::vector<Result<NextHop>> resolve(const std::vector<Ip4> &nodes, const Ip4 &from) override {
+    std::vector<Result<NextHop>> resolve(const std::vector<Ip> &nodes, const Uplink &uplink) override {
         std::vector<Result<NextHop>> hops;
         std::map<int, unsigned> mtus; // a route without an MTU of its own has its link's
         auto links = net::list_links(sock_);
@@ -76,7 +78,8 @@ public:
                 if (link.name == kVtepName) vtep = link.index;
             }
         for (const auto &node : nodes)
-            hops.push_back(links ? resolve(node, from, mtus, vtep) : std::unexpected(links.error()));
+            hops.push_back(links ? resolve(node, uplink.address(node.is_v4()), mtus, vtep)
+                                 : std::unexpected(links.error()));
         return hops;
     }
 
@@ -146,7 +149,7 @@ public:
         return pod_states(*entries, *qdiscs, *neighbours);
     }
 
-    bool has_other_mac(int ifindex, const Ip4 &pod, const Mac &mac) override {
+    bool has_other_mac(int ifindex, const Ip &pod, const Mac &mac) override {
         if (!datapath_) return false;
         const auto entry = datapath_->endpoints().get(abi::ip(pod));
         return entry && *entry && static_cast<int>((*entry)->ifindex) == ifindex && abi::mac((*entry)->pod_mac) != mac;
@@ -193,7 +196,8 @@ private:
         return {};
     }
 
-    Result<NextHop> resolve(const Ip4 &node, const Ip4 &from, const std::map<int, unsigned> &mtus, int vtep) {
+    Result<NextHop> resolve(const Ip &node, const std::optional<Ip> &from, const std::map<int, unsigned> &mtus,
+                            int vtep) {
         auto route = net::query_route(sock_, node, from);
         if (!route) return fail_as_is(std::move(route));
         const auto what = fmt::format("route to {}", node.to_string());
@@ -203,7 +207,7 @@ private:
         const auto link_mtu = mtus.find(route->ifindex);
         const unsigned mtu = route->mtu != 0 ? route->mtu : link_mtu != mtus.end() ? link_mtu->second : 0;
         if (mtu == 0) return fail(fmt::format("{}: link {} is gone", what, route->ifindex), ENODEV);
-        return NextHop{route->gateway.value_or(node).to_v4(), route->ifindex, mtu};
+        return NextHop{route->gateway.value_or(node), route->ifindex, mtu};
     }
 
     Result<int> vtep_ifindex() {
@@ -225,6 +229,7 @@ private:
 
     Status write(const SetSysctl &a) { return net::write_sysctl(a.path, a.value); }
 
+    /// The device's settings before it is up: without them it would give itself a link-local address.
     Status write(const ReplaceVtep &a) {
         if (auto free = port_is_free(a.device); !free) return free;
         auto old = net::find_link(sock_, a.device.name);
@@ -232,6 +237,9 @@ private:
         if (*old)
             if (auto removed = net::delete_link(sock_, (*old)->index); !removed) return fail_as_is(std::move(removed));
         if (auto made = net::create_vxlan(sock_, a.device); !made) return made;
+        if (auto set = net::write_sysctl(net::link_sysctl("ipv6", kVtepName, "addr_gen_mode"), "1");
+            !set && set.error().code() != ENOENT)
+            return set;
         return write(ChangeVtep{a.device});
     }
 

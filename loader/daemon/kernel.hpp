@@ -30,14 +30,14 @@ public:
 
     /// What uplink selection looks at.
     [[nodiscard]] virtual Result<HostNetwork> read_network() = 0;
-    [[nodiscard]] virtual Result<net::RouteAnswer> route_to(const Ip4 &destination) = 0;
+    [[nodiscard]] virtual Result<net::RouteAnswer> route_to(const Ip &destination) = 0;
 
     /// @param desired names the settings to read.
     [[nodiscard]] virtual Result<HostState> read_host(const HostState &desired) = 0;
     [[nodiscard]] virtual Status perform(const Action &action) = 0;
 
-    /// How each of `nodes` is reached by a packet of `from`; one answer each, in their order.
-    [[nodiscard]] virtual std::vector<Result<NextHop>> resolve(const std::vector<Ip4> &nodes, const Ip4 &from) = 0;
+    /// How each of `nodes` is reached by a packet from the uplink's address of its family; one answer each, in their order.
+    [[nodiscard]] virtual std::vector<Result<NextHop>> resolve(const std::vector<Ip> &nodes, const Uplink &uplink) = 0;
 
     /// Loads the programs unless they are loaded for this very config. What was attached stays until attach().
     [[nodiscard]] virtual Status load(const DatapathConfig &config) = 0;
@@ -51,7 +51,7 @@ public:
     /// Every pod of this node.
     [[nodiscard]] virtual Result<std::vector<PodState>> read_pods() = 0;
     /// Whether that link is a pod's with this address and the programs know it by another MAC. False also when nobody knows.
-    [[nodiscard]] virtual bool has_other_mac(int ifindex, const Ip4 &pod, const Mac &mac) = 0;
+    [[nodiscard]] virtual bool has_other_mac(int ifindex, const Ip &pod, const Mac &mac) = 0;
 
     /// Makes the firewall's rules of ours be `wanted`. @return one line for each thing that was done.
     [[nodiscard]] virtual Result<std::vector<std::string>> ensure_firewall(const FirewallConfig &wanted,

@@ -27,6 +27,17 @@ std::optional<std::string> from_environment(const std::string &name) {
     return value ? std::optional<std::string>(value) : std::nullopt;
 }
 
+/// Which families there are is known once the configuration is read: until then the uplink of either will do.
+Result<Uplink> first_uplink(const UplinkFlags &flags, Kernel &kernel) {
+    auto network = kernel.read_network();
+    if (!network) return fail_as_is(std::move(network));
+    const RouteQuery route_to = [&](const Ip &to) { return kernel.route_to(to); };
+    auto uplink = select_uplink(flags, *network, route_to, {.v4 = true, .v6 = false});
+    if (uplink) return uplink;
+    auto in_ip6 = select_uplink(flags, *network, route_to, {.v4 = false, .v6 = true});
+    return in_ip6 ? std::move(in_ip6) : std::move(uplink);
+}
+
 int run(const Options &options, const std::vector<std::string> &warnings) {
     set_up_logging(options.log_level);
     const auto log = make_logger("flags");
@@ -34,9 +45,7 @@ int run(const Options &options, const std::vector<std::string> &warnings) {
 
     auto kernel = open_kernel();
     if (!kernel) return refuse(kernel.error());
-    auto network = (*kernel)->read_network();
-    if (!network) return refuse(network.error());
-    auto uplink = select_uplink(options.uplink, *network, [&](const Ip4 &to) { return (*kernel)->route_to(to); });
+    auto uplink = first_uplink(options.uplink, **kernel);
     if (!uplink) return refuse(uplink.error());
 
     asio::io_context io(1);

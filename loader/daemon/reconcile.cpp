@@ -18,6 +18,13 @@ std::uint8_t encap_bits(const std::set<weft_encap> &encaps) {
     return static_cast<std::uint8_t>(bits);
 }
 
+std::vector<Ip> addresses_of(const Uplink &uplink) {
+    std::vector<Ip> addresses;
+    for (const bool v4 : {true, false})
+        if (const auto address = uplink.address(v4)) addresses.push_back(*address);
+    return addresses;
+}
+
 } // namespace
 
 std::string_view to_string(NodeState state) {
@@ -39,8 +46,9 @@ void Reconciler::set_uplink(const Uplink &uplink) {
 }
 
 void Reconciler::set_config(const NetConf &conf, const BackendConf &backend) {
-    view_.network = conf.network;
-    view_.subnet_len = conf.subnet_len;
+    view_.networks.clear();
+    if (conf.enable_ipv4) view_.networks.push_back({conf.network, conf.subnet_len});
+    if (conf.enable_ipv6) view_.networks.push_back({conf.ipv6_network, conf.ipv6_subnet_len});
     view_.backend = backend;
     view_.also = options_.also;
     prefer_nftables_ = conf.enable_nftables;
@@ -49,7 +57,7 @@ void Reconciler::set_config(const NetConf &conf, const BackendConf &backend) {
 
 void Reconciler::set_own(const Subnet &own) {
     view_.own = own;
-    check_bridges();
+    check_surroundings();
     has_own_ = true;
 }
 
@@ -91,12 +99,12 @@ std::optional<Reconciler::TimePoint> Reconciler::apply(TimePoint now) {
 }
 
 void Reconciler::apply_host(TimePoint now) {
-    if (check_bridges_)
+    if (check_surroundings_)
         if (const auto network = kernel_.read_network()) {
-            bridges_ = bridges_in(*view_.own.v4, *network);
-            check_bridges_ = false;
+            around_ = surroundings(view_.own, *network);
+            check_surroundings_ = false;
         }
-    const auto desired = desired_host(view_, bridges_);
+    const auto desired = desired_host(view_, around_);
     settings_ = desired.sysctls;
     const auto planner = [&]() -> Result<std::vector<Action>> {
         auto actual = kernel_.read_host(desired);
@@ -111,16 +119,18 @@ void Reconciler::apply_host(TimePoint now) {
 bool Reconciler::load(TimePoint now) {
     const std::string item = "load programs";
     if (vtep_ifindex_ == 0 || !step_failures_.due(item, now)) return false;
+    std::vector<Net> networks;
+    for (const auto &network : view_.networks) networks.push_back(network.net);
     const DatapathConfig config{
-        .networks = {view_.network},
-        .subnets = {*view_.own.v4},
-        .nodes = {view_.uplink.address},
-        .vtep_mac = vtep_mac(view_.uplink.public_ip),
+        .networks = networks,
+        .subnets = view_.own.nets(),
+        .nodes = addresses_of(view_.uplink),
+        .vtep_mac = vtep_mac(view_.uplink),
         .port = view_.backend.port,
         .udp_port = view_.backend.udp_port,
         .encaps = encap_bits(view_.encaps()),
         .vni = view_.backend.vni,
-        .max_leases = subnet_capacity(view_.network, view_.subnet_len),
+        .max_leases = subnet_capacity(view_.networks),
         .uplink_ifindex = view_.uplink.ifindex,
         .vtep_ifindex = vtep_ifindex_,
         .mode = options_.mode,
@@ -136,13 +146,14 @@ bool Reconciler::load(TimePoint now) {
 }
 
 void Reconciler::resolve(TimePoint now) {
-    std::set<Ip4> wanted;
+    std::set<Ip> wanted;
     for (const auto &[subnet, attrs] : view_.others)
-        if (subnet.v4 && !why_unusable(view_, *subnet.v4, attrs)) wanted.insert(attrs.public_ip);
+        for (const Net &net : subnet.nets())
+            if (const auto node = node_of(view_, net, attrs)) wanted.insert(*node);
     std::erase_if(hops_, [&](const auto &hop) { return !wanted.contains(hop.first); });
-    const auto item_of_hop = [](const Ip4 &node) { return "next hop " + node.to_string(); };
+    const auto item_of_hop = [](const Ip &node) { return "next hop " + node.to_string(); };
     std::set<std::string> items;
-    std::vector<Ip4> unknown;
+    std::vector<Ip> unknown;
     for (const auto &node : wanted) {
         items.insert(item_of_hop(node));
         const auto known = hops_.find(node);
@@ -150,7 +161,7 @@ void Reconciler::resolve(TimePoint now) {
         if (known == hops_.end() || again) unknown.push_back(node);
     }
     hop_failures_.keep_only(items);
-    auto found = kernel_.resolve(unknown, view_.uplink.address);
+    auto found = kernel_.resolve(unknown, view_.uplink);
     for (std::size_t i = 0; i < unknown.size(); ++i) {
         const auto item = item_of_hop(unknown[i]);
         if (!found[i])
@@ -162,7 +173,7 @@ void Reconciler::resolve(TimePoint now) {
 }
 
 void Reconciler::apply_maps(TimePoint now) {
-    const auto capacity = subnet_capacity(view_.network, view_.subnet_len);
+    const auto capacity = subnet_capacity(view_.networks);
     const auto planner = [&]() -> Result<std::vector<Action>> {
         auto actual = kernel_.read_maps();
         if (!actual) return fail_as_is(std::move(actual));
@@ -178,11 +189,14 @@ void Reconciler::apply_maps(TimePoint now) {
 
 void Reconciler::apply_rules(TimePoint now) {
     const std::string item = "firewall rules";
-    const FirewallConfig wanted{.ipv4 = PodPrefixes{view_.network, *view_.own.v4},
-                                .ipv6 = std::nullopt,
-                                .masquerade = options_.masquerade,
-                                .random_ports = options_.random_ports,
-                                .forward = options_.forward_rules};
+    FirewallConfig wanted{.ipv4 = std::nullopt,
+                          .ipv6 = std::nullopt,
+                          .masquerade = options_.masquerade,
+                          .random_ports = options_.random_ports,
+                          .forward = options_.forward_rules};
+    for (const Net &own : view_.own.nets())
+        if (const auto *network = view_.network_of(own.address()))
+            (own.is_v4() ? wanted.ipv4 : wanted.ipv6) = PodPrefixes{network->net, own};
     if ((!check_rules_ && rules_ == wanted) || !step_failures_.due(item, now)) return;
     const bool open = options_.firewall == FirewallChoice::automatic;
     auto done =
@@ -284,7 +298,7 @@ bool Reconciler::perform(const Action &action, const std::string &item, Backoff 
 }
 
 void Reconciler::report(const std::vector<Unusable> &unusable) {
-    Net4Map<std::string> seen;
+    std::map<Net, std::string> seen;
     for (const auto &[subnet, why] : unusable) {
         const auto known = unusable_.find(subnet);
         if (known == unusable_.end() || known->second != why)

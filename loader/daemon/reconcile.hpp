@@ -68,8 +68,8 @@ public:
     void forget_next_hops() { hops_.clear(); }
     /// Attachments may be gone: the next apply() looks.
     void check_attachments() { check_attachments_ = true; }
-    /// An address came or went: the next apply() looks where this node's subnet lives beside weft.1.
-    void check_bridges() { check_bridges_ = true; }
+    /// An address or a default route came or went: the next apply() looks what there is beside weft's own links.
+    void check_surroundings() { check_surroundings_ = true; }
     /// Something of a pod's veth may have changed: the next apply() looks.
     void check_pods() { check_pods_ = true; }
     /// The same for firewall rules.
@@ -83,9 +83,10 @@ public:
     [[nodiscard]] bool ready() const { return attached_ && filled_; }
     /// What is known; nullptr until configuration, lease and uplink are.
     [[nodiscard]] const ClusterView *view() const { return has_uplink_ && has_config_ && has_own_ ? &view_ : nullptr; }
+    [[nodiscard]] const std::vector<PodNetwork> &networks() const { return view_.networks; }
     [[nodiscard]] int vtep_ifindex() const { return vtep_ifindex_; } ///< 0: there is none
     [[nodiscard]] std::size_t programmed() const { return programmed_; }
-    [[nodiscard]] const Net4Map<std::string> &unusable() const { return unusable_; }
+    [[nodiscard]] const std::map<Net, std::string> &unusable() const { return unusable_; }
     /// The host's settings that are kept: path below /proc/sys to value.
     [[nodiscard]] const std::map<std::string, std::optional<std::string>> &settings() const { return settings_; }
     /// Item to what is wrong with it.
@@ -120,11 +121,11 @@ private:
     Backoff host_failures_, hop_failures_, map_failures_, pod_failures_, step_failures_;
     int vtep_ifindex_ = 0;
     std::size_t programmed_ = 0;
-    Net4Map<std::string> unusable_;
+    std::map<Net, std::string> unusable_;
     std::optional<std::pair<int, int>> attached_links_; ///< uplink and weft.1 when last attached
-    std::set<std::string> bridges_;
+    Surroundings around_;
     std::map<std::string, std::optional<std::string>> settings_;
-    bool filled_ = false, attached_ = false, check_attachments_ = true, check_bridges_ = true, check_pods_ = true,
+    bool filled_ = false, attached_ = false, check_attachments_ = true, check_surroundings_ = true, check_pods_ = true,
          check_rules_ = true;
     std::optional<FirewallConfig> rules_; ///< as last written
     bool prefer_nftables_ = false;        ///< EnableNFTables, where --firewall leaves it open

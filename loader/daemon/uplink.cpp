@@ -15,40 +15,49 @@ namespace {
 
 struct Choice {
     const net::Link *link = nullptr;
-    std::optional<Ip4> address; ///< where the way of choosing fixed one
+    std::optional<Ip> address; ///< where the way of choosing fixed one, of its family
 };
 
-bool link_local(const Ip4 &addr) { return (addr.to_uint() >> 16) == 0xa9fe; } // 169.254.0.0/16
+bool is_link_local(const Ip &addr) {
+    return addr.is_v4() ? contains(Net4(Ip4({169, 254, 0, 0}), 16), addr.to_v4()) : addr.to_v6().is_link_local();
+}
 
 bool usable(const net::LinkAddress &found) {
     const auto addr = found.address.address();
-    return addr.is_v4() && !(found.flags & IFA_F_DEPRECATED) && !addr.is_loopback() && !addr.is_multicast() &&
-           !addr.is_unspecified();
+    const bool local_only = addr.is_loopback() || addr.is_unspecified() || (addr.is_v6() && is_link_local(addr));
+    return !(found.flags & (IFA_F_DEPRECATED | IFA_F_DADFAILED)) && !addr.is_multicast() && !local_only;
 }
+
+const char *name_of(bool v4) { return v4 ? "IPv4" : "IPv6"; }
 
 class Selection {
 public:
-    Selection(const UplinkFlags &flags, const HostNetwork &host, const RouteQuery &route_to)
-        : flags_(flags), host_(host), route_to_(route_to) {}
+    Selection(const UplinkFlags &flags, const HostNetwork &host, const RouteQuery &route_to, Families families)
+        : flags_(flags), host_(host), route_to_(route_to), families_(families) {}
 
     Result<Uplink> run() {
         auto chosen = flags_.names_an_interface() ? by_flags() : by_default();
         if (!chosen) return fail_as_is(std::move(chosen));
         const auto &link = *chosen->link;
-        if (!chosen->address) {
-            const auto all = addresses_of(link);
-            if (all.empty()) return fail(fmt::format("uplink {} has no usable IPv4 address", link.name), EADDRNOTAVAIL);
-            chosen->address = all.front();
-        }
+        Uplink uplink{.ifindex = link.index, .name = link.name, .mac = link.mac, .mtu = link.mtu, .v4 = {}, .v6 = {}};
+        if (const auto addr = address_in(true, *chosen))
+            uplink.v4 = {addr->to_v4(), flags_.public_ip.value_or(addr->to_v4())};
+        if (const auto addr = address_in(false, *chosen))
+            uplink.v6 = {addr->to_v6(), flags_.public_ipv6.value_or(addr->to_v6())};
+        const bool needs_v4 = families_.v4 && (!families_.v6 || flags_.public_ip);
+        const bool needs_v6 = families_.v6 && (!families_.v4 || flags_.public_ipv6);
+        for (const auto &[lacks, family] :
+             {std::pair(needs_v4 && !uplink.v4, "IPv4"), std::pair(needs_v6 && !uplink.v6, "IPv6"),
+              std::pair(!uplink.v4 && !uplink.v6, "IPv4 or IPv6")})
+            if (lacks) return fail(fmt::format("uplink {} has no usable {} address", link.name, family), EADDRNOTAVAIL);
         if (link.mtu == 0) return fail(fmt::format("uplink {} has an MTU of 0", link.name));
-        return Uplink{link.index, link.name,        link.mac,
-                      link.mtu,   *chosen->address, flags_.public_ip.value_or(*chosen->address)};
+        return uplink;
     }
 
 private:
     Result<Choice> by_flags() {
         for (const auto &iface : flags_.ifaces) {
-            if (const auto addr = parse_ip4(iface)) {
+            if (const auto addr = parse_ip(iface)) {
                 if (const auto *link = holder_of(*addr)) return Choice{link, *addr};
             } else if (const auto *link = named(iface)) {
                 return Choice{link, std::nullopt};
@@ -62,32 +71,62 @@ private:
         if (flags_.can_reach) {
             const auto route = route_to_(*flags_.can_reach);
             const auto *link = route && route->type == net::RouteType::unicast ? at(route->ifindex) : nullptr;
-            if (link) return Choice{link, route->source ? std::optional(route->source->to_v4()) : std::nullopt};
+            if (link) return Choice{link, route->source};
             tried_.push_back(fmt::format("--iface-can-reach={}", flags_.can_reach->to_string()));
         }
         return fail(fmt::format("no interface for {}; there are: {}", fmt::join(tried_, ", "), candidates()), ENODEV);
     }
 
     Result<Choice> by_default() {
-        if (flags_.public_ip) {
-            if (const auto *link = holder_of(*flags_.public_ip)) return Choice{link, flags_.public_ip};
-            return fail(
-                fmt::format("no interface holds --public-ip={} (behind NAT --iface is needed, too); there are: {}",
-                            flags_.public_ip->to_string(), candidates()),
-                ENODEV);
+        if (flags_.public_ip && families_.v4) return by_public("--public-ip", *flags_.public_ip);
+        if (flags_.public_ipv6 && families_.v6) return by_public("--public-ipv6", *flags_.public_ipv6);
+        const net::Link *chosen = nullptr;
+        for (const bool v4 : {true, false}) {
+            if (!(v4 ? families_.v4 : families_.v6)) continue;
+            const auto route = std::ranges::find(host_.default_routes, v4, &net::DefaultRoute::v4);
+            if (route == host_.default_routes.end()) continue;
+            auto link = link_of(*route);
+            if (!link) return fail_as_is(std::move(link));
+            if (chosen && *link != chosen)
+                return fail(
+                    fmt::format("the default route leaves by {} in IPv4 and by {} in IPv6: --iface must name the "
+                                "uplink; there are: {}",
+                                chosen->name, (*link)->name, candidates()),
+                    ENODEV);
+            chosen = *link;
         }
-        const auto found = std::ranges::find(host_.default_routes, true, &net::DefaultRoute::v4);
-        if (found == host_.default_routes.end())
-            return fail(
-                fmt::format("no default route to take the uplink from, and no --iface; there are: {}", candidates()),
-                ENODEV);
-        const auto &route = *found;
+        if (chosen) return Choice{chosen, std::nullopt};
+        return fail(fmt::format("no {}default route to take the uplink from, and no --iface; there are: {}",
+                                families_.v4 ? "" : "IPv6 ", candidates()),
+                    ENODEV);
+    }
+
+    Result<Choice> by_public(const char *flag, const Ip &address) {
+        if (const auto *link = holder_of(address)) return Choice{link, address};
+        return fail(fmt::format("no interface holds {}={} (behind NAT --iface is needed, too); there are: {}", flag,
+                                address.to_string(), candidates()),
+                    ENODEV);
+    }
+
+    Result<const net::Link *> link_of(const net::DefaultRoute &route) const {
         if (route.next_hops != 1)
-            return fail(fmt::format("the default route has {} next hops: --iface must name the uplink; there are: {}",
-                                    route.next_hops, candidates()),
-                        ENODEV);
-        if (const auto *link = at(route.ifindex)) return Choice{link, std::nullopt};
-        return fail(fmt::format("the default route's interface is gone; there are: {}", candidates()), ENODEV);
+            return fail(
+                fmt::format("the {} default route has {} next hops: --iface must name the uplink; there are: {}",
+                            name_of(route.v4), route.next_hops, candidates()),
+                ENODEV);
+        if (const auto *link = at(route.ifindex)) return link;
+        return fail(
+            fmt::format("the {} default route's interface is gone; there are: {}", name_of(route.v4), candidates()),
+            ENODEV);
+    }
+
+    /// What the way of choosing fixed, or the best that the link has.
+    [[nodiscard]] std::optional<Ip> address_in(bool v4, const Choice &choice) const {
+        if (!(v4 ? families_.v4 : families_.v6)) return std::nullopt;
+        if (choice.address && choice.address->is_v4() == v4) return choice.address;
+        const auto all = addresses_of(*choice.link);
+        const auto found = std::ranges::find(all, v4, &Ip::is_v4);
+        return found == all.end() ? std::nullopt : std::optional(*found);
     }
 
     [[nodiscard]] std::optional<Choice> matching(const std::string &pattern) const {
@@ -113,24 +152,24 @@ private:
     [[nodiscard]] const net::Link *at(int ifindex) const {
         return find([&](const net::Link &link) { return link.index == ifindex; });
     }
-    [[nodiscard]] const net::Link *holder_of(const Ip4 &addr) const {
+    [[nodiscard]] const net::Link *holder_of(const Ip &addr) const {
         const auto found = std::ranges::find_if(
             host_.addresses, [&](const net::LinkAddress &have) { return have.address.address() == addr; });
         return found == host_.addresses.end() ? nullptr : at(found->ifindex);
     }
 
     /// The best first; the kernel's order among equals.
-    [[nodiscard]] std::vector<Ip4> addresses_of(const net::Link &link) const {
+    [[nodiscard]] std::vector<Ip> addresses_of(const net::Link &link) const {
         std::vector<net::LinkAddress> have;
         if (!eligible(link)) return {};
         for (const auto &addr : host_.addresses)
             if (addr.ifindex == link.index && usable(addr)) have.push_back(addr);
         std::ranges::stable_sort(have, {}, [](const net::LinkAddress &addr) {
-            return std::tuple(link_local(addr.address.address().to_v4()), !(addr.flags & IFA_F_PERMANENT),
+            return std::tuple(is_link_local(addr.address.address()), !(addr.flags & IFA_F_PERMANENT),
                               (addr.flags & IFA_F_TEMPORARY) != 0);
         });
-        std::vector<Ip4> best_first;
-        for (const auto &addr : have) best_first.push_back(addr.address.address().to_v4());
+        std::vector<Ip> best_first;
+        for (const auto &addr : have) best_first.push_back(addr.address.address());
         return best_first;
     }
 
@@ -147,13 +186,32 @@ private:
     const UplinkFlags &flags_;
     const HostNetwork &host_;
     const RouteQuery &route_to_;
+    Families families_;
     std::vector<std::string> tried_;
 };
 
 } // namespace
 
-Result<Uplink> select_uplink(const UplinkFlags &flags, const HostNetwork &host, const RouteQuery &route_to) {
-    return Selection(flags, host, route_to).run();
+std::optional<Ip> Uplink::address(bool ip4) const {
+    if (ip4) return v4 ? std::optional<Ip>(v4->address) : std::nullopt;
+    return v6 ? std::optional<Ip>(v6->address) : std::nullopt;
+}
+
+std::optional<Ip> Uplink::public_address(bool ip4) const {
+    if (ip4) return v4 ? std::optional<Ip>(v4->public_ip) : std::nullopt;
+    return v6 ? std::optional<Ip>(v6->public_ip) : std::nullopt;
+}
+
+Result<Uplink> select_uplink(const UplinkFlags &flags, const HostNetwork &host, const RouteQuery &route_to,
+                             Families families) {
+    return Selection(flags, host, route_to, families).run();
+}
+
+std::string public_ips(const Uplink &uplink) {
+    std::vector<std::string> texts;
+    if (uplink.v4) texts.push_back(uplink.v4->public_ip.to_string());
+    if (uplink.v6) texts.push_back(uplink.v6->public_ip.to_string());
+    return fmt::format("{}", fmt::join(texts, " "));
 }
 
 } // namespace weft

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/monitor.hpp"
 
+#include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
@@ -11,6 +12,7 @@
 #include <asio/posix/stream_descriptor.hpp>
 #include <optional>
 
+#include "net/attr.hpp"
 #include "net/neigh.hpp"
 #include "net/netlink.hpp"
 
@@ -18,6 +20,11 @@ namespace weft::net {
 namespace {
 
 constexpr int kReceiveBuffer = 4 << 20; // 200 pods at once make some thousand messages
+
+bool leads_nowhere(const std::optional<Ip> &destination) {
+    return destination && destination->is_v6() &&
+           (destination->to_v6().is_link_local() || destination->to_v6().is_multicast());
+}
 
 std::optional<NetworkChange> change_in(nlmsghdr *header) {
     using enum NetworkChange::Kind;
@@ -33,6 +40,7 @@ std::optional<NetworkChange> change_in(nlmsghdr *header) {
     }
     case RTM_DELADDR:
     case RTM_NEWADDR:
+        if (leads_nowhere(attr::Attrs<IFA_MAX>(*header, sizeof(ifaddrmsg)).ip(IFA_ADDRESS))) return std::nullopt;
         change.kind = address;
         change.removed = header->nlmsg_type == RTM_DELADDR;
         change.ifindex = static_cast<int>(static_cast<const ifaddrmsg *>(nlmsg_data(header))->ifa_index);
@@ -57,6 +65,7 @@ std::optional<NetworkChange> change_in(nlmsghdr *header) {
         return change;
     case RTM_DELROUTE:
     case RTM_NEWROUTE:
+        if (leads_nowhere(attr::Attrs<RTA_MAX>(*header, sizeof(rtmsg)).ip(RTA_DST))) return std::nullopt;
         change.kind = route;
         change.removed = header->nlmsg_type == RTM_DELROUTE;
         change.protocol = static_cast<const rtmsg *>(nlmsg_data(header))->rtm_protocol;

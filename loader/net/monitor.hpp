@@ -31,6 +31,9 @@ struct NetworkChange {
 
 /// Tells of every change to links, addresses, neighbours, routes and qdiscs in the network namespace it was started in.
 ///
+/// Left out are the link-local addresses of IPv6 and the kernel's own routes to them and to multicast groups: every pod's
+/// link comes with some, and they lead nowhere.
+///
 /// Contract: a change is a reason to look, not the truth: by the time it arrives the kernel may have moved on.
 /// `overrun` means that changes were lost (ENOBUFS) and everything must be looked at.
 /// Threads: both callbacks run on the io_context's thread. The destructor ends them; `io` outlives the monitor.

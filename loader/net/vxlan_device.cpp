@@ -30,6 +30,7 @@ std::optional<FoundVxlan> parse_vxlan(nlmsghdr &msg) {
                 .external = flag(IFLA_VXLAN_COLLECT_METADATA),
                 .port = data.at(IFLA_VXLAN_PORT) ? ntohs(nla_get_u16(data.at(IFLA_VXLAN_PORT))) : std::uint16_t{0},
                 .learning = flag(IFLA_VXLAN_LEARNING),
+                .zero_csum6_rx = flag(IFLA_VXLAN_UDP_ZERO_CSUM6_RX),
                 .mac = attrs.mac(IFLA_ADDRESS).value_or(Mac{}),
                 .mtu = attrs.u32(IFLA_MTU),
                 .noarp = (header.ifi_flags & IFF_NOARP) != 0,
@@ -79,6 +80,7 @@ Status create_vxlan(NlSocket &sock, const VxlanDevice &device) {
         const attr::Nest data(*msg, IFLA_INFO_DATA);
         attr::check(nla_put_u16(msg.get(), IFLA_VXLAN_PORT, htons(device.port)));
         attr::check(nla_put_u8(msg.get(), IFLA_VXLAN_LEARNING, device.learning));
+        attr::check(nla_put_u8(msg.get(), IFLA_VXLAN_UDP_ZERO_CSUM6_RX, device.zero_csum6_rx));
         if (device.external) attr::check(nla_put_u8(msg.get(), IFLA_VXLAN_COLLECT_METADATA, 1));
     }
     return sock.request(*msg, "make vxlan device " + device.name);

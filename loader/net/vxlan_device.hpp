@@ -21,6 +21,7 @@ struct VxlanDevice {
     bool external = true;   ///< collect-metadata mode: the tunnel key travels with each packet
     std::uint16_t port = 0; ///< UDP, host byte order
     bool learning = false;
+    bool zero_csum6_rx = false; ///< takes what comes over IPv6 without a UDP checksum
     Mac mac;
     unsigned mtu = 0;
     bool noarp = true;
@@ -29,7 +30,8 @@ struct VxlanDevice {
     bool operator==(const VxlanDevice &) const = default;
     /// Whether this device can become `wanted` without being made anew.
     [[nodiscard]] bool can_become(const VxlanDevice &wanted) const {
-        return external == wanted.external && port == wanted.port && learning == wanted.learning;
+        return external == wanted.external && port == wanted.port && learning == wanted.learning &&
+               zero_csum6_rx == wanted.zero_csum6_rx;
     }
 };
 

@@ -72,7 +72,7 @@ TEST_F(NodeTest, AHundredLeasesAreAHundredMapEntriesAndOneRoute) {
     EXPECT_EQ(times(sh("ip -o neighbour show dev weft.1"), "\n"), 1U);
 
     WEFT_ASSERT_ASSIGN(const auto dump, run_ok({"/usr/sbin/bpftool", "-j", "map", "dump", "pinned",
-                                                (node_->bpf_dir() / "leases_v1").string()}));
+                                                (node_->bpf_dir() / "leases_v2").string()}));
     const auto entries = nlohmann::json::parse(dump, nullptr, false);
     ASSERT_EQ(entries.size(), 100U);
     EXPECT_TRUE(entries[0].contains("/formatted/value/vtep_mac"_json_pointer)) << entries[0];
@@ -123,7 +123,7 @@ TEST_F(NodeTest, EndsCleanlyLeavesAllAndComesBackToIt) {
     const auto routes = sh("ip route"), addresses = sh("ip -4 -o addr show dev weft.1"),
                maps = sh("ls " + node_->bpf_dir().string());
     const auto lease_maps = [&] {
-        return run_ok({"/usr/sbin/bpftool", "-j", "map", "show", "pinned", (node_->bpf_dir() / "leases_v1").string()});
+        return run_ok({"/usr/sbin/bpftool", "-j", "map", "show", "pinned", (node_->bpf_dir() / "leases_v2").string()});
     };
     const auto map_before = lease_maps();
     WEFT_ASSERT_ASSIGN(const auto env, read_file(node_->subnet_file()));

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "daemon/diff.hpp"
+#include "net/sysctl.hpp"
 
 namespace weft {
 namespace {
@@ -14,6 +15,7 @@ using ::testing::HasSubstr;
 
 Ip4 ip(const char *text) { return *parse_ip4(text); }
 Net4 net4(const char *text) { return *parse_net4(text); }
+Net6 net6(const char *text) { return *parse_net6(text); }
 Subnet subnet(const char *text) { return {net4(text), std::nullopt}; }
 
 LeaseAttrs attrs(const char *public_ip, const char *mac = "1e:3a:76:11:44:7f") {
@@ -22,10 +24,27 @@ LeaseAttrs attrs(const char *public_ip, const char *mac = "1e:3a:76:11:44:7f") {
 
 ClusterView view() {
     ClusterView v;
-    v.network = net4("10.244.0.0/16");
-    v.uplink = {
-        .ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")};
+    v.networks = {{net4("10.244.0.0/16"), 24}};
+    v.uplink = {.ifindex = 2, .name = "eth0", .mtu = 1500, .v4 = {{ip("192.168.1.5"), ip("192.168.1.5")}}};
     v.own = subnet("10.244.3.0/24");
+    return v;
+}
+
+/// The same with IPv6 beside it.
+ClusterView dual_view() {
+    auto v = view();
+    v.networks.push_back({net6("fd00:244::/48"), 64});
+    v.uplink.v6 = {*parse_ip6("2001:db8::5"), *parse_ip6("2001:db8::5")};
+    v.own.v6 = net6("fd00:244:0:3::/64");
+    return v;
+}
+
+/// And alone.
+ClusterView ip6_view() {
+    auto v = dual_view();
+    v.networks.erase(v.networks.begin());
+    v.uplink.v4.reset();
+    v.own.v4.reset();
     return v;
 }
 
@@ -51,6 +70,72 @@ TEST(Desired, HostStateOfANode) {
     EXPECT_TRUE(overlay.onlink);
     EXPECT_EQ(host.routes.at("10.244.3.0/24 metric 16777216").type, net::RouteType::unreachable);
     EXPECT_EQ(host.sysctls.at("net/ipv4/ip_forward"), "1");
+}
+
+TEST(Desired, IPv6IsTheSameOnceMore) {
+    const auto host = desired_host(dual_view());
+    EXPECT_EQ(host.vtep->mtu, 1430U) << "an IPv6 underlay takes 70 bytes";
+    EXPECT_TRUE(host.vtep->zero_csum6_rx);
+    EXPECT_EQ(host.vtep->mac.to_string(), "02:77:c0:a8:01:05") << "one device, so one MAC";
+    EXPECT_EQ(host.addresses, (std::set<Net>{net4("10.244.3.0/32"), net4("10.244.3.1/32"), net6("fd00:244:0:3::/128"),
+                                             net6("fd00:244:0:3::1/128")}));
+    EXPECT_EQ(host.neighbours.size(), 2U);
+    ASSERT_EQ(host.routes.size(), 4U);
+    const auto &overlay = host.routes.at("fd00:244::/48 metric 0");
+    EXPECT_EQ(overlay.gateway, *parse_ip("fe80::77"));
+    EXPECT_TRUE(host.neighbours.contains(*overlay.gateway));
+    EXPECT_EQ(overlay.source, *parse_ip("fd00:244:0:3::"));
+    EXPECT_EQ(host.routes.at("fd00:244:0:3::/64 metric 16777216").type, net::RouteType::unreachable);
+    EXPECT_EQ(host.sysctls.at("net/ipv6/conf/all/forwarding"), "1");
+    EXPECT_EQ(host.sysctls.at("net/ipv4/ip_forward"), "1");
+}
+
+TEST(Desired, IPv6AloneNeedsNothingOfIPv4) {
+    const auto host = desired_host(ip6_view());
+    EXPECT_EQ(host.addresses, (std::set<Net>{net6("fd00:244:0:3::/128"), net6("fd00:244:0:3::1/128")}));
+    EXPECT_EQ(host.routes.size(), 2U);
+    EXPECT_FALSE(host.sysctls.contains("net/ipv4/ip_forward"));
+}
+
+TEST(Desired, TheDevicesMacIsOfTheNodesAddress) {
+    auto one = ip6_view().uplink, other = one;
+    other.v6->public_ip = *parse_ip6("2001:db8::6");
+    EXPECT_EQ(vtep_mac(one), vtep_mac(one));
+    EXPECT_NE(vtep_mac(one), vtep_mac(other));
+    EXPECT_EQ(vtep_mac(one).bytes[0] & 3, 2) << "locally administered, unicast";
+    one.v6->address = *parse_ip6("2001:db8::7");
+    EXPECT_EQ(vtep_mac(one), vtep_mac(ip6_view().uplink)) << "what peers are told counts";
+}
+
+TEST(Desired, WithoutIPv6NothingOfItIsTouched) {
+    const auto host = desired_host(view(), {.bridges = {}, .routers = {"eth0"}});
+    EXPECT_TRUE(host.not_merely_on.empty());
+    for (const auto &[path, value] : host.sysctls)
+        EXPECT_TRUE(!path.contains("ipv6") || path.contains("weft.1")) << path;
+    EXPECT_FALSE(host.vtep->zero_csum6_rx);
+}
+
+/// Forwarding without it would cost the host the default route that it has from its router.
+TEST(Diff, ALinkThatListensToRoutersGoesOnBeforeTheHostIsOne) {
+    const auto wanted = desired_host(dual_view(), {.bridges = {}, .routers = {"eth1", "eth2"}});
+    HostState actual = wanted;
+    actual.not_merely_on.clear();
+    for (const auto &[link, accepts] : {std::pair("eth0", "1"), std::pair("eth1", "1"), std::pair("eth2", "0")})
+        actual.sysctls[net::link_sysctl("ipv6", link, "accept_ra")] = accepts;
+    actual.sysctls["net/ipv6/conf/all/forwarding"] = "0";
+    const auto plan = diff(wanted, actual);
+    ASSERT_EQ(plan.size(), 3U);
+    EXPECT_EQ(std::get<SetSysctl>(plan[0]).path, "net/ipv6/conf/eth0/accept_ra");
+    EXPECT_EQ(std::get<SetSysctl>(plan[1]).path, "net/ipv6/conf/eth1/accept_ra");
+    EXPECT_EQ(std::get<SetSysctl>(plan[1]).value, "2");
+    EXPECT_EQ(std::get<SetSysctl>(plan[2]).path, "net/ipv6/conf/all/forwarding");
+}
+
+TEST(DesiredHost, RoutersAreWhereIPv6DefaultRoutesLead) {
+    HostNetwork host;
+    host.links = {{.index = 2, .name = "eth0"}, {.index = 3, .name = "eth1"}};
+    host.default_routes = {{.v4 = true, .ifindex = 2}, {.v4 = false, .ifindex = 3}};
+    EXPECT_EQ(surroundings(dual_view().own, host).routers, std::set<std::string>{"eth1"});
 }
 
 TEST(Desired, MtuComesFromTheConfigurationFirst) {
@@ -140,9 +225,9 @@ TEST(Desired, LeasesThatCannotBeUsedAreNamedWithTheReason) {
          {"10.244.8.0/24 its BackendType is \"host-gw\"", "10.244.9.0/24 its BackendData null has no VtepMAC",
           "10.244.10.0/24 its VtepMAC: \"not a mac\"", "10.9.0.0/24 it is not in the Network 10.244.0.0/16",
           "10.244.3.128/25 it overlaps this node's own", "10.244.11.0/24 its PublicIP is this node's own",
-          "10.244.12.0/24 it has no PublicIP", "10.244.7.0/24 another key leases the same IPv4 subnet"})
+          "10.244.12.0/24 it has no PublicIP", "10.244.7.0/24 another key leases the same subnet"})
         EXPECT_THAT(all, HasSubstr(part));
-    EXPECT_EQ(got.unusable.size(), 8U);
+    EXPECT_EQ(got.unusable.size(), 9U);
 }
 
 TEST(Desired, StatsSlotsStayWithTheirLeases) {
@@ -182,11 +267,130 @@ TEST(Desired, NodesCountTheirLeasesAndPrefixLengthsAreLongestFirst) {
     EXPECT_THAT(got.prefix_lens.of[WEFT_IPV4], ElementsAre(26, 24));
 }
 
+/// A dual-stack lease of a weft node.
+LeaseAttrs dual_attrs(const char *public_ip, const char *public_ipv6) {
+    auto a = attrs(public_ip, "02:77:00:00:00:09");
+    a.backend_v6_data = {{"VNI", 1}, {"VtepMAC", "02:77:00:00:00:09"}, {"ZeroCsum6", true}};
+    if (public_ipv6) a.public_ipv6 = *parse_ip6(public_ipv6);
+    return a;
+}
+const Subnet kDual{net4("10.244.7.0/24"), net6("fd00:244:0:7::/64")};
+
+NextHops reached(const ClusterView &v, std::initializer_list<std::pair<const char *, const char *>> by) {
+    NextHops hops;
+    for (const auto &[node, neighbour] : by)
+        hops.emplace(*parse_ip(node), NextHop{*parse_ip(neighbour), v.uplink.ifindex, 1500});
+    return hops;
+}
+
+TEST(DesiredDual, EachFamilyTravelsOverItsOwnUnderlay) {
+    auto v = dual_view();
+    v.others[kDual] = dual_attrs("192.168.1.9", "2001:db8::9");
+    const auto hops = reached(v, {{"192.168.1.9", "192.168.1.9"}, {"2001:db8::9", "fe80::1"}});
+    const auto got = desired_maps(v, hops, {}, 256);
+    EXPECT_TRUE(got.unusable.empty());
+    ASSERT_EQ(got.maps.leases.size(), 2U);
+    const auto &in4 = got.maps.leases.at(*kDual.v4), &in6 = got.maps.leases.at(*kDual.v6);
+    EXPECT_EQ(in4.encap, WEFT_ENCAP_VXLAN);
+    EXPECT_EQ(in4.mtu, 1450);
+    EXPECT_EQ(in6.encap, WEFT_ENCAP_VXLAN6);
+    EXPECT_EQ(in6.mtu, 1430);
+    EXPECT_EQ(in6.flags, 0) << "a weft node takes packets without a UDP checksum";
+    EXPECT_EQ(abi::ip(in6.node), *parse_ip("2001:db8::9"));
+    EXPECT_EQ(abi::ip(in6.next_hop), *parse_ip("fe80::1"));
+    EXPECT_NE(in4.stats_index, in6.stats_index);
+    EXPECT_TRUE(got.maps.nodes.contains(*parse_ip("192.168.1.9")));
+    EXPECT_TRUE(got.maps.nodes.contains(*parse_ip("2001:db8::9")));
+    EXPECT_THAT(got.maps.prefix_lens.of[WEFT_IPV4], ElementsAre(24));
+    EXPECT_THAT(got.maps.prefix_lens.of[WEFT_IPV6], ElementsAre(64));
+    EXPECT_EQ(v.overlay_mtu(), 1430U);
+    EXPECT_TRUE(v.encaps().contains(WEFT_ENCAP_VXLAN6));
+}
+
+TEST(DesiredDual, AFlannelNodesDevicesAreTwoAndWantAChecksum) {
+    auto v = dual_view();
+    v.others[kDual] = dual_attrs("192.168.1.9", "2001:db8::9");
+    v.others[kDual].backend_v6_data = {{"VNI", 1}, {"VtepMAC", "02:66:00:00:00:06"}};
+    const auto hops = reached(v, {{"192.168.1.9", "192.168.1.9"}, {"2001:db8::9", "2001:db8::9"}});
+    const auto got = desired_maps(v, hops, {}, 256).maps;
+    EXPECT_EQ(abi::mac(got.leases.at(*kDual.v4).vtep_mac).to_string(), "02:77:00:00:00:09");
+    EXPECT_EQ(abi::mac(got.leases.at(*kDual.v6).vtep_mac).to_string(), "02:66:00:00:00:06");
+    EXPECT_EQ(got.leases.at(*kDual.v6).flags, WEFT_LEASE_OUTER_CSUM);
+    EXPECT_EQ(got.leases.at(*kDual.v4).flags, 0);
+}
+
+TEST(DesiredDual, WhereANodeHasOneAddressTheOtherFamilyGoesInsideIt) {
+    auto v = dual_view();
+    v.others[kDual] = dual_attrs("192.168.1.9", nullptr);
+    const auto hops4 = reached(v, {{"192.168.1.9", "192.168.1.9"}});
+    auto got = desired_maps(v, hops4, {}, 256).maps;
+    ASSERT_EQ(got.leases.size(), 2U);
+    EXPECT_EQ(got.leases.at(*kDual.v6).encap, WEFT_ENCAP_VXLAN);
+    EXPECT_EQ(got.leases.at(*kDual.v6).mtu, 1450);
+    EXPECT_EQ(got.nodes.at(*parse_ip("192.168.1.9")).leases, 2U);
+    v.backend.direct_routing = true;
+    got = desired_maps(v, hops4, {}, 256).maps;
+    EXPECT_EQ(got.leases.at(*kDual.v4).encap, WEFT_ENCAP_DIRECT);
+    EXPECT_EQ(got.leases.at(*kDual.v6).encap, WEFT_ENCAP_VXLAN) << "a neighbour in IPv4 only";
+
+    v.others[kDual] = dual_attrs("0.0.0.0", "2001:db8::9");
+    const auto hops6 = reached(v, {{"2001:db8::9", "2001:db8::9"}});
+    got = desired_maps(v, hops6, {}, 256).maps;
+    EXPECT_EQ(got.leases.at(*kDual.v4).encap, WEFT_ENCAP_VXLAN6);
+    EXPECT_EQ(got.leases.at(*kDual.v6).encap, WEFT_ENCAP_DIRECT);
+
+    v.uplink.v6.reset();
+    const auto none = desired_maps(v, hops6, {}, 256);
+    ASSERT_EQ(none.unusable.size(), 2U);
+    EXPECT_EQ(none.unusable[0].why, "it has no PublicIP");
+    EXPECT_EQ(none.unusable[1].why, "its node's address is 2001:db8::9, and this node's eth0 has no IPv6 address");
+}
+
+TEST(DesiredDual, HostGatewaysAreNeighboursInTheFamilyTheyCarry) {
+    auto v = dual_view();
+    v.backend.encap = WEFT_ENCAP_DIRECT;
+    v.others[kDual] = {
+        .public_ip = ip("192.168.1.9"), .public_ipv6 = *parse_ip6("2001:db8::9"), .backend_type = "host-gw"};
+    auto got = desired_maps(v, reached(v, {{"192.168.1.9", "192.168.1.9"}, {"2001:db8::9", "fe80::1"}}), {}, 256);
+    EXPECT_EQ(got.maps.leases.at(*kDual.v4).encap, WEFT_ENCAP_DIRECT);
+    ASSERT_EQ(got.unusable.size(), 1U);
+    EXPECT_EQ(got.unusable.front().subnet, Net(*kDual.v6));
+    for (const char *part : {"2001:db8::9", "2001:db8::5", "through fe80::1"})
+        EXPECT_THAT(got.unusable.front().why, HasSubstr(part));
+    got = desired_maps(v, reached(v, {{"192.168.1.9", "192.168.1.9"}, {"2001:db8::9", "2001:db8::9"}}), {}, 256);
+    EXPECT_EQ(got.maps.leases.at(*kDual.v6).encap, WEFT_ENCAP_DIRECT);
+    EXPECT_EQ(got.maps.leases.at(*kDual.v6).mtu, 1500);
+    v.others[kDual].public_ipv6.reset();
+    EXPECT_EQ(desired_maps(v, {}, {}, 256).unusable.front().why, "it has no PublicIPv6");
+}
+
+TEST(DesiredDual, OneFamilysTroubleIsNotTheOthers) {
+    auto v = dual_view();
+    v.others[{net4("10.244.7.0/24"), net6("fd00:244:0:3::/64")}] = dual_attrs("192.168.1.9", "2001:db8::9");
+    v.others[{net4("10.244.8.0/24"), net6("fd00:999::/64")}] = dual_attrs("192.168.1.10", "2001:db8::5");
+    auto why = desired_maps(v, {}, {}, 256).unusable;
+    ASSERT_EQ(why.size(), 2U);
+    EXPECT_THAT(why[0].why, HasSubstr("overlaps this node's own fd00:244:0:3::/64"));
+    EXPECT_THAT(why[1].why, HasSubstr("PublicIPv6 is this node's own"));
+    v.networks.pop_back();
+    EXPECT_EQ(desired_maps(v, {}, {}, 256).unusable.front().why, "the cluster has no IPv6");
+}
+
+TEST(DesiredDual, IPv6AloneIsForwardedTo) {
+    auto v = ip6_view();
+    v.others[{std::nullopt, net6("fd00:244:0:7::/64")}] = dual_attrs("0.0.0.0", "2001:db8::9");
+    const auto got = desired_maps(v, reached(v, {{"2001:db8::9", "2001:db8::9"}}), {}, 256);
+    EXPECT_TRUE(got.unusable.empty());
+    EXPECT_EQ(got.maps.leases.at(net6("fd00:244:0:7::/64")).encap, WEFT_ENCAP_VXLAN6);
+    EXPECT_EQ(subnet_capacity(v.networks), 65536U);
+}
+
 TEST(Desired, MapsHoldEverySubnetOfTheNetwork) {
-    EXPECT_EQ(subnet_capacity(net4("10.244.0.0/16"), 24), 256U);
-    EXPECT_EQ(subnet_capacity(net4("10.0.0.0/8"), 24), 65536U);
-    EXPECT_EQ(subnet_capacity(net4("10.0.0.0/8"), 30), 65536U);
-    EXPECT_EQ(subnet_capacity(net4("10.0.0.0/28"), 30), 16U);
+    EXPECT_EQ(subnet_capacity({{net4("10.244.0.0/16"), 24}}), 256U);
+    EXPECT_EQ(subnet_capacity({{net4("10.0.0.0/8"), 24}}), 65536U);
+    EXPECT_EQ(subnet_capacity({{net4("10.0.0.0/8"), 30}}), 65536U);
+    EXPECT_EQ(subnet_capacity({{net4("10.0.0.0/28"), 30}}), 16U);
+    EXPECT_EQ(subnet_capacity({{net4("10.244.0.0/16"), 24}, {net6("fd00::/48"), 64}}), 512U);
 }
 
 std::vector<std::string> items(const std::vector<Action> &plan) {
@@ -207,7 +411,8 @@ TEST(Diff, MapsAreWrittenSoThatNoPacketMeetsHalfALease) {
     const auto plan = diff(after, before);
     EXPECT_THAT(items(plan), ElementsAre("+ prefix lengths", "+ node 192.168.1.10", "+ lease 10.244.8.0/26",
                                          "- lease 10.244.7.0/24", "- node 192.168.1.9", "+ prefix lengths"));
-    EXPECT_THAT(std::get<SetPrefixLens>(plan.front()).lens.of[WEFT_IPV4], ElementsAre(26, 24)) << "both are in use in between";
+    EXPECT_THAT(std::get<SetPrefixLens>(plan.front()).lens.of[WEFT_IPV4], ElementsAre(26, 24))
+        << "both are in use in between";
     EXPECT_THAT(std::get<SetPrefixLens>(plan.back()).lens.of[WEFT_IPV4], ElementsAre(26));
 }
 
@@ -264,9 +469,9 @@ TEST(DesiredHost, ABridgeInTheNodesSubnetAnswersForTheRestOfIt) {
     host.links = {link(2, "eth0"), link(3, kVtepName), link(4, "docker0"), link(5, "cni0"), link(6, "wg0")};
     host.addresses = {held(2, "192.0.2.1/24"), held(3, "10.244.3.1/32"), held(4, "10.244.3.1/24"),
                       held(5, "10.244.4.1/24"), held(6, "10.244.3.7/32")};
-    const auto bridges = bridges_in(*parse_net4("10.244.3.0/24"), host);
-    EXPECT_EQ(bridges, std::set<std::string>{"docker0"});
-    EXPECT_EQ(desired_host(ClusterView{}, bridges).sysctls.at("net/ipv4/conf/docker0/proxy_arp"), "1");
+    const auto around = surroundings(subnet("10.244.3.0/24"), host);
+    EXPECT_EQ(around.bridges, std::set<std::string>{"docker0"});
+    EXPECT_EQ(desired_host(view(), around).sysctls.at("net/ipv4/conf/docker0/proxy_arp"), "1");
 }
 
 } // namespace

@@ -9,6 +9,8 @@
 #include <set>
 #include <sstream>
 
+#include "net/sysctl.hpp"
+
 namespace weft {
 namespace {
 
@@ -22,6 +24,14 @@ using ::testing::Not;
 Ip4 ip(const char *text) { return *parse_ip4(text); }
 Net4 net4(const char *text) { return *parse_net4(text); }
 Subnet subnet(const char *text) { return {net4(text), std::nullopt}; }
+
+Uplink uplink() {
+    return {.ifindex = 2,
+            .name = "eth0",
+            .mtu = 1500,
+            .v4 = UplinkAddress<Ip4>{ip("192.168.1.5"), ip("192.168.1.5")},
+            .v6 = std::nullopt};
+}
 
 Lease lease(const char *net, const char *public_ip) {
     return {subnet(net),
@@ -40,7 +50,7 @@ public:
     std::optional<DatapathConfig> config;
 
     Result<HostNetwork> read_network() override { return HostNetwork{}; }
-    Result<net::RouteAnswer> route_to(const Ip4 &) override { return net::RouteAnswer{}; }
+    Result<net::RouteAnswer> route_to(const Ip &) override { return net::RouteAnswer{}; }
     Result<HostState> read_host(const HostState &desired) override {
         auto now = host;
         for (const auto &[path, value] : desired.sysctls)
@@ -55,7 +65,7 @@ public:
         if (!forgets.contains(item)) std::visit([this](const auto &a) { write(a); }, action);
         return {};
     }
-    std::vector<Result<NextHop>> resolve(const std::vector<Ip4> &nodes, const Ip4 &) override {
+    std::vector<Result<NextHop>> resolve(const std::vector<Ip> &nodes, const Uplink &) override {
         std::vector<Result<NextHop>> hops;
         for (const auto &node : nodes) {
             ++resolved;
@@ -84,7 +94,7 @@ public:
     Result<MapState> read_maps() override { return maps; }
     std::optional<Drops> read_drops() const override { return Drops{}; }
     Result<std::vector<PodState>> read_pods() override { return pods; }
-    bool has_other_mac(int, const Ip4 &, const Mac &) override { return false; }
+    bool has_other_mac(int, const Ip &, const Mac &) override { return false; }
     std::vector<PodState> pods;
     Result<std::vector<std::string>> ensure_firewall(const FirewallConfig &wanted,
                                                      FirewallChoice wanted_choice) override {
@@ -108,6 +118,7 @@ private:
     void write(const SetSysctl &a) { host.sysctls[a.path] = a.value; }
     void write(const ReplaceVtep &a) {
         host = HostState{.sysctls = host.sysctls, .vtep = a.device, .vtep_ifindex = host.vtep_ifindex + 7};
+        host.sysctls[net::link_sysctl("ipv6", kVtepName, "addr_gen_mode")] = "1"; // before it is up
     }
     void write(const ChangeVtep &a) { host.vtep = a.device; }
     void write(const AddAddress &a) { host.addresses.insert(a.address); }
@@ -128,10 +139,7 @@ private:
 
 class ReconcileTest : public ::testing::Test {
 protected:
-    ReconcileTest() {
-        r.set_uplink(
-            {.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")});
-    }
+    ReconcileTest() { r.set_uplink(uplink()); }
     void configure() {
         NetConf conf;
         conf.network = net4("10.244.0.0/16");
@@ -200,8 +208,7 @@ TEST_F(ReconcileTest, NothingIsRemovedOrAttachedBeforeTheFirstSnapshot) {
     bring_up();
     const auto before = kernel.maps.leases.size();
     Reconciler restarted(kernel, log, {});
-    restarted.set_uplink(
-        {.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")});
+    restarted.set_uplink(uplink());
     NetConf conf;
     conf.network = net4("10.244.0.0/16");
     conf.subnet_len = 24;
@@ -224,8 +231,7 @@ TEST_F(ReconcileTest, NothingIsRemovedOrAttachedBeforeTheFirstSnapshot) {
 TEST_F(ReconcileTest, ARestartThatFindsEverythingChangesNothing) {
     bring_up();
     Reconciler restarted(kernel, log, {});
-    restarted.set_uplink(
-        {.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")});
+    restarted.set_uplink(uplink());
     NetConf conf;
     conf.network = net4("10.244.0.0/16");
     conf.subnet_len = 24;
@@ -379,8 +385,7 @@ protected:
     NetConf conf;
 
     void SetUp() override {
-        masquerading.set_uplink(
-            {.ifindex = 2, .name = "eth0", .mtu = 1500, .address = ip("192.168.1.5"), .public_ip = ip("192.168.1.5")});
+        masquerading.set_uplink(uplink());
         conf.network = net4("10.244.0.0/16");
         masquerading.set_config(conf, {});
         masquerading.set_own(subnet("10.244.3.0/24"));
@@ -408,6 +413,19 @@ TEST_F(ReconcileRulesTest, FollowTheSubnetAndComeBack) {
     EXPECT_TRUE(kernel.rules.wants_nothing()) << "without the flags what an earlier run left goes";
 }
 
+TEST_F(ReconcileRulesTest, EachFamilyThatTheNodeHasGetsThem) {
+    conf.enable_ipv6 = true;
+    conf.ipv6_network = *parse_net6("fd00:244::/48");
+    masquerading.set_config(conf, {});
+    masquerading.apply(start);
+    EXPECT_FALSE(kernel.rules.ipv6) << "the lease has no IPv6 part yet";
+    masquerading.set_own({net4("10.244.3.0/24"), *parse_net6("fd00:244:0:3::/64")});
+    masquerading.apply(start);
+    const PodPrefixes wanted{*parse_net("fd00:244::/48"), *parse_net("fd00:244:0:3::/64")};
+    EXPECT_EQ(kernel.rules.ipv6, wanted);
+    EXPECT_TRUE(kernel.rules.ipv4);
+}
+
 TEST_F(ReconcileRulesTest, ARefusalHasABackOffOfItsOwn) {
     kernel.refuses = {"rules"};
     masquerading.apply(start);
@@ -430,7 +448,7 @@ TEST_F(ReconcileRulesTest, TheConfigurationCanAskForNftablesWhereNoFlagDecides) 
     masquerading.apply(start);
     EXPECT_EQ(kernel.choice, FirewallChoice::nftables);
     Reconciler told(kernel, log, {.masquerade = true, .firewall = FirewallChoice::iptables});
-    told.set_uplink({.ifindex = 2, .name = "eth0", .mtu = 1500});
+    told.set_uplink(uplink());
     told.set_config(conf, {});
     told.set_own(subnet("10.244.3.0/24"));
     told.apply(start);

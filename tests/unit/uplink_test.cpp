@@ -21,7 +21,7 @@ net::Link link(int index, const char *name, unsigned mtu = 1500) {
 
 net::LinkAddress addr(int ifindex, const char *cidr, unsigned flags = IFA_F_PERMANENT,
                       unsigned scope = RT_SCOPE_UNIVERSE) {
-    return {.ifindex = ifindex, .address = *parse_net4(cidr), .scope = scope, .flags = flags};
+    return {.ifindex = ifindex, .address = *parse_net(cidr), .scope = scope, .flags = flags};
 }
 
 /// lo, two cards, and what a former life of weft left: a device and a pod's veth in the pod network 10.244.0.0/16.
@@ -40,10 +40,13 @@ HostNetwork host() {
     return h;
 }
 
-Result<net::RouteAnswer> no_route(const Ip4 &) { return fail_errno(ENETUNREACH, "route"); }
+Result<net::RouteAnswer> no_route(const Ip &) { return fail_errno(ENETUNREACH, "route"); }
 
-Result<Uplink> choose(const UplinkFlags &flags, const HostNetwork &on = host(), const RouteQuery &route_to = no_route) {
-    return select_uplink(flags, on, route_to);
+constexpr Families kIp4{.v4 = true, .v6 = false}, kIp6{.v4 = false, .v6 = true}, kBoth{.v4 = true, .v6 = true};
+
+Result<Uplink> choose(const UplinkFlags &flags, const HostNetwork &on = host(), const RouteQuery &route_to = no_route,
+                      Families families = kIp4) {
+    return select_uplink(flags, on, route_to, families);
 }
 
 struct Case {
@@ -86,8 +89,8 @@ TEST(Uplink, IsChosenByFlannelsRules) {
         const auto got = choose(c.flags);
         ASSERT_TRUE(got) << c.sentence << ": " << got.error().sentence();
         EXPECT_EQ(got->name, c.name) << c.sentence;
-        EXPECT_EQ(got->address.to_string(), c.address) << c.sentence;
-        EXPECT_EQ(got->public_ip.to_string(), c.public_ip) << c.sentence;
+        EXPECT_EQ(got->v4->address.to_string(), c.address) << c.sentence;
+        EXPECT_EQ(got->v4->public_ip.to_string(), c.public_ip) << c.sentence;
     }
 }
 
@@ -101,20 +104,20 @@ TEST(Uplink, CarriesIndexMacAndMtu) {
 
 TEST(Uplink, CanReachAsksTheKernelAndUsesItsSource) {
     UplinkFlags flags{.ifaces = {"absent"}, .can_reach = *parse_ip4("198.51.100.1")};
-    const auto got = choose(flags, host(), [](const Ip4 &to) -> Result<net::RouteAnswer> {
+    const auto got = choose(flags, host(), [](const Ip &to) -> Result<net::RouteAnswer> {
         EXPECT_EQ(to.to_string(), "198.51.100.1");
         return net::RouteAnswer{.ifindex = 3, .source = *parse_ip4("10.9.0.3")};
     });
     ASSERT_TRUE(got) << got.error().sentence();
     EXPECT_EQ(got->name, "eth1");
-    EXPECT_EQ(got->address.to_string(), "10.9.0.3");
+    EXPECT_EQ(got->v4->address.to_string(), "10.9.0.3");
 }
 
 TEST(Uplink, AddressesDeprecatedOrOfLoopbackDoNotCount) {
     auto h = host();
     h.addresses = {addr(2, "192.168.1.5/24", IFA_F_PERMANENT | IFA_F_DEPRECATED), addr(2, "169.254.1.9/16"),
                    addr(1, "127.0.0.1/8")};
-    EXPECT_EQ(choose({.ifaces = {"eth0"}}, h)->address.to_string(), "169.254.1.9");
+    EXPECT_EQ(choose({.ifaces = {"eth0"}}, h)->v4->address.to_string(), "169.254.1.9");
     EXPECT_THAT(choose({.ifaces = {"eth1"}}, h).error().sentence(), HasSubstr("eth1 has no usable IPv4 address"));
     EXPECT_FALSE(choose({.iface_regexes = {"^127\\."}}, h));
 }
@@ -138,6 +141,81 @@ TEST(Uplink, FailuresSayWhatWasTriedAndWhatThereIs) {
     h = host();
     h.links[1].mtu = 0;
     EXPECT_THAT(choose({}, h).error().sentence(), HasSubstr("MTU of 0"));
+}
+
+/// host() with IPv6 on its cards.
+HostNetwork ip6_host() {
+    auto h = host();
+    for (const auto &more :
+         {addr(2, "fe80::5/64", IFA_F_PERMANENT, RT_SCOPE_LINK), addr(2, "2001:db8:1::5/64"),
+          addr(3, "2001:db8:9::dead/64", IFA_F_TEMPORARY), addr(3, "2001:db8:9::2/64", 0),
+          addr(3, "2001:db8:9::3/64", IFA_F_PERMANENT | IFA_F_DEPRECATED),
+          addr(3, "2001:db8:9::4/64", IFA_F_PERMANENT | IFA_F_DADFAILED), addr(4, "fd00:244:0:3::/128")})
+        h.addresses.push_back(more);
+    h.default_routes.push_back({.v4 = false, .ifindex = 2, .metric = 1024});
+    return h;
+}
+
+std::string text(const Result<Uplink> &got) {
+    return got ? got->name + " " + public_ips(*got) : got.error().sentence();
+}
+
+TEST(Uplink, OfIPv6IsChosenByTheSameRules) {
+    const auto in_ip6 = [](const UplinkFlags &flags, Families families) {
+        return text(choose(flags, ip6_host(), no_route, families));
+    };
+    EXPECT_EQ(in_ip6({}, kBoth), "eth0 192.168.1.5 2001:db8:1::5");
+    EXPECT_EQ(in_ip6({}, kIp6), "eth0 2001:db8:1::5");
+    EXPECT_EQ(in_ip6({}, kIp4), "eth0 192.168.1.5") << "what is off is not looked at";
+    EXPECT_EQ(in_ip6({.ifaces = {"eth1"}}, kBoth), "eth1 10.9.0.2 2001:db8:9::2")
+        << "neither temporary nor deprecated nor taken by somebody else";
+    EXPECT_EQ(in_ip6({.ifaces = {"2001:db8:9::dead"}}, kBoth), "eth1 10.9.0.2 2001:db8:9::dead");
+    EXPECT_EQ(in_ip6({.iface_regexes = {"^2001:db8:9"}}, kIp6), "eth1 2001:db8:9::2");
+    EXPECT_EQ(in_ip6({.public_ipv6 = *parse_ip6("2001:db8:9::2")}, kIp6), "eth1 2001:db8:9::2");
+    EXPECT_EQ(in_ip6({.ifaces = {"eth0"}, .public_ipv6 = *parse_ip6("2001:db8:ffff::1")}, kBoth),
+              "eth0 192.168.1.5 2001:db8:ffff::1");
+    EXPECT_EQ(in_ip6({.public_ip = *parse_ip4("10.9.0.3"), .public_ipv6 = *parse_ip6("2001:db8:9::2")}, kBoth),
+              "eth1 10.9.0.3 2001:db8:9::2");
+    EXPECT_THAT(in_ip6({.public_ipv6 = *parse_ip6("2001:db8:ffff::1")}, kIp6),
+                HasSubstr("no interface holds --public-ipv6=2001:db8:ffff::1"));
+}
+
+TEST(Uplink, CanBeFoundByAnIPv6Route) {
+    const UplinkFlags flags{.can_reach = *parse_ip("2001:db8:ffff::1")};
+    const auto got = choose(
+        flags, ip6_host(),
+        [](const Ip &) -> Result<net::RouteAnswer> {
+            return net::RouteAnswer{.ifindex = 3, .source = *parse_ip("2001:db8:9::dead")};
+        },
+        kBoth);
+    EXPECT_EQ(text(got), "eth1 10.9.0.2 2001:db8:9::dead");
+}
+
+TEST(Uplink, DefaultRoutesThatPartAreNoneToChooseBy) {
+    auto h = ip6_host();
+    h.default_routes.back().ifindex = 3;
+    for (const char *part : {"by eth0 in IPv4", "by eth1 in IPv6", "--iface"})
+        EXPECT_THAT(text(choose({}, h, no_route, kBoth)), HasSubstr(part));
+    EXPECT_EQ(text(choose({}, h, no_route, kIp6)), "eth1 2001:db8:9::2");
+    h.default_routes.pop_back();
+    EXPECT_EQ(text(choose({}, h, no_route, kBoth)), "eth0 192.168.1.5 2001:db8:1::5") << "one of them is enough";
+    EXPECT_THAT(text(choose({}, h, no_route, kIp6)), HasSubstr("no IPv6 default route"));
+    h.default_routes = {{.v4 = false, .ifindex = 2, .next_hops = 2}};
+    EXPECT_THAT(text(choose({}, h, no_route, kIp6)), HasSubstr("the IPv6 default route has 2 next hops"));
+}
+
+TEST(Uplink, AnAddressOfOneFamilyCarriesBoth) {
+    auto h = host();
+    h.addresses.push_back(addr(2, "fe80::5/64"));
+    EXPECT_EQ(text(choose({}, h, no_route, kBoth)), "eth0 192.168.1.5") << "a link-local address is none";
+    h.default_routes.front().v4 = false;
+    EXPECT_THAT(text(choose({}, h, no_route, kIp6)), HasSubstr("eth0 has no usable IPv6 address"));
+    EXPECT_THAT(text(choose({.ifaces = {"eth0"}, .public_ipv6 = *parse_ip6("2001:db8::1")}, h, no_route, kBoth)),
+                HasSubstr("eth0 has no usable IPv6 address"));
+    h.addresses = {addr(2, "2001:db8:1::5/64")};
+    EXPECT_EQ(text(choose({}, h, no_route, kBoth)), "eth0 2001:db8:1::5");
+    h.addresses = {};
+    EXPECT_THAT(text(choose({}, h, no_route, kBoth)), HasSubstr("eth0 has no usable IPv4 or IPv6 address"));
 }
 
 } // namespace

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <ranges>
+
+#include "daemon/desired.hpp"
+
+namespace weft {
+namespace {
+
+constexpr std::uint32_t kMaxSubnets = 65536;
+
+const char *family_name(bool v4) { return v4 ? "IPv4" : "IPv6"; }
+
+/// What every link of that family carries: RFC 791, RFC 8200.
+unsigned least_ip_mtu(bool v4) { return v4 ? 68 : 1280; }
+
+/// Gives each lease a slot of lease_stats: the one it has, else the lowest that no entry uses, of this or of a lease
+/// that is about to go.
+class Slots {
+public:
+    Slots(const MapState &actual, std::uint32_t count) : count_(count) {
+        for (const auto &[subnet, lease] : actual.leases) {
+            // Of two entries with one slot (written by nobody we know), the first keeps it.
+            if (lease.stats_index < count && taken_.insert(lease.stats_index).second) held_[subnet] = lease.stats_index;
+        }
+    }
+
+    std::optional<std::uint32_t> of(const Net &subnet) {
+        if (const auto held = held_.find(subnet); held != held_.end()) return held->second;
+        while (taken_.contains(next_)) ++next_;
+        if (next_ >= count_) return std::nullopt;
+        taken_.insert(next_);
+        return next_;
+    }
+
+private:
+    std::uint32_t count_, next_ = 0;
+    std::set<std::uint32_t> taken_;
+    std::map<Net, std::uint32_t> held_;
+};
+
+Result<Mac> vtep_mac_in(const nlohmann::json &data, const char *name) {
+    const auto found = data.is_object() ? data.find("VtepMAC") : data.end();
+    if (!data.is_object() || found == data.end() || !found->is_string())
+        return fail(fmt::format("its {} {} has no VtepMAC", name, data.dump()));
+    auto mac = parse_mac(found->get_ref<const std::string &>());
+    if (!mac) return fail_in(std::move(mac), "its VtepMAC");
+    return mac;
+}
+
+/// Of the device that takes what comes over that underlay: flannel's nodes have one for each family, weft's one for both.
+Result<Mac> vtep_mac_of(const LeaseAttrs &attrs, bool over_v4) {
+    const bool of_v6 = !attrs.backend_v6_data.is_null() && (!over_v4 || attrs.backend_data.is_null());
+    return of_v6 ? vtep_mac_in(attrs.backend_v6_data, "BackendV6Data") : vtep_mac_in(attrs.backend_data, "BackendData");
+}
+
+bool takes_zero_csum6(const LeaseAttrs &attrs) {
+    const auto &data = attrs.backend_v6_data;
+    const auto found = data.is_object() ? data.find("ZeroCsum6") : data.end();
+    return data.is_object() && found != data.end() && *found == true;
+}
+
+/// How the lease's node is reached from here, once it is known by which way. host-gw has no other way than the segment.
+Result<weft_encap> encap_for(const ClusterView &view, const Net &subnet, const LeaseAttrs &attrs, const Ip &node,
+                             const NextHop &hop) {
+    const auto own = *encap_of_backend(attrs.backend_type); // a usable lease has one
+    const bool neighbour = hop.neighbour == node;
+    if (own == WEFT_ENCAP_DIRECT && !neighbour)
+        return fail(fmt::format(
+            "its node {} is not on the segment of this node's {}, as {} needs it: the route leads through {}",
+            node.to_string(), view.uplink.address(node.is_v4())->to_string(), backend_name(own),
+            hop.neighbour.to_string()));
+    // A node that is a neighbour in the other family has no say about this one: what is inside stays there.
+    if (view.backend.direct_routing && neighbour && node.is_v4() == subnet.is_v4()) return WEFT_ENCAP_DIRECT;
+    return own == WEFT_ENCAP_VXLAN && !node.is_v4() ? WEFT_ENCAP_VXLAN6 : own;
+}
+
+weft_lease lease_entry(const ClusterView &view, const Net &subnet, const LeaseAttrs &attrs, const Ip &node,
+                       const NextHop *hop, weft_encap encap) {
+    weft_lease entry{};
+    entry.node = abi::ip(node);
+    entry.mtu = static_cast<__u16>(view.overlay_mtu());
+    if (!hop) return entry; // WEFT_ENCAP_NONE
+    entry.encap = static_cast<__u8>(encap);
+    if (encap == WEFT_ENCAP_VXLAN6 && !takes_zero_csum6(attrs)) entry.flags |= WEFT_LEASE_OUTER_CSUM;
+    entry.next_hop = abi::ip(hop->neighbour);
+    entry.ifindex = static_cast<__u32>(hop->ifindex);
+    const unsigned overhead = overhead_of(encap);
+    const unsigned path = std::max(hop->mtu, least_ip_mtu(subnet.is_v4()) + overhead) - overhead;
+    entry.mtu = static_cast<__u16>(std::min({view.underlay_mtu() - overhead, path, 0xffffU}));
+    return entry;
+}
+
+/// Builds the maps one lease after another.
+class Filling {
+public:
+    Filling(const ClusterView &view, const NextHops &next_hops, const MapState &actual, std::uint32_t slots)
+        : view_(view), next_hops_(next_hops), slots_(actual, slots), slot_count_(slots) {}
+
+    Status add(const Net &subnet, const LeaseAttrs &attrs) {
+        const auto node = node_of(view_, subnet, attrs);
+        if (!node) return std::unexpected(node.error());
+        // One subnet under two keys, with different parts of the other family.
+        if (maps_.leases.contains(subnet)) return fail("another key leases the same subnet");
+        auto &lengths = lengths_[abi::family(subnet.address())];
+        if (lengths.size() == WEFT_MAX_PREFIX_LENS && !lengths.contains(subnet.prefix_length()))
+            return fail(fmt::format("leases of {} other prefix lengths are in use already, which is all that fit",
+                                    lengths.size()));
+        const auto found = next_hops_.find(*node);
+        const auto *hop = found != next_hops_.end() && found->second ? &*found->second : nullptr;
+        const auto encap = hop ? encap_for(view_, subnet, attrs, *node, *hop) : Result<weft_encap>(WEFT_ENCAP_NONE);
+        if (!encap) return std::unexpected(encap.error());
+        auto entry = lease_entry(view_, subnet, attrs, *node, hop, *encap);
+        if (*encap_of_backend(attrs.backend_type) == WEFT_ENCAP_VXLAN) {
+            const auto mac = vtep_mac_of(attrs, node->is_v4());
+            if (!mac) return std::unexpected(mac.error());
+            entry.vtep_mac = abi::mac(*mac);
+        }
+        const auto slot = slots_.of(subnet);
+        if (!slot) return fail(fmt::format("there are more leases than the {} that fit", slot_count_));
+        entry.stats_index = *slot;
+        maps_.leases.emplace(subnet, entry);
+        lengths.insert(subnet.prefix_length());
+        auto &sender = maps_.nodes.try_emplace(*node, weft_node{0, *slot}).first->second;
+        ++sender.leases;
+        sender.stats_index = std::min(sender.stats_index, *slot);
+        return {};
+    }
+
+    MapState finish() {
+        const auto subnets = std::views::keys(maps_.leases);
+        maps_.prefix_lens = abi::prefix_lens_of({subnets.begin(), subnets.end()});
+        return std::move(maps_);
+    }
+
+private:
+    const ClusterView &view_;
+    const NextHops &next_hops_;
+    Slots slots_;
+    std::uint32_t slot_count_;
+    MapState maps_;
+    std::array<std::set<unsigned>, WEFT_FAMILIES> lengths_;
+};
+
+/// The underlay that carries a subnet's packets: its own family's where both nodes have that, else, in VXLAN, the other's.
+Result<Ip> underlay_of(const ClusterView &view, const Net &subnet, const LeaseAttrs &attrs, weft_encap encap) {
+    const auto theirs = [&](bool v4) -> std::optional<Ip> {
+        if (v4) return attrs.public_ip.is_unspecified() ? std::nullopt : std::optional<Ip>(attrs.public_ip);
+        return attrs.public_ipv6;
+    };
+    const bool v4 = subnet.is_v4();
+    for (const bool family : {v4, !v4})
+        if (const auto node = theirs(family);
+            node && view.uplink.address(family) && (family == v4 || encap == WEFT_ENCAP_VXLAN))
+            return *node;
+    if (!theirs(v4)) return fail(v4 ? "it has no PublicIP" : "it has no PublicIPv6");
+    return fail(fmt::format("its node's address is {}, and this node's {} has no {} address", theirs(v4)->to_string(),
+                            view.uplink.name, family_name(v4)));
+}
+
+} // namespace
+
+Result<Ip> node_of(const ClusterView &view, const Net &subnet, const LeaseAttrs &attrs) {
+    const auto encap = encap_of_backend(attrs.backend_type);
+    if (!encap || (*encap != view.backend.encap && !view.also.contains(*encap)))
+        return fail(
+            fmt::format("its BackendType is \"{}\", this node speaks \"{}\"", attrs.backend_type, view.backend.name()));
+    const auto *network = view.network_of(subnet.address());
+    if (!network) return fail(fmt::format("the cluster has no {}", family_name(subnet.is_v4())));
+    if (!subnet.is_v4() && is_ipv4_only(*encap)) return fail(fmt::format("{} carries IPv4 only", backend_name(*encap)));
+    auto node = underlay_of(view, subnet, attrs, *encap);
+    if (!node) return node;
+    if (*node == view.uplink.public_address(node->is_v4()))
+        return fail(fmt::format("its {} is this node's own", node->is_v4() ? "PublicIP" : "PublicIPv6"));
+    if (subnet.prefix_length() < network->net.prefix_length() || !contains(network->net, subnet.address()))
+        return fail(fmt::format("it is not in the Network {}", network->net.to_string()));
+    for (const Net &own : view.own.nets())
+        if (overlaps(subnet, own)) return fail(fmt::format("it overlaps this node's own {}", own.to_string()));
+    return node;
+}
+
+std::uint32_t subnet_capacity(const std::vector<PodNetwork> &networks) {
+    std::uint32_t nodes = kMaxSubnets;
+    for (const auto &[net, subnet_len] : networks) {
+        const unsigned bits = subnet_len > net.prefix_length() ? subnet_len - net.prefix_length() : 0;
+        if (bits < 16) nodes = std::min(nodes, std::max(1U << bits, 16U));
+    }
+    return nodes * static_cast<std::uint32_t>(networks.size());
+}
+
+DesiredMaps desired_maps(const ClusterView &view, const NextHops &next_hops, const MapState &actual,
+                         std::uint32_t slots) {
+    DesiredMaps desired;
+    Filling filling(view, next_hops, actual, slots);
+    for (const auto &[subnet, attrs] : view.others)
+        for (const Net &net : subnet.nets())
+            if (const auto added = filling.add(net, attrs); !added)
+                desired.unusable.push_back({net, added.error().sentence()});
+    desired.maps = filling.finish();
+    return desired;
+}
+
+} // namespace weft
