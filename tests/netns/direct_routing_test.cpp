@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <future>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -63,8 +64,14 @@ protected:
                 WEFT_EXPECT_OK(udp_echo(from->ns, to->address, {1, 1400, 5000}));
                 WEFT_EXPECT_OK(tcp_transfer(from->ns, to->address, kMiB));
             }
-        for (const auto *node : {near_, beside_, far_})
-            for (const auto *to : pods_) WEFT_EXPECT_OK(ping(node->netns(), to->address, 1));
+        const std::map<const WeftNode *, std::string> nodes{
+            {near_, "192.0.2.1"}, {beside_, "192.0.2.2"}, {far_, "198.51.100.3"}};
+        std::size_t n = 0;
+        for (const auto *node : {near_, beside_, far_}) {
+            for (const auto *to : pods_) WEFT_EXPECT_OK(tcp_transfer(node->netns(), to->address, kMiB));
+            WEFT_ASSERT_ASSIGN(const auto outside, tcp_transfer(pods_[n++]->ns, Cluster::kWorld, kMiB));
+            EXPECT_EQ(outside.seen_as, nodes.at(node));
+        }
     }
 
     /// Joins the two segments, as one does who takes the router out of a network.
