@@ -51,7 +51,7 @@ static __always_inline enum weft_reason pop(struct __sk_buff *skb, const struct 
 		return WEFT_R_POP_REFUSED;
 	/* One verified checksum was the outer UDP one, be it zero: what is left counts for the inner packet. Without this a
 	 * NIC that looked at the outer one only would vouch for an inner one nobody summed up. */
-	if (r->encap != WEFT_ENCAP_IPIP)
+	if (outer_proto(r->encap) == IPPROTO_UDP)
 		bpf_csum_level(skb, BPF_CSUM_LEVEL_DEC);
 	/* The hash was the outer header's; the pod's receive steering wants its own flow's. */
 	bpf_set_hash_invalid(skb);

@@ -6,6 +6,7 @@
 #include "lib/outer.h"
 
 enum {
+	DIRECT_PROTO = 0,
 	DIRECT_ROOM = 0,
 	DIRECT_INNER_L2 = 0,
 };

@@ -11,6 +11,7 @@ struct ipip_outer {
 WEFT_STATIC_ASSERT(sizeof(struct ipip_outer) == WEFT_IPIP_OVERHEAD, "overhead");
 
 enum {
+	IPIP_PROTO = IPPROTO_IPIP,
 	IPIP_ROOM = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4,
 	IPIP_INNER_L2 = 0,
 };

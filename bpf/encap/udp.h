@@ -13,6 +13,7 @@ struct udp_outer {
 WEFT_STATIC_ASSERT(sizeof(struct udp_outer) == WEFT_UDP_OVERHEAD, "overhead");
 
 enum {
+	UDP_PROTO = IPPROTO_UDP,
 	UDP_ROOM = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP,
 	UDP_INNER_L2 = 0,
 };

@@ -13,6 +13,7 @@ struct vxlan_outer {
 WEFT_STATIC_ASSERT(sizeof(struct vxlan_outer) + ETH_HLEN == WEFT_VXLAN_OVERHEAD, "overhead");
 
 enum {
+	VXLAN_PROTO = IPPROTO_UDP,
 	VXLAN_ROOM = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | VXLAN_INSIDE_ROOM,
 	VXLAN_INNER_L2 = ETH_HLEN,
 };

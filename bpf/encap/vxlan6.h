@@ -13,6 +13,7 @@ struct vxlan6_outer {
 WEFT_STATIC_ASSERT(sizeof(struct vxlan6_outer) + ETH_HLEN == WEFT_VXLAN6_OVERHEAD, "overhead");
 
 enum {
+	VXLAN6_PROTO = IPPROTO_UDP,
 	VXLAN6_ROOM = BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 | VXLAN_INSIDE_ROOM,
 	VXLAN6_INNER_L2 = ETH_HLEN,
 };

@@ -33,6 +33,31 @@ static __always_inline bool takes(__u32 encap)
 	return cfg.encaps & (1U << encap);
 }
 
+/* The protocol of an encapsulation's outer header; 0: it has none. */
+static __always_inline __u8 outer_proto(__u32 encap)
+{
+	switch (encap) {
+#define ENCAP_PROTO(number, NAME, label, backend, overhead)                                                            \
+	case WEFT_ENCAP_##NAME:                                                                                        \
+		return NAME##_PROTO;
+		WEFT_ENCAPS(ENCAP_PROTO)
+#undef ENCAP_PROTO
+	default:
+		return 0;
+	}
+}
+
+/* Whether any encapsulation's outer header has this protocol. */
+static __always_inline bool is_tunnel_proto(__u8 proto)
+{
+#define ENCAP_PROTO(number, NAME, label, backend, overhead)                                                            \
+	if (NAME##_PROTO != 0 && proto == NAME##_PROTO)                                                                \
+		return true;
+	WEFT_ENCAPS(ENCAP_PROTO)
+#undef ENCAP_PROTO
+	return false;
+}
+
 /* Fills o but for its addresses. The kernel's vxlan device takes both of what is odd here: after reassembly, and past the options. */
 static __always_inline enum weft_reason outer_view4(struct cursor *c, struct outer *o)
 {
@@ -49,7 +74,7 @@ static __always_inline enum weft_reason outer_view4(struct cursor *c, struct out
 	o->to_us = is_this_node(&o->daddr);
 	if (!o->to_us)
 		return WEFT_R_NONE;
-	if (ip->protocol != IPPROTO_UDP && ip->protocol != IPPROTO_IPIP)
+	if (!is_tunnel_proto(ip->protocol))
 		return WEFT_R_NOT_OVERLAY;
 	if (ip->frag_off & bpf_htons(IP4_MF | IP4_OFFSET))
 		return WEFT_R_OUTER_FRAGMENT;
