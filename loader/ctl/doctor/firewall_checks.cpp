@@ -47,7 +47,7 @@ Finding masquerade_is_in_place(const NodeFacts &facts) {
     for (const auto family : kRuleFamilies) {
         const auto systems = masquerading_systems(family);
         const bool on = std::ranges::any_of(facts.networks, [&](const Net &net) { return family_of(net) == family; });
-        if (!systems.empty()) where += fmt::format("{}{}", where.empty() ? "" : ", ", systems);
+        if (where.find(systems) == where.npos) where += fmt::format("{}{}", where.empty() ? "" : ", ", systems);
         if (on && systems.empty()) missing += fmt::format("{}{}", missing.empty() ? "" : " and ", to_string(family));
     }
     const auto complaint = facts.said("/firewall/said");
