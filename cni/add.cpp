@@ -8,10 +8,10 @@
 #include "cni/endpoints.hpp"
 #include "cni/identity.hpp"
 #include "cni/ipam.hpp"
+#include "cni/ipv6.hpp"
 #include "cni/ops.hpp"
 #include "cni/problems.hpp"
 #include "cni/step.hpp"
-#include "cni/text_file.hpp"
 #include "cni/wiring.hpp"
 #include "datapath/tc_attach.hpp"
 #include "net/addr.hpp"
@@ -75,13 +75,6 @@ Outcome<Ground> prepare(const Context &context) {
                   std::move(*netns), std::move(*host),      std::move(*pod)};
 }
 
-/// IPv6 is off on the host end: weft carries none, and a pod's router advertisement must not configure the host.
-Status disable_ipv6(const std::string &ifname) {
-    auto off = write_text(fmt::format("/proc/sys/net/ipv6/conf/{}/disable_ipv6", ifname), "1", 0);
-    if (!off && off.error().code() == ENOENT) return {}; // a kernel without IPv6
-    return off;
-}
-
 /// One ADD under way. Contract: either every step ran, or undo() leaves nothing of them.
 class Adding {
 public:
@@ -116,6 +109,7 @@ private:
     Done refuse_if_taken();
     Done find_ends();
     [[nodiscard]] Outcome<Mac> wanted_mac() const;
+    [[nodiscard]] std::vector<Ip> ipv6_gateways() const;
     [[nodiscard]] CniResult result() const;
     void undo(Failure &failure);
 
@@ -126,7 +120,7 @@ private:
     CniResult from_ipam_;
     int host_index_ = 0, pod_index_ = 0;
     bool allocated_ = false, veth_made_ = false;
-    std::vector<Ip4> published_;
+    std::vector<Ip> published_;
 };
 
 // The host end opens before the pod's, so that the pod's has its carrier, and with it a working queue, from its first
@@ -193,6 +187,15 @@ Outcome<Mac> Adding::wanted_mac() const {
     return mac;
 }
 
+/// Empty for a pod without IPv6.
+std::vector<Ip> Adding::ipv6_gateways() const {
+    std::vector<Ip> gateways;
+    for (const PodAddress &pod : wiring_.addresses)
+        if (pod.gateway.is_v6() && std::ranges::find(gateways, pod.gateway) == gateways.end())
+            gateways.push_back(pod.gateway);
+    return gateways;
+}
+
 Done Adding::allocate() {
     auto given = ipam_->add();
     if (!given) return pass_on(std::move(given));
@@ -201,6 +204,8 @@ Done Adding::allocate() {
     auto addresses = pod_addresses(from_ipam_, ground_.env);
     if (!addresses) return pass_on(std::move(addresses));
     wiring_.addresses = std::move(*addresses);
+    if (!ipv6_gateways().empty())
+        if (auto able = require_ipv6(wiring_.mtu); !able) return kernel(std::move(able));
     // Before anything is made: the host's route to the address would be the living pod's.
     for (const PodAddress &pod : wiring_.addresses)
         if (auto free = ground_.endpoints.refuse_if_held(ground_.host, pod.address, 0); !free)
@@ -239,7 +244,8 @@ Done Adding::find_ends() {
 Done Adding::name_veth() {
     auto named = net::change_link(ground_.host, host_index_, {.alias = wiring_.alias});
     if (!named) return kernel(std::move(named));
-    return kernel(disable_ipv6(wiring_.host_ifname));
+    return kernel(ipv6_gateways().empty() ? close_host_end(wiring_.host_ifname)
+                                          : prepare_host_end(wiring_.host_ifname));
 }
 
 Done Adding::attach() {
@@ -253,11 +259,16 @@ Done Adding::attach() {
     return kernel(datapath::attach_clsact(program, host_index_, datapath::TcHook::ingress));
 }
 
-Done Adding::open_host_end() { return kernel(net::change_link(ground_.host, host_index_, {.up = true})); }
+Done Adding::open_host_end() {
+    auto opened = net::change_link(ground_.host, host_index_, {.up = true});
+    if (!opened) return kernel(std::move(opened));
+    const auto gateways = ipv6_gateways();
+    return gateways.empty() ? Done() : kernel(answer_pod(ground_.host, host_index_, wiring_.host_mac, gateways));
+}
 
 Done Adding::route_from_host() {
     for (const PodAddress &pod : wiring_.addresses) {
-        // Not for ever: a later plugin may give the pod another MAC, which ARP then finds.
+        // Not for ever: a later plugin may give the pod another MAC, which will be found.
         auto known = net::suggest_neighbour(ground_.host, host_index_, pod.address, wiring_.pod_mac);
         if (!known) return kernel(std::move(known));
         // Replaced rather than refused: a route to an address that IPAM gave us is a dead pod's.
@@ -276,8 +287,11 @@ Done Adding::route_from_host() {
 }
 
 Done Adding::address_pod() {
+    if (!ipv6_gateways().empty())
+        if (auto prepared = prepare_pod_end(ground_.netns, wiring_.ifname); !prepared)
+            return kernel(std::move(prepared));
     for (const PodAddress &pod : wiring_.addresses) {
-        auto set = net::set_address(ground_.pod, pod_index_, Net4(pod.address, 32));
+        auto set = net::set_address(ground_.pod, pod_index_, host_net(pod.address));
         if (!set) return kernel(std::move(set));
     }
     return {};
@@ -292,7 +306,7 @@ Done Adding::route_from_pod() {
     auto present = net::list_routes(ground_.pod, {});
     if (!present) return refuse(kKernelRefused, std::move(present));
     std::string remark;
-    wiring_.routes = pod_routes(from_ipam_, ground_.env, wiring_.addresses.front().gateway, *present, remark);
+    wiring_.routes = pod_routes(from_ipam_, ground_.env, wiring_.addresses, *present, remark);
     if (!remark.empty()) context_.remark(fmt::format("{} {}: {}", context_.call.container_id, wiring_.ifname, remark));
     for (const PodAddress &pod : wiring_.addresses) {
         auto known = net::set_permanent_neighbour(ground_.pod, pod_index_, pod.gateway, wiring_.host_mac);
@@ -340,9 +354,8 @@ CniResult Adding::result() const {
                               .mtu = wiring_.mtu,
                               .sandbox = context_.call.netns});
     for (const PodAddress &pod : wiring_.addresses)
-        out.ips.push_back({.address = prefix_of(Net4(pod.address, 32)),
-                           .gateway = IpAddress(pod.gateway),
-                           .interface = out.interfaces.size() - 1});
+        out.ips.push_back(
+            {.address = host_net(pod.address), .gateway = pod.gateway, .interface = out.interfaces.size() - 1});
     out.routes.insert(out.routes.end(), wiring_.routes.begin(), wiring_.routes.end());
     if (!from_ipam_.dns.empty()) out.dns = from_ipam_.dns;
     if (!context_.conf.dns.empty()) out.dns = context_.conf.dns;
@@ -352,7 +365,7 @@ CniResult Adding::result() const {
 /// In reverse, so that nothing points at what is gone; an address is given back last.
 void Adding::undo(Failure &failure) {
     Problems problems;
-    for (const Ip4 &address : published_) problems.note(ground_.endpoints.withdraw(ground_.host, address, host_index_));
+    for (const Ip &address : published_) problems.note(ground_.endpoints.withdraw(ground_.host, address, host_index_));
     if (veth_made_) {
         // By name: the index may not have been read yet.
         const auto link = net::find_link(ground_.host, wiring_.host_ifname);

@@ -33,27 +33,22 @@ struct Recorded {
 Outcome<Recorded> recorded(const Context &context) {
     const CniResult &prev = *context.conf.prev_result;
     Recorded out;
-    std::optional<std::size_t> pod_at;
     const auto host_name = host_ifname(context.attachment());
-    for (std::size_t i = 0; i < prev.interfaces.size(); ++i) {
-        const Interface &interface = prev.interfaces[i];
+    for (const Interface &interface : prev.interfaces) {
         if (interface.name == host_name && interface.sandbox.empty()) out.host = interface;
-        if (interface.name == context.call.ifname && !interface.sandbox.empty()) {
-            out.pod = interface;
-            pod_at = i;
-        }
+        if (interface.name == context.call.ifname && !interface.sandbox.empty()) out.pod = interface;
     }
-    if (out.host.name.empty() || !pod_at)
+    if (out.host.name.empty() || out.pod.name.empty())
         return wrong(fmt::format("prevResult: has no interfaces {} and {}", host_name, context.call.ifname));
     for (const IpConfig &ip : prev.ips) {
-        if (ip.interface != pod_at || !ip.address.address.is_v4() || !ip.gateway || !ip.gateway->is_v4()) continue;
-        out.addresses.push_back({.address = ip.address.address.to_v4(), .gateway = ip.gateway->to_v4()});
+        if (!is_of(prev, ip, context.call.ifname) || !ip.gateway) continue;
+        out.addresses.push_back({.address = ip.address.address(), .gateway = *ip.gateway});
     }
     if (out.addresses.empty()) return wrong(fmt::format("prevResult: has no address of {}", context.call.ifname));
     for (const RouteConfig &route : prev.routes) {
-        const bool through_us = std::ranges::any_of(
-            out.addresses, [&](const PodAddress &pod) { return route.gateway == IpAddress(pod.gateway); });
-        if (route.destination.address.is_v4() && through_us) out.routes.push_back(route);
+        const bool through_us =
+            std::ranges::any_of(out.addresses, [&](const PodAddress &pod) { return route.gateway == pod.gateway; });
+        if (through_us) out.routes.push_back(route);
     }
     return out;
 }
@@ -70,6 +65,14 @@ Outcome<net::Link> check_link(net::NlSocket &sock, const Interface &expected) {
     return std::move(**link);
 }
 
+Done check_address(net::NlSocket &sock, const net::Link &link, const Ip &expected) {
+    auto addresses = net::list_addresses(sock, link.index);
+    if (!addresses) return unreadable(std::move(addresses));
+    const Net address = host_net(expected);
+    if (std::ranges::find(*addresses, address, &net::LinkAddress::address) != addresses->end()) return {};
+    return wrong(fmt::format("address {} is gone from {}", address.to_string(), link.name));
+}
+
 Done check_routes(net::NlSocket &sock, const std::vector<net::Route> &expected) {
     auto present = net::list_routes(sock, {});
     if (!present) return unreadable(std::move(present));
@@ -83,10 +86,10 @@ Done check_routes(net::NlSocket &sock, const std::vector<net::Route> &expected) 
     return {};
 }
 
-Done check_neighbour(net::NlSocket &sock, int ifindex, const Ip4 &address, const Mac &mac) {
+Done check_neighbour(net::NlSocket &sock, int ifindex, const Ip &address, const Mac &mac) {
     auto neighbours = net::list_neighbours(sock, ifindex);
     if (!neighbours) return unreadable(std::move(neighbours));
-    // None, or one that is being looked for, is no fault: ARP finds it.
+    // None, or one that is being looked for, is no fault: it will be found.
     for (const net::Neighbour &found : *neighbours)
         if (found.address == address && net::is_valid(found) && found.mac != mac)
             return wrong(fmt::format("neighbour {} on link {} has a MAC that is not {}", address.to_string(), ifindex,
@@ -95,13 +98,9 @@ Done check_neighbour(net::NlSocket &sock, int ifindex, const Ip4 &address, const
 }
 
 Done check_pod(const Recorded &have, net::NlSocket &pod, const net::Link &inside, const net::Link &outside) {
-    auto addresses = net::list_addresses(pod, inside.index);
-    if (!addresses) return unreadable(std::move(addresses));
     std::vector<net::Route> routes;
     for (const PodAddress &want : have.addresses) {
-        const bool found = std::ranges::any_of(
-            *addresses, [&](const net::LinkAddress &a) { return a.address == Net4(want.address, 32); });
-        if (!found) return wrong(fmt::format("address {}/32 is gone from {}", want.address.to_string(), inside.name));
+        if (auto there = check_address(pod, inside, want.address); !there) return there;
         if (auto known = check_neighbour(pod, inside.index, want.gateway, outside.mac); !known) return known;
     }
     const Wiring wiring{.addresses = have.addresses};
@@ -118,6 +117,9 @@ Done check_host(const Context &context, const Recorded &have, net::NlSocket &hos
         if (auto known = check_neighbour(host, outside.index, pod.address, inside.mac); !known) return known;
     }
     if (auto routed = check_routes(host, routes); !routed) return routed;
+    // A host end that was down has lost it, and the answers for the gateway with it.
+    if (std::ranges::any_of(have.addresses, [](const PodAddress &pod) { return pod.address.is_v6(); }))
+        if (auto there = check_address(host, outside, link_local(outside.mac)); !there) return there;
 
     auto attached = datapath::attached_tc(outside.index, datapath::TcHook::ingress);
     if (!attached) return unreadable(std::move(attached));

@@ -26,7 +26,6 @@ struct Context {
     if (!env)
         return refuse(code, "this node has no subnet: " + env.error().sentence(),
                       "weftd writes the file once it holds a lease");
-    if (!env->subnet) return refuse(code, conf.subnet_file.string() + " names no IPv4 subnet: weft carries IPv4 only");
     return std::move(*env);
 }
 

@@ -13,19 +13,18 @@ namespace {
 
 /// Every address that may be this attachment's: from IPAM's files and from prevResult. Being wrong does no harm:
 /// Endpoints::withdraw leaves a living pod's entry alone.
-std::vector<Ip4> candidate_addresses(const Context &context, Ipam &ipam) {
+std::vector<Ip> candidate_addresses(const Context &context, Ipam &ipam) {
     auto addresses = ipam.known_addresses();
     if (!context.conf.prev_result) return addresses;
     for (const IpConfig &ip : context.conf.prev_result->ips) {
-        if (!ip.address.address.is_v4()) continue;
-        const Ip4 address = ip.address.address.to_v4();
+        const Ip &address = ip.address.address();
         if (std::ranges::find(addresses, address) == addresses.end()) addresses.push_back(address);
     }
     return addresses;
 }
 
 void withdraw(const Context &context, net::NlSocket &host, const std::optional<net::Link> &link,
-              const std::vector<Ip4> &addresses, Problems &problems) {
+              const std::vector<Ip> &addresses, Problems &problems) {
     auto endpoints = Endpoints::open(context.conf.bpf_dir);
     if (!endpoints) {
         // No pins: no entries. A map that cannot be read holds nothing that this build wrote.
@@ -34,7 +33,7 @@ void withdraw(const Context &context, net::NlSocket &host, const std::optional<n
         return;
     }
     if (link) problems.note(endpoints->withdraw_link(link->index));
-    for (const Ip4 &address : addresses) problems.note(endpoints->withdraw(host, address, link ? link->index : 0));
+    for (const Ip &address : addresses) problems.note(endpoints->withdraw(host, address, link ? link->index : 0));
     // Nothing left that names the address: what the vanished veth has left is among the dead entries.
     if (!link && addresses.empty()) problems.note(endpoints->sweep(host));
 }

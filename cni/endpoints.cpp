@@ -26,7 +26,7 @@ Result<Endpoints> Endpoints::open(const std::filesystem::path &bpf_dir) {
     return Endpoints(std::move(*map));
 }
 
-Status Endpoints::refuse_if_held(net::NlSocket &host, const Ip4 &address, int ifindex) const {
+Status Endpoints::refuse_if_held(net::NlSocket &host, const Ip &address, int ifindex) const {
     auto entry = map_->get(abi::ip(address));
     if (!entry) return fail_as_is(std::move(entry));
     if (!*entry || static_cast<int>((*entry)->ifindex) == ifindex) return {};
@@ -37,7 +37,7 @@ Status Endpoints::refuse_if_held(net::NlSocket &host, const Ip4 &address, int if
                 EADDRINUSE);
 }
 
-Status Endpoints::publish(net::NlSocket &host, const Ip4 &address, const weft_endpoint &endpoint) const {
+Status Endpoints::publish(net::NlSocket &host, const Ip &address, const weft_endpoint &endpoint) const {
     const weft_ip key = abi::ip(address);
     auto put = map_->put(key, endpoint, BPF_NOEXIST);
     if (put || put.error().code() != EEXIST) return put;
@@ -45,7 +45,7 @@ Status Endpoints::publish(net::NlSocket &host, const Ip4 &address, const weft_en
     return map_->put(key, endpoint);
 }
 
-Status Endpoints::withdraw(net::NlSocket &host, const Ip4 &address, int ifindex) const {
+Status Endpoints::withdraw(net::NlSocket &host, const Ip &address, int ifindex) const {
     const weft_ip key = abi::ip(address);
     auto entry = map_->get(key);
     if (!entry) return fail_as_is(std::move(entry));

@@ -20,13 +20,13 @@ public:
     [[nodiscard]] static Result<Endpoints> open(const std::filesystem::path &bpf_dir);
 
     /// Errors: EADDRINUSE if a live pod, other than the one behind link `ifindex`, has the address.
-    [[nodiscard]] Status refuse_if_held(net::NlSocket &host, const Ip4 &address, int ifindex) const;
+    [[nodiscard]] Status refuse_if_held(net::NlSocket &host, const Ip &address, int ifindex) const;
 
     /// Writes the entry, replacing a dead one. Errors: EADDRINUSE if another live pod has the address.
-    [[nodiscard]] Status publish(net::NlSocket &host, const Ip4 &address, const weft_endpoint &endpoint) const;
+    [[nodiscard]] Status publish(net::NlSocket &host, const Ip &address, const weft_endpoint &endpoint) const;
 
     /// Removes the address's entry if it names `ifindex` or a link that is not there any more. @param ifindex 0: unknown.
-    [[nodiscard]] Status withdraw(net::NlSocket &host, const Ip4 &address, int ifindex) const;
+    [[nodiscard]] Status withdraw(net::NlSocket &host, const Ip &address, int ifindex) const;
 
     /// Removes every entry that names this link.
     [[nodiscard]] Status withdraw_link(int ifindex) const;
@@ -34,7 +34,7 @@ public:
     /// Removes every entry whose link is not there any more.
     [[nodiscard]] Status sweep(net::NlSocket &host) const;
 
-    [[nodiscard]] Result<std::optional<weft_endpoint>> find(const Ip4 &address) const {
+    [[nodiscard]] Result<std::optional<weft_endpoint>> find(const Ip &address) const {
         return map_->get(abi::ip(address));
     }
 

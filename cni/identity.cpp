@@ -15,9 +15,10 @@ std::uint64_t fnv1a(std::string_view text) {
     return hash;
 }
 
-Mac mac_of(std::uint8_t first, const Ip4 &address) {
-    const auto ip = address.to_bytes();
-    return {{first, 0x77, ip[0], ip[1], ip[2], ip[3]}};
+Mac mac_of(std::uint8_t first, const Ip &address) {
+    const Ip4 ip = address.is_v4() ? address.to_v4() : Ip4(static_cast<std::uint32_t>(fnv1a(address.to_string())));
+    const auto octets = ip.to_bytes();
+    return {{first, 0x77, octets[0], octets[1], octets[2], octets[3]}};
 }
 
 } // namespace
@@ -57,7 +58,13 @@ bool is_host_end_of(const net::Link &link, std::string_view network, const Attac
     return link.alias.empty() || link.alias == alias_of(network, attachment);
 }
 
-Mac pod_mac(const Ip4 &address) { return mac_of(0x0a, address); }
-Mac host_mac(const Ip4 &address) { return mac_of(0x0e, address); }
+Mac pod_mac(const Ip &address) { return mac_of(0x0a, address); }
+Mac host_mac(const Ip &address) { return mac_of(0x0e, address); }
+
+Ip6 link_local(const Mac &mac) {
+    const auto &m = mac.bytes;
+    return Ip6(
+        {0xfe, 0x80, 0, 0, 0, 0, 0, 0, static_cast<std::uint8_t>(m[0] ^ 2U), m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]});
+}
 
 } // namespace weft::cni

@@ -33,9 +33,12 @@ struct Identity {
 /// As is_host_end(), of this attachment of this network.
 [[nodiscard]] bool is_host_end_of(const net::Link &link, std::string_view network, const Attachment &attachment);
 
-/// MACs of a pod's veth, made from its address: unique within the cluster, and readable in a capture.
-/// Locally administered, so the kernel and udev keep them.
-[[nodiscard]] Mac pod_mac(const Ip4 &address);
-[[nodiscard]] Mac host_mac(const Ip4 &address);
+/// MACs of a pod's veth, made from its first address: of an IPv4 one unique within the cluster, and readable in a capture;
+/// an IPv6 one is hashed. Locally administered, so the kernel and udev keep them.
+[[nodiscard]] Mac pod_mac(const Ip &address);
+[[nodiscard]] Mac host_mac(const Ip &address);
+
+/// The link-local address that goes with a MAC (RFC 4291, appendix A).
+[[nodiscard]] Ip6 link_local(const Mac &mac);
 
 } // namespace weft::cni

@@ -105,7 +105,7 @@ Outcome<Args> parse_args(std::string_view text) {
             ignore_unknown = *flag;
         } else if (key == "IP") {
             // "10.1.2.3/24" is accepted as host-local does: the prefix length is the subnet's anyway.
-            auto ip = parse_ip4(value.substr(0, value.find('/')));
+            auto ip = parse_ip(value.substr(0, value.find('/')));
             if (!ip) return refuse(kInvalidEnvironment, "CNI_ARGS: IP: " + ip.error().sentence());
             args.ip = *ip;
         } else if (key == "MAC") {

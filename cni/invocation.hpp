@@ -35,7 +35,7 @@ using Environment = std::function<const char *(const char *)>;
 
 /// What CNI_ARGS may ask of weft.
 struct Args {
-    std::optional<Ip4> ip;
+    std::optional<Ip> ip;
     std::optional<Mac> mac;
 };
 

@@ -26,8 +26,8 @@ public:
     /// @return the attachments that were forgotten, as far as they are known.
     [[nodiscard]] virtual Outcome<std::vector<Attachment>> gc() = 0;
 
-    /// IPv4 addresses that this attachment holds, before del(); none if that is not known.
-    [[nodiscard]] virtual std::vector<Ip4> known_addresses() = 0;
+    /// Addresses that this attachment holds, before del(); none if that is not known.
+    [[nodiscard]] virtual std::vector<Ip> known_addresses() = 0;
 };
 
 /// The one that `context.conf.ipam` asks for. Borrows the context.

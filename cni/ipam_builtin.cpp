@@ -2,7 +2,6 @@
 #include "cni/ipam_builtin.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -13,23 +12,20 @@ std::filesystem::path store_dir(const PluginConf &conf) {
     return (conf.ipam.data_dir.empty() ? conf.data_dir : conf.ipam.data_dir) / conf.name;
 }
 
-/// The one address that this attachment should get, if any was asked for.
-Outcome<std::optional<Ip4>> requested_ip(const Context &context) {
+/// The addresses that this attachment should get, as far as any were asked for.
+Outcome<std::vector<Ip>> requested_ips(const Context &context) {
     auto args = parse_args(context.call.args);
     if (!args) return pass_on(std::move(args));
-    std::vector<std::string> wanted;
-    std::optional<Ip4> first = args->ip;
-    if (first) wanted.push_back(first->to_string());
-    for (const Ip4 &ip : context.conf.requested_ips) {
-        if (args->ip == ip) continue;
-        if (!first) first = ip;
-        wanted.push_back(ip.to_string());
-    }
-    // A subnet has one range and a pod one address of it.
-    if (wanted.size() > 1)
-        return refuse(kNoAddress, fmt::format("failed to allocate all requested IPs: {}", fmt::join(wanted, ", ")),
-                      "one address is given to each interface");
-    return first;
+    auto wanted = context.conf.requested_ips;
+    if (args->ip && std::ranges::find(wanted, *args->ip) == wanted.end()) wanted.push_back(*args->ip);
+    return wanted;
+}
+
+/// A range set for each family: the n-th of host-local's configuration, as flannel's plugin writes it.
+std::vector<AddressRange> ranges_of(const SubnetEnv &env) {
+    std::vector<AddressRange> ranges;
+    for (const Net &subnet : env.subnets()) ranges.push_back(range_of(subnet));
+    return ranges;
 }
 
 } // namespace
@@ -39,13 +35,17 @@ BuiltinIpam::BuiltinIpam(const Context &context) : context_(context), store_(sto
 Outcome<CniResult> BuiltinIpam::add() {
     auto env = load_subnet(context_.conf, kTryAgainLater);
     if (!env) return pass_on(std::move(env));
-    auto wanted = requested_ip(context_);
+    auto wanted = requested_ips(context_);
     if (!wanted) return pass_on(std::move(wanted));
-    auto given = store_.allocate(range_of(*env->subnet), context_.attachment(), *wanted);
-    if (!given) return refuse(kNoAddress, std::move(given));
+    auto given = store_.allocate(ranges_of(*env), context_.attachment(), std::move(*wanted));
+    if (!given)
+        return refuse(kNoAddress, given.error().sentence(),
+                      given.error().code() == ERANGE ? "an interface gets one address of each subnet of its node" : "");
     CniResult result;
-    result.ips.push_back({.address = prefix_of(Net4(*given, env->subnet->prefix_length())),
-                          .gateway = IpAddress(env->subnet->address())});
+    const auto subnets = env->subnets();
+    for (std::size_t i = 0; i < subnets.size(); ++i)
+        result.ips.push_back(
+            {.address = Net((*given)[i], subnets[i].prefix_length()), .gateway = subnets[i].address()});
     result.routes = context_.conf.ipam.routes;
     return result;
 }
@@ -58,22 +58,25 @@ Done BuiltinIpam::del() {
 Done BuiltinIpam::check() {
     auto held = store_.held_by(context_.attachment());
     if (!held) return refuse(kCheckFailed, std::move(held));
-    for (const IpConfig &ip : context_.conf.prev_result->ips) {
-        const auto text = ip.address.address.to_string();
-        // Other plugins' addresses are none of this store's: only if nothing is held at all is something wrong.
-        if (std::ranges::find(*held, text, &StoredAddress::file) != held->end()) return {};
+    const CniResult &prev = *context_.conf.prev_result;
+    for (const IpConfig &ip : prev.ips) {
+        if (!is_of(prev, ip, context_.call.ifname)) continue;
+        if (std::ranges::find(*held, ip.address.address(), &StoredAddress::address) == held->end())
+            return refuse(kCheckFailed,
+                          fmt::format("IPAM: {} is not allocated to {} {}", ip.address.address().to_string(),
+                                      context_.call.container_id, context_.call.ifname));
     }
-    return refuse(kCheckFailed, fmt::format("IPAM: no address of prevResult is allocated to {} {}",
-                                            context_.call.container_id, context_.call.ifname));
+    return {};
 }
 
 Done BuiltinIpam::status() {
     auto env = load_subnet(context_.conf, kNotAvailable);
     if (!env) return pass_on(std::move(env));
-    const auto range = range_of(*env->subnet);
-    auto free = store_.has_free(range);
-    if (!free) return refuse(kNotAvailable, std::move(free));
-    if (!*free) return refuse(kNotAvailable, "no IP addresses available in range set: " + range.to_string());
+    for (const AddressRange &range : ranges_of(*env)) {
+        auto free = store_.has_free(range);
+        if (!free) return refuse(kNotAvailable, std::move(free));
+        if (!*free) return refuse(kNotAvailable, "no IP addresses available in range set: " + range.to_string());
+    }
     return {};
 }
 
@@ -86,12 +89,11 @@ Outcome<std::vector<Attachment>> BuiltinIpam::gc() {
     return gone;
 }
 
-std::vector<Ip4> BuiltinIpam::known_addresses() {
-    std::vector<Ip4> addresses;
+std::vector<Ip> BuiltinIpam::known_addresses() {
+    std::vector<Ip> addresses;
     const auto held = store_.held_by(context_.attachment());
     if (!held) return addresses;
-    for (const auto &stored : *held)
-        if (stored.address) addresses.push_back(*stored.address);
+    for (const auto &stored : *held) addresses.push_back(stored.address);
     return addresses;
 }
 

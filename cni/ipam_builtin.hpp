@@ -6,7 +6,7 @@
 
 namespace weft::cni {
 
-/// The built-in IPAM: this node's subnet out of host-local's files.
+/// The built-in IPAM: an address of each of this node's subnets, out of host-local's files.
 class BuiltinIpam final : public Ipam {
 public:
     explicit BuiltinIpam(const Context &context);
@@ -16,7 +16,7 @@ public:
     Done check() override;
     Done status() override;
     Outcome<std::vector<Attachment>> gc() override;
-    std::vector<Ip4> known_addresses() override;
+    std::vector<Ip> known_addresses() override;
 
 private:
     const Context &context_;

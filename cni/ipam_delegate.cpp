@@ -25,6 +25,13 @@ Outcome<std::filesystem::path> find_plugin(const Invocation &call, const std::st
                                               fmt::join(call.plugin_path, " ")));
 }
 
+/// host-local's `ranges`: a set of one range for each subnet, so that each gives an address.
+json range_sets(const std::vector<Net> &subnets) {
+    json sets = json::array();
+    for (const Net &subnet : subnets) sets.push_back(json::array({json{{"subnet", subnet.canonical().to_string()}}}));
+    return sets;
+}
+
 /// A failed plugin's own words, if it said them as the specification asks.
 std::unexpected<Failure> delegate_failure(const std::string &type, Command command, const PluginRun &run) {
     const json error = json::parse(run.output, nullptr, false);
@@ -50,13 +57,14 @@ Outcome<std::string> DelegatedIpam::configuration(Ranges ranges) const {
         // DEL releases by container, whatever the range: any valid one does where the node's is not known any more.
         json &ipam = conf["ipam"];
         if (env)
-            ipam["ranges"] = json::array({json::array({json{{"subnet", env->subnet->canonical().to_string()}}})});
+            ipam["ranges"] = range_sets(env->subnets());
         else if (!ipam.contains("ranges") && !ipam.contains("subnet"))
-            ipam["ranges"] = json::array({json::array({json{{"subnet", "192.0.2.0/24"}}})});
+            ipam["ranges"] = range_sets({*parse_net("192.0.2.0/24")});
         // As flannel has it: pods reach the whole cluster through this interface, also where it is not the default.
         if (env && context_.call.command == Command::add) {
             if (!ipam.contains("routes") || !ipam["routes"].is_array()) ipam["routes"] = json::array();
-            ipam["routes"].push_back({{"dst", env->network->canonical().to_string()}});
+            for (const Net &network : env->networks())
+                ipam["routes"].push_back({{"dst", network.canonical().to_string()}});
         }
     }
     return conf.dump(-1, ' ', false, json::error_handler_t::replace);

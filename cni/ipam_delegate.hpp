@@ -6,7 +6,7 @@
 namespace weft::cni {
 
 /// Another plugin as IPAM, by the specification's delegation: found in CNI_PATH, run with weft's own environment and
-/// configuration, its result taken, its error passed on. For host-local the range is this node's subnet, as flannel has it.
+/// configuration, its result taken, its error passed on. For host-local the ranges are this node's subnets, as flannel has it.
 class DelegatedIpam final : public Ipam {
 public:
     explicit DelegatedIpam(const Context &context) : context_(context) {}
@@ -16,7 +16,7 @@ public:
     Done check() override;
     Done status() override;
     Outcome<std::vector<Attachment>> gc() override;
-    std::vector<Ip4> known_addresses() override { return {}; }
+    std::vector<Ip> known_addresses() override { return {}; }
 
 private:
     enum class Ranges { required, if_known };

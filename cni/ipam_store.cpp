@@ -17,14 +17,9 @@ namespace weft::cni {
 namespace {
 
 constexpr std::string_view kLineBreak = "\r\n";
-constexpr const char *kLastReserved = "last_reserved_ip.0"; // the one and only range set
 constexpr mode_t kFileMode = 0600, kDirMode = 0755, kLockMode = 0640;
 
-bool is_address(const std::string &name) {
-    asio::error_code err;
-    (void)asio::ip::make_address(name, err);
-    return !err;
-}
+std::string last_reserved_file(std::size_t set) { return fmt::format("last_reserved_ip.{}", set); }
 
 std::string_view trimmed(std::string_view text) {
     constexpr std::string_view kSpace = " \t\r\n\v\f";
@@ -33,9 +28,8 @@ std::string_view trimmed(std::string_view text) {
     return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
 }
 
-StoredAddress parse_file(std::string name, std::string_view content) {
-    StoredAddress out{.file = std::move(name)};
-    if (auto v4 = parse_ip4(out.file)) out.address = *v4;
+StoredAddress parse_file(std::string name, const Ip &address, std::string_view content) {
+    StoredAddress out{.file = std::move(name), .address = address};
     content = trimmed(content);
     const auto end = content.find(kLineBreak);
     out.container_id = content.substr(0, end);
@@ -53,12 +47,41 @@ Status make_dirs(const std::filesystem::path &dir) {
     return fail_errno(errno, "make " + dir.string());
 }
 
+bool any_contains(const std::vector<AddressRange> &ranges, const Ip &addr) {
+    return std::ranges::any_of(ranges, [&](const AddressRange &range) { return range.contains(addr); });
+}
+
+/// Which of the requested addresses each range is to give.
+Result<std::vector<std::optional<Ip>>> share_out(const std::vector<AddressRange> &ranges, std::vector<Ip> requested) {
+    std::vector<std::optional<Ip>> wishes;
+    for (const AddressRange &range : ranges) {
+        auto &wish = wishes.emplace_back();
+        const auto found = std::ranges::find_if(requested, [&](const Ip &addr) { return range.contains(addr); });
+        if (found == requested.end()) continue;
+        wish = *found;
+        requested.erase(found);
+    }
+    if (requested.empty()) return wishes;
+    std::string text = "failed to allocate all requested IPs: ";
+    for (const Ip &addr : requested) text += (&addr == &requested.front() ? "" : ", ") + addr.to_string();
+    return fail(std::move(text), ERANGE);
+}
+
+/// The last address that an interface can have.
+Ip last_of(const Net &subnet) {
+    if (subnet.is_v4()) return Ip4(subnet.v4().broadcast().to_uint() - 1);
+    auto octets = subnet.v6().address().to_bytes();
+    for (std::size_t bit = subnet.prefix_length(); bit < 8 * octets.size(); ++bit)
+        octets[bit / 8] |= static_cast<std::uint8_t>(0x80U >> (bit % 8));
+    return Ip6(octets);
+}
+
 } // namespace
 
 std::string AddressRange::to_string() const { return fmt::format("{}-{}", first.to_string(), last.to_string()); }
 
-AddressRange range_of(const Net4 &subnet) {
-    return {.first = subnet.network() + 1, .last = Ip4(subnet.broadcast().to_uint() - 1), .gateway = subnet.address()};
+AddressRange range_of(const Net &subnet) {
+    return {.first = subnet.canonical().address() + 1, .last = last_of(subnet), .gateway = subnet.address()};
 }
 
 Result<UniqueFd> IpamStore::lock() const {
@@ -77,11 +100,12 @@ Result<std::vector<StoredAddress>> IpamStore::read_all() const {
     errno = 0;
     while (const dirent *entry = ::readdir(dir.get())) {
         std::string name = entry->d_name;
-        if (!is_address(name)) continue;
+        const auto address = parse_ip(name);
+        if (!address) continue;
         auto content = read_text_at(::dirfd(dir.get()), name);
         // A file that cannot be read is somebody's until proven otherwise.
         if (!content && content.error().code() != ENOENT) return fail_in(std::move(content), dir_.string());
-        if (content) all.push_back(parse_file(std::move(name), *content));
+        if (content) all.push_back(parse_file(std::move(name), *address, *content));
         errno = 0;
     }
     if (errno != 0) return fail_errno(errno, dir_.string());
@@ -89,15 +113,15 @@ Result<std::vector<StoredAddress>> IpamStore::read_all() const {
     return all;
 }
 
-std::optional<Ip4> IpamStore::last_reserved() const {
-    const auto text = read_text_at(AT_FDCWD, dir_ / kLastReserved);
+std::optional<Ip> IpamStore::last_reserved(std::size_t set) const {
+    const auto text = read_text_at(AT_FDCWD, dir_ / last_reserved_file(set));
     if (!text) return std::nullopt;
-    const auto addr = parse_ip4(*text);
+    const auto addr = parse_ip(*text);
     return addr ? std::optional(*addr) : std::nullopt;
 }
 
 /// @return false if another file of that name is there.
-Result<bool> IpamStore::try_reserve(const Ip4 &addr, const Attachment &owner) const {
+Result<bool> IpamStore::try_reserve(std::size_t set, const Ip &addr, const Attachment &owner) const {
     const auto path = dir_ / addr.to_string();
     const std::string content = owner.container_id + std::string(kLineBreak) + owner.ifname;
     auto made = create_whole(path, content, kFileMode);
@@ -109,28 +133,44 @@ Result<bool> IpamStore::try_reserve(const Ip4 &addr, const Attachment &owner) co
         made = create_whole(path, content, kFileMode);
         if (!made || !*made) return made;
     }
-    if (auto noted = write_text(dir_ / kLastReserved, addr.to_string(), kFileMode); !noted) {
+    if (auto noted = write_text(dir_ / last_reserved_file(set), addr.to_string(), kFileMode); !noted) {
         ::unlink(path.c_str());
         return fail_as_is(std::move(noted));
     }
     return true;
 }
 
-Result<Ip4> IpamStore::reserve_next(const AddressRange &range, const Attachment &owner) const {
-    const auto last = last_reserved();
-    Ip4 candidate = last && range.contains(*last) ? *last : range.last; // one before where the search begins
-    for (std::uint64_t left = std::uint64_t{range.last.to_uint()} - range.first.to_uint() + 1; left > 0; --left) {
+Result<Ip> IpamStore::reserve_next(std::size_t set, const AddressRange &range, const Attachment &owner) const {
+    const auto last = last_reserved(set);
+    const Ip before = last && range.contains(*last) ? *last : range.last; // one before where the search begins
+    // Every address passed over has a file: however large the range, the directory bounds the search.
+    Ip candidate = before;
+    do {
         candidate = candidate == range.last ? range.first : candidate + 1;
         if (candidate == range.gateway) continue;
-        auto reserved = try_reserve(candidate, owner);
+        auto reserved = try_reserve(set, candidate, owner);
         if (!reserved) return fail_as_is(std::move(reserved));
         if (*reserved) return candidate;
-    }
-    return fail("failed to allocate for range 0: no IP addresses available in range set: " + range.to_string(), ENOSPC);
+    } while (candidate != before);
+    return fail(fmt::format("failed to allocate for range {}: no IP addresses available in range set: {}", set,
+                            range.to_string()),
+                ENOSPC);
 }
 
-Result<Ip4> IpamStore::allocate(const AddressRange &range, const Attachment &owner,
-                                std::optional<Ip4> requested) const {
+Result<Ip> IpamStore::reserve_requested(std::size_t set, const AddressRange &range, const Attachment &owner,
+                                        const Ip &addr) const {
+    if (addr == range.gateway)
+        return fail(fmt::format("requested ip {} is subnet's gateway", addr.to_string()), EADDRINUSE);
+    auto reserved = try_reserve(set, addr, owner);
+    if (!reserved) return fail_as_is(std::move(reserved));
+    if (*reserved) return addr;
+    return fail(
+        fmt::format("requested IP address {} is not available in range set {}", addr.to_string(), range.to_string()),
+        EADDRINUSE);
+}
+
+Result<std::vector<Ip>> IpamStore::allocate(const std::vector<AddressRange> &ranges, const Attachment &owner,
+                                            std::vector<Ip> requested) const {
     if (auto made = make_dirs(dir_); !made) return fail_as_is(std::move(made));
     const auto locked = lock();
     if (!locked) return std::unexpected(locked.error());
@@ -140,24 +180,25 @@ Result<Ip4> IpamStore::allocate(const AddressRange &range, const Attachment &own
     for (const auto &held : *all) {
         const bool same =
             held.container_id == owner.container_id && (held.ifname == owner.ifname || held.ifname.empty());
-        if (same && held.address && range.contains(*held.address))
+        if (same && any_contains(ranges, held.address))
             return fail(fmt::format("{} has been allocated to {}, duplicate allocation is not allowed", held.file,
                                     owner.container_id),
                         EEXIST);
     }
-    if (!requested) return reserve_next(range, owner);
-    if (!range.contains(*requested))
-        return fail(
-            fmt::format("requested IP address {} is not in range set {}", requested->to_string(), range.to_string()),
-            ERANGE);
-    if (*requested == range.gateway)
-        return fail(fmt::format("requested ip {} is subnet's gateway", requested->to_string()), EADDRINUSE);
-    auto reserved = try_reserve(*requested, owner);
-    if (!reserved) return fail_as_is(std::move(reserved));
-    if (*reserved) return *requested;
-    return fail(fmt::format("requested IP address {} is not available in range set {}", requested->to_string(),
-                            range.to_string()),
-                EADDRINUSE);
+    auto wishes = share_out(ranges, std::move(requested));
+    if (!wishes) return fail_as_is(std::move(wishes));
+    std::vector<Ip> given;
+    for (std::size_t set = 0; set < ranges.size(); ++set) {
+        const auto &wish = (*wishes)[set];
+        auto reserved =
+            wish ? reserve_requested(set, ranges[set], owner, *wish) : reserve_next(set, ranges[set], owner);
+        if (!reserved) {
+            for (const Ip &addr : given) ::unlink((dir_ / addr.to_string()).c_str());
+            return fail_as_is(std::move(reserved));
+        }
+        given.push_back(*reserved);
+    }
+    return given;
 }
 
 /// The lock must be held.
@@ -222,12 +263,10 @@ Result<bool> IpamStore::has_free(const AddressRange &range) const {
     if (!locked) return std::unexpected(locked.error());
     auto all = read_all();
     if (!all) return fail_as_is(std::move(all));
-    const auto taken = static_cast<std::uint64_t>(std::ranges::count_if(*all, [&](const StoredAddress &held) {
-        return held.address && !held.container_id.empty() && range.contains(*held.address) &&
-               *held.address != range.gateway;
+    const auto taken = static_cast<std::uint32_t>(std::ranges::count_if(*all, [&](const StoredAddress &held) {
+        return !held.container_id.empty() && range.contains(held.address) && held.address != range.gateway;
     }));
-    const std::uint64_t size = std::uint64_t{range.last.to_uint()} - range.first.to_uint() + 1;
-    return taken + (range.contains(range.gateway) ? 1 : 0) < size;
+    return range.contains(range.first + taken + (range.contains(range.gateway) ? 1 : 0));
 }
 
 } // namespace weft::cni

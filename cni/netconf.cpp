@@ -97,12 +97,12 @@ Done read_delegate(const json &raw, PluginConf &conf) {
     return {};
 }
 
-/// The IPv4 addresses of a list of "A.B.C.D" or "A.B.C.D/len".
-Done read_ips(const json &object, const char *key, std::string_view what, std::vector<Ip4> &out) {
+/// The addresses of a list, each with or without a prefix length.
+Done read_ips(const json &object, const char *key, std::string_view what, std::vector<Ip> &out) {
     auto list = read_strings(object, key, what, kInvalidConfig);
     if (!list) return pass_on(std::move(list));
     for (const std::string &text : *list) {
-        auto ip = parse_ip4(std::string_view(text).substr(0, text.find('/')));
+        auto ip = parse_ip(std::string_view(text).substr(0, text.find('/')));
         if (!ip) return refuse(kInvalidConfig, fmt::format("{}.{}: {}", what, key, ip.error().sentence()));
         if (std::ranges::find(out, *ip) == out.end()) out.push_back(*ip);
     }
@@ -214,11 +214,11 @@ Outcome<ConfHead> parse_head(std::string_view text) {
 
 Outcome<PluginConf> parse_conf(ConfHead head) {
     PluginConf conf;
-    const auto version = parse_version(head.cni_version);
+    // 0.1.0 has configurations without a version.
+    const auto version = head.cni_version.empty() ? Version::v0_1_0 : parse_version(head.cni_version);
     if (!version)
         return refuse(kIncompatibleVersion, "incompatible CNI versions",
-                      fmt::format("config is \"{}\", plugin supports [\"{}\"]",
-                                  head.cni_version.empty() ? "0.1.0" : head.cni_version,
+                      fmt::format("config is \"{}\", plugin supports [\"{}\"]", head.cni_version,
                                   fmt::join(kVersionNames, "\" \"")));
     conf.version = *version;
     if (auto done = read_path(head.raw, "subnetFile", conf.subnet_file); !done) return pass_on(std::move(done));

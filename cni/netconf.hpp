@@ -40,7 +40,7 @@ struct PluginConf {
     std::filesystem::path data_dir = "/var/lib/cni/networks"; ///< of the built-in IPAM
     IpamConf ipam;
     unsigned mtu = 0;                 ///< 0: from subnet.env
-    std::vector<Ip4> requested_ips;   ///< args.cni.ips and runtimeConfig.ips, without duplicates
+    std::vector<Ip> requested_ips;    ///< args.cni.ips and runtimeConfig.ips, without duplicates
     std::optional<Mac> requested_mac; ///< runtimeConfig.mac, else args.cni.mac
     bool shaped =
         false; ///< `shaped`, or runtimeConfig.bandwidth sets a limit: a later plugin puts qdiscs on the host end

@@ -50,7 +50,7 @@ Done print_versions(const ConfHead &head) {
 Done refuse_if_too_old(Command command, Version version) {
     const Version since = command == Command::check                              ? Version::v0_4_0
                           : command == Command::gc || command == Command::status ? Version::v1_1_0
-                                                                                 : Version::v0_3_0;
+                                                                                 : Version::v0_1_0;
     if (version >= since) return {};
     return refuse(
         kIncompatibleVersion, fmt::format("config version does not allow {}", to_string(command)),

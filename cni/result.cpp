@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "cni/json_read.hpp"
@@ -12,27 +13,20 @@ namespace {
 
 using nlohmann::json;
 
-Outcome<IpAddress> parse_address(const std::string &text, std::string_view what) {
-    asio::error_code err;
-    auto address = asio::ip::make_address(text, err);
-    if (err) return refuse(kDecodeFailure, fmt::format("{}: \"{}\" is not an IP address", what, text));
-    return address;
-}
-
 /// An optional address; "" counts as absent, since Go writes an unset net.IP so.
-Outcome<std::optional<IpAddress>> read_address(const json &object, const char *key, std::string_view what) {
+Outcome<std::optional<Ip>> read_address(const json &object, const char *key, std::string_view what) {
     auto text = read_string(object, key, what, kDecodeFailure);
     if (!text) return pass_on(std::move(text));
     if (text->empty()) return std::nullopt;
-    auto address = parse_address(*text, fmt::format("{}.{}", what, key));
-    if (!address) return pass_on(std::move(address));
+    auto address = parse_ip(*text);
+    if (!address) return refuse(kDecodeFailure, fmt::format("{}.{}: {}", what, key, address.error().sentence()));
     return *address;
 }
 
-Outcome<IpPrefix> read_prefix(const json &object, const char *key, std::string_view what) {
+Outcome<Net> read_prefix(const json &object, const char *key, std::string_view what) {
     auto text = read_string(object, key, what, kDecodeFailure);
     if (!text) return pass_on(std::move(text));
-    auto prefix = parse_prefix(*text);
+    auto prefix = parse_net(*text);
     if (!prefix) return refuse(kDecodeFailure, fmt::format("{}.{}: {}", what, key, prefix.error().sentence()));
     return *prefix;
 }
@@ -88,6 +82,23 @@ Outcome<RouteConfig> parse_route(const json &item, std::string_view what) {
     return out;
 }
 
+/// One family's part of a result before 0.3.0: {"ip", "gateway", "routes"}.
+Done parse_family(const json &object, const char *key, std::string_view what, CniResult &out) {
+    auto family = read_object(object, key, what, kDecodeFailure);
+    if (!family) return pass_on(std::move(family));
+    if (!*family) return {};
+    const auto name = fmt::format("{}.{}", what, key);
+    auto address = read_prefix(**family, "ip", name);
+    if (!address) return pass_on(std::move(address));
+    auto gateway = read_address(**family, "gateway", name);
+    if (!gateway) return pass_on(std::move(gateway));
+    auto routes = parse_routes(**family, name);
+    if (!routes) return pass_on(std::move(routes));
+    out.ips.push_back({.address = *address, .gateway = *gateway});
+    out.routes.insert(out.routes.end(), routes->begin(), routes->end());
+    return {};
+}
+
 /// Parses every element of the array `object[key]`; a missing key or null is an empty list.
 template <class T, class ParseItem>
 Outcome<std::vector<T>> parse_list(const json &object, const char *key, std::string_view what, ParseItem parse_item) {
@@ -119,7 +130,7 @@ json to_json(const Interface &interface, Version version) {
 
 json to_json(const IpConfig &ip, Version version) {
     json out{{"address", ip.address.to_string()}};
-    if (version < Version::v1_0_0) out["version"] = ip.address.address.is_v4() ? "4" : "6";
+    if (version < Version::v1_0_0) out["version"] = ip.address.is_v4() ? "4" : "6";
     if (ip.gateway) out["gateway"] = ip.gateway->to_string();
     if (ip.interface) out["interface"] = *ip.interface;
     return out;
@@ -137,6 +148,18 @@ json to_json(const RouteConfig &route, Version version) {
     return out;
 }
 
+/// A family's part of a result before 0.3.0, which has room for one address; empty if there is none.
+json family_json(const CniResult &result, bool v4) {
+    json out = json::object();
+    const auto ip = std::ranges::find_if(result.ips, [v4](const IpConfig &each) { return each.address.is_v4() == v4; });
+    if (ip == result.ips.end()) return out;
+    out["ip"] = ip->address.to_string();
+    if (ip->gateway) out["gateway"] = ip->gateway->to_string();
+    for (const RouteConfig &route : result.routes)
+        if (route.destination.is_v4() == v4) out["routes"].push_back(to_json(route, Version::v0_2_0));
+    return out;
+}
+
 json to_json(const Dns &dns) {
     json out = json::object();
     if (!dns.nameservers.empty()) out["nameservers"] = dns.nameservers;
@@ -148,20 +171,11 @@ json to_json(const Dns &dns) {
 
 } // namespace
 
-std::string IpPrefix::to_string() const { return fmt::format("{}/{}", address.to_string(), length); }
-
-Result<IpPrefix> parse_prefix(std::string_view text) {
-    if (text.find(':') == std::string_view::npos) {
-        auto net = parse_net4(text);
-        if (!net) return fail_as_is(std::move(net));
-        return prefix_of(*net);
-    }
-    auto net = parse_net6(text);
-    if (!net) return fail_as_is(std::move(net));
-    return IpPrefix{net->address(), net->prefix_length()};
+bool is_of(const CniResult &result, const IpConfig &ip, std::string_view ifname) {
+    if (!ip.interface || *ip.interface >= result.interfaces.size()) return false;
+    const Interface &interface = result.interfaces[*ip.interface];
+    return interface.name == ifname && !interface.sandbox.empty();
 }
-
-IpPrefix prefix_of(const Net4 &net) { return {net.address(), net.prefix_length()}; }
 
 Outcome<std::vector<RouteConfig>> parse_routes(const json &object, std::string_view what) {
     return parse_list<RouteConfig>(object, "routes", what, parse_route);
@@ -188,7 +202,6 @@ Outcome<Dns> parse_dns(const json &object, std::string_view what) {
 Outcome<CniResult> parse_result(const json &object, std::string_view what) {
     if (!object.is_object())
         return refuse(kDecodeFailure, fmt::format("{}: an object is expected, found {}", what, shown(object)));
-    CniResult out;
     auto interfaces = parse_list<Interface>(object, "interfaces", what, parse_interface);
     if (!interfaces) return pass_on(std::move(interfaces));
     auto ips = parse_list<IpConfig>(object, "ips", what, parse_ip);
@@ -197,7 +210,10 @@ Outcome<CniResult> parse_result(const json &object, std::string_view what) {
     if (!routes) return pass_on(std::move(routes));
     auto dns = parse_dns(object, what);
     if (!dns) return pass_on(std::move(dns));
-    return CniResult{std::move(*interfaces), std::move(*ips), std::move(*routes), std::move(*dns)};
+    CniResult out{std::move(*interfaces), std::move(*ips), std::move(*routes), std::move(*dns)};
+    for (const char *key : {"ip4", "ip6"})
+        if (auto family = parse_family(object, key, what, out); !family) return pass_on(std::move(family));
+    return out;
 }
 
 json to_json(const CniResult &result, Version version) {
@@ -207,10 +223,15 @@ json to_json(const CniResult &result, Version version) {
         return out;
     };
     json out{{"cniVersion", to_string(version)}};
+    out["dns"] = to_json(result.dns);
+    if (version < Version::v0_3_0) {
+        for (const bool v4 : {true, false})
+            if (json family = family_json(result, v4); !family.empty()) out[v4 ? "ip4" : "ip6"] = std::move(family);
+        return out;
+    }
     if (!result.interfaces.empty()) out["interfaces"] = list(result.interfaces);
     if (!result.ips.empty()) out["ips"] = list(result.ips);
     if (!result.routes.empty()) out["routes"] = list(result.routes);
-    out["dns"] = to_json(result.dns);
     return out;
 }
 

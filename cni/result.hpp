@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <asio/ip/address.hpp>
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
@@ -16,19 +15,6 @@
 
 namespace weft::cni {
 
-using IpAddress = asio::ip::address;
-
-/// An address with its prefix length, of either family: results of other plugins may hold both.
-struct IpPrefix {
-    IpAddress address;
-    unsigned length = 0;
-
-    [[nodiscard]] std::string to_string() const;
-    bool operator==(const IpPrefix &) const = default;
-};
-[[nodiscard]] Result<IpPrefix> parse_prefix(std::string_view text);
-[[nodiscard]] IpPrefix prefix_of(const Net4 &net);
-
 /// A result's parts. Members that a version does not know are not written for it.
 struct Interface {
     std::string name;
@@ -42,16 +28,16 @@ struct Interface {
 };
 
 struct IpConfig {
-    IpPrefix address;
-    std::optional<IpAddress> gateway;
+    Net address; ///< with its prefix length
+    std::optional<Ip> gateway;
     std::optional<std::size_t> interface; ///< index into interfaces
 
     bool operator==(const IpConfig &) const = default;
 };
 
 struct RouteConfig {
-    IpPrefix destination; ///< host bits zero
-    std::optional<IpAddress> gateway;
+    Net destination; ///< host bits zero
+    std::optional<Ip> gateway;
     unsigned mtu = 0; ///< this and the following: from 1.1.0
     unsigned advmss = 0;
     unsigned priority = 0;
@@ -71,7 +57,8 @@ struct Dns {
     bool operator==(const Dns &) const = default;
 };
 
-/// What ADD prints, what prevResult holds, and what an IPAM plugin answers (that without interfaces).
+/// What ADD prints, what prevResult holds, and what an IPAM plugin answers (that without interfaces). Before 0.3.0 there
+/// are one address of each family and its routes only.
 struct CniResult {
     std::vector<Interface> interfaces;
     std::vector<IpConfig> ips;
@@ -80,6 +67,9 @@ struct CniResult {
 
     bool operator==(const CniResult &) const = default;
 };
+
+/// Whether the address is of the container's interface `ifname`.
+[[nodiscard]] bool is_of(const CniResult &result, const IpConfig &ip, std::string_view ifname);
 
 /// Reads a result of any version that weft speaks; @param what names it in an error ("prevResult").
 /// Errors: kDecodeFailure, naming the key and its value.

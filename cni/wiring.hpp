@@ -16,8 +16,8 @@ namespace weft::cni {
 
 /// One address of a pod and the router it is to use.
 struct PodAddress {
-    Ip4 address;
-    Ip4 gateway;
+    Ip address;
+    Ip gateway; ///< of the same family
 
     bool operator==(const PodAddress &) const = default;
 };
@@ -35,22 +35,23 @@ struct Wiring {
 };
 
 /// The host's route to a pod's address.
-[[nodiscard]] net::Route host_route(const Ip4 &address, int host_ifindex);
+[[nodiscard]] net::Route host_route(const Ip &address, int host_ifindex);
 
-/// The routes to the gateways, which make everything else reachable: the pod's own address is a /32.
+/// The routes to the gateways, which make everything else reachable: the pod's own addresses are prefixes of one.
 [[nodiscard]] std::vector<net::Route> gateway_routes(const Wiring &wiring, int pod_ifindex);
 
 /// A reported route as the kernel takes it.
 [[nodiscard]] net::Route pod_route(const RouteConfig &route, int pod_ifindex);
 
-/// The IPv4 addresses of an IPAM result; a missing gateway is the node's.
-/// Errors: kInvalidConfig for IPv6, which weft does not carry.
+/// The addresses of an IPAM result; a missing gateway is the node's.
+/// Errors: kInvalidConfig for an address of a family of which there is no gateway.
 [[nodiscard]] Outcome<std::vector<PodAddress>> pod_addresses(const CniResult &ipam, const SubnetEnv &env);
 
-/// The routes of the pod: IPAM's, and the default route through weft. Where the pod has a default route already, through
-/// another interface, the cluster network's instead, unless that is taken too.
-/// @param present routes of the pod before. @param remark gets a line if the default route was left alone.
-[[nodiscard]] std::vector<RouteConfig> pod_routes(const CniResult &ipam, const SubnetEnv &env, const Ip4 &gateway,
+/// The routes of the pod: IPAM's, and for each family of its addresses the default route through weft. Where the pod has a
+/// default route already, through another interface, the cluster network's instead, unless that is taken too.
+/// @param present routes of the pod before. @param remark gets a line if a default route was left alone.
+[[nodiscard]] std::vector<RouteConfig> pod_routes(const CniResult &ipam, const SubnetEnv &env,
+                                                  const std::vector<PodAddress> &addresses,
                                                   const std::vector<net::Route> &present, std::string &remark);
 
 } // namespace weft::cni

@@ -167,8 +167,8 @@ std::vector<Chain> chains(const CniNode &node) {
             {"flannel's chain", {flannel, bridge, portmap}}};
 }
 
-int run_bench(int rounds, int at_once) {
-    auto node = CniNode::create("cni-bench", 22);
+int run_bench(Families families, int rounds, int at_once) {
+    auto node = CniNode::create("cni-bench", families, 22);
     if (!node) return fmt::print(stderr, "{}\n", node.error().sentence()), 1;
     std::list<Netns> namespaces;
     std::list<Pod> pods;
@@ -193,6 +193,10 @@ int main(int argc, char **argv) {
     int rounds = 200, at_once = 50;
     app.add_option("--rounds", rounds, "pods per chain and kind")->check(CLI::PositiveNumber);
     app.add_option("--at-once", at_once, "pods at the same time")->check(CLI::PositiveNumber);
+    weft::test::Families families = weft::test::Families::v4;
+    app.add_option("--families", families, "of weft's pods: v4, dual or v6")
+        ->transform(CLI::CheckedTransformer(std::map<std::string, weft::test::Families>{
+            {"v4", weft::test::Families::v4}, {"dual", weft::test::Families::dual}, {"v6", weft::test::Families::v6}}));
     CLI11_PARSE(app, argc, argv);
-    return weft::test::run_bench(rounds, at_once);
+    return weft::test::run_bench(families, rounds, at_once);
 }

@@ -16,14 +16,18 @@ public:
     std::string pod_links() const { return pod_->run("ip -o link show").value(); }
 };
 
-/// Every step of ADD after which something half done exists, in order.
-class CniSteps : public CniFailure, public testing::WithParamInterface<const char *> {};
+/// Every step of ADD after which something half done exists, in order, for pods of each family.
+class CniSteps : public CniFailure, public testing::WithParamInterface<std::tuple<Families, const char *>> {
+public:
+    Families families() const override { return std::get<0>(GetParam()); }
+    static std::string step() { return std::get<1>(GetParam()); }
+};
 
 TEST_P(CniSteps, AFailureLeavesNothing) {
     const auto before = pod_links();
-    const auto failed = node_->weft_failing_at({.netns = pod_->path(), .conf = node_->conf()}, GetParam());
+    const auto failed = node_->weft_failing_at({.netns = pod_->path(), .conf = node_->conf()}, step());
     EXPECT_FALSE(failed.ok());
-    EXPECT_THAT(failed.msg(), HasSubstr(GetParam())) << failed.text();
+    EXPECT_THAT(failed.msg(), HasSubstr(step())) << failed.text();
     EXPECT_EQ(failed.body.value("details", ""), "") << failed.text();
     EXPECT_EQ(node_->traces(), Traces{});
     EXPECT_EQ(pod_links(), before);
@@ -33,8 +37,7 @@ TEST_P(CniSteps, AFailureLeavesNothing) {
 
 TEST_P(CniSteps, DeathFollowedByDelLeavesNothing) {
     const auto before = pod_links();
-    const auto died =
-        node_->weft_failing_at({.netns = pod_->path(), .conf = node_->conf()}, std::string(GetParam()) + ":kill");
+    const auto died = node_->weft_failing_at({.netns = pod_->path(), .conf = node_->conf()}, step() + ":kill");
     EXPECT_EQ(died.exit_code, 128 + SIGKILL) << died.text();
     const auto deleted = call("DEL", "pod1", node_->conf());
     EXPECT_TRUE(deleted.ok()) << deleted.text();
@@ -44,8 +47,7 @@ TEST_P(CniSteps, DeathFollowedByDelLeavesNothing) {
 }
 
 TEST_P(CniSteps, DeathFollowedByTheNamespacesEndAndGcLeavesNothing) {
-    const auto died =
-        node_->weft_failing_at({.netns = pod_->path(), .conf = node_->conf()}, std::string(GetParam()) + ":kill");
+    const auto died = node_->weft_failing_at({.netns = pod_->path(), .conf = node_->conf()}, step() + ":kill");
     EXPECT_EQ(died.exit_code, 128 + SIGKILL) << died.text();
     json conf = node_->conf();
     conf["cni.dev/valid-attachments"] = json::array();
@@ -54,10 +56,12 @@ TEST_P(CniSteps, DeathFollowedByTheNamespacesEndAndGcLeavesNothing) {
     EXPECT_EQ(node_->traces(), Traces{});
 }
 INSTANTIATE_TEST_SUITE_P(, CniSteps,
-                         testing::Values("ipam", "veth", "alias", "program", "host-up", "host-route", "pod-address",
-                                         "pod-up", "pod-route", "endpoint", "settle"),
-                         [](const auto &step) {
-                             std::string name = step.param;
+                         testing::Combine(testing::Values(Families::v4, Families::dual, Families::v6),
+                                          testing::Values("ipam", "veth", "alias", "program", "host-up", "host-route",
+                                                          "pod-address", "pod-up", "pod-route", "endpoint", "settle")),
+                         [](const auto &sample) {
+                             std::string name =
+                                 std::string(to_string(std::get<0>(sample.param))) + "_" + std::get<1>(sample.param);
                              std::erase(name, '-');
                              return name;
                          });
@@ -78,7 +82,7 @@ TEST_F(CniFailure, ARuntimeThatHangsUpGetsNothingLeftBehind) {
 }
 
 TEST_F(CniFailure, AnExhaustedSubnetIsSaidAndLeavesNothing) {
-    auto small = CniNode::create("cni-small", 29);
+    auto small = CniNode::create("cni-small", Families::v4, 29);
     ASSERT_OK(small);
     std::list<Netns> pods;
     for (int i = 0; i < 5; ++i) {

@@ -19,11 +19,14 @@ namespace weft::test {
 /// A node and one pod's namespace.
 class CniTest : public testing::Test {
 public:
+    /// Of the node's subnets.
+    virtual Families families() const { return Families::v4; }
+
     void SetUp() override {
         WEFT_REQUIRES(requires_netns());
         WEFT_REQUIRES(requires_bpffs());
         WEFT_REQUIRES(requires_binary("weft"));
-        auto node = CniNode::create("cni-node");
+        auto node = CniNode::create("cni-node", families());
         ASSERT_OK(node);
         node_.emplace(std::move(*node));
         auto pod = Netns::create("cni-pod");

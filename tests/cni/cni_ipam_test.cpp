@@ -8,6 +8,7 @@
 namespace weft::test {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 class CniIpam : public CniTest {
@@ -138,12 +139,67 @@ TEST_F(CniIpam, TheDelegatesOwnErrorIsPassedOn) {
     EXPECT_EQ(node_->traces(), Traces{});
 }
 
-TEST_F(CniIpam, Ipv6FromADelegateIsRefusedAndGivenBack) {
+TEST_F(CniIpam, AnAddressWithoutAGatewayOfItsFamilyIsRefused) {
     json conf = node_->conf("1.0.0");
     conf["ipam"] = {{"type", "static"}, {"addresses", {{{"address", "fd00::5/64"}}}}};
     const auto failed = add("pod1", conf);
     EXPECT_EQ(failed.code(), 7) << failed.text();
-    EXPECT_THAT(failed.msg(), HasSubstr("IPv4 only"));
+    EXPECT_THAT(failed.msg(), HasSubstr("IPAM gave fd00::5/64: no gateway"));
+    conf["ipam"]["addresses"][0]["gateway"] = "fd00::1";
+    const auto added = add("pod1", conf);
+    ASSERT_TRUE(added.ok()) << added.text();
+    EXPECT_EQ(added.body["ips"][0]["address"], "fd00::5/128");
+    EXPECT_EQ(node_->traces().endpoints, std::vector<std::string>{"fd00::5"});
+}
+
+class CniIpamDual : public CniIpam {
+public:
+    Families families() const override { return Families::dual; }
+
+    /// As flannel's plugin configures it on a node with both families.
+    json host_local_conf() const {
+        return {{"type", "host-local"},
+                {"dataDir", node_->data_dir()},
+                {"ranges", {{{{"subnet", "10.244.86.0/24"}}}, {{{"subnet", "fd00:244:0:86::/64"}}}}}};
+    }
+    static std::vector<std::string> addresses(const Answer &answer) {
+        if (!answer.ok()) return {answer.text()};
+        std::vector<std::string> out;
+        for (const json &ip : answer.body["ips"]) out.push_back(ip["address"]);
+        return out;
+    }
+};
+
+TEST_F(CniIpamDual, HostLocalAndWeftTakeTurnsInBothFamilies) {
+    const json theirs{{"ipam", host_local_conf()}};
+    EXPECT_THAT(addresses(host_local("ADD", "a", theirs)), ElementsAre("10.244.86.2/24", "fd00:244:0:86::2/64"));
+    EXPECT_THAT(addresses(add("b")), ElementsAre("10.244.86.3/32", "fd00:244:0:86::3/128"));
+    EXPECT_EQ(read_file(node_->ipam_dir() / "last_reserved_ip.1").value(), "fd00:244:0:86::3");
+    EXPECT_THAT(addresses(host_local("ADD", "c", theirs)), ElementsAre("10.244.86.4/24", "fd00:244:0:86::4/64"));
+    EXPECT_EQ(read_file(node_->ipam_dir() / "fd00:244:0:86::3").value(), "b\r\neth0");
+    EXPECT_EQ(read_file(node_->ipam_dir() / "fd00:244:0:86::4").value(), "c\r\neth0");
+    EXPECT_THAT(host_local("ADD", "b", theirs).msg(), HasSubstr("duplicate allocation is not allowed"));
+    // Each gives back what the other gave.
+    EXPECT_TRUE(host_local("DEL", "b", theirs).ok());
+    EXPECT_TRUE(call("DEL", "a", node_->conf()).ok());
+    EXPECT_THAT(node_->traces().addresses, ElementsAre("10.244.86.4", "fd00:244:0:86::4"));
+}
+
+TEST_F(CniIpamDual, HostLocalIsDelegatedBothFamilies) {
+    for (const char *version : {"0.2.0", "1.0.0"}) {
+        json conf = node_->conf(version);
+        conf["ipam"] = {{"type", "host-local"}, {"dataDir", node_->data_dir()}};
+        const auto added = add("pod1", conf);
+        ASSERT_TRUE(added.ok()) << added.text();
+        const auto gave = node_->traces();
+        EXPECT_EQ(gave.addresses.size(), 2U) << testing::PrintToString(gave);
+        EXPECT_EQ(gave.endpoints, gave.addresses);
+        const json routes = added.body.contains("routes") ? added.body["routes"] : added.body["ip6"]["routes"];
+        EXPECT_THAT(routes, testing::Contains(json::parse(R"({"dst": "fd00:244::/48", "gw": "fd00:244:0:86::1"})")));
+        EXPECT_THAT(routes, testing::Contains(json::parse(R"({"dst": "::/0", "gw": "fd00:244:0:86::1"})")));
+        EXPECT_TRUE(call("DEL", "pod1", conf).ok());
+        EXPECT_EQ(node_->traces(), Traces{});
+    }
 }
 
 } // namespace

@@ -67,16 +67,18 @@ std::ostream &operator<<(std::ostream &out, const Traces &t) {
                               fmt::join(t.addresses, " "), fmt::join(t.endpoints, " "), fmt::join(t.routes, " "));
 }
 
-Result<CniNode> CniNode::create(std::string_view name, unsigned prefix_len) {
+Result<CniNode> CniNode::create(std::string_view name, Families families, unsigned prefix_len) {
     auto ns = Netns::create(name);
     if (!ns) return fail_as_is(std::move(ns));
     auto dir = TempDir::create(name);
     if (!dir) return fail_as_is(std::move(dir));
     auto bpf = BpfDir::create(name);
     if (!bpf) return fail_as_is(std::move(bpf));
-    const auto env = fmt::format(
-        "FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.86.1/{}\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n",
-        prefix_len);
+    std::string env;
+    if (has_v4(families))
+        env += fmt::format("FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.86.1/{}\n", prefix_len);
+    if (has_v6(families)) env += "FLANNEL_IPV6_NETWORK=fd00:244::/48\nFLANNEL_IPV6_SUBNET=fd00:244:0:86::1/64\n";
+    env += "FLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n";
     if (auto written = write_file(*dir / "subnet.env", env); !written) return fail_as_is(std::move(written));
     for (auto make : {pin_endpoints, pin_program})
         if (auto pinned = make(bpf->path()); !pinned) return fail_as_is(std::move(pinned));
@@ -126,8 +128,7 @@ Traces CniNode::traces() const {
             for (const auto &entry : *entries) out.endpoints.push_back(abi::ip(entry.first).to_string());
     std::error_code err;
     for (const auto &entry : std::filesystem::directory_iterator(ipam_dir(), err))
-        if (std::isdigit(static_cast<unsigned char>(entry.path().filename().string().front())))
-            out.addresses.push_back(entry.path().filename());
+        if (parse_ip(entry.path().filename().string())) out.addresses.push_back(entry.path().filename());
     for (auto *list : {&out.veths, &out.routes, &out.endpoints, &out.addresses}) std::ranges::sort(*list);
     return out;
 }

@@ -11,6 +11,7 @@
 
 #include "base/error.hpp"
 #include "dirs.hpp"
+#include "families.hpp"
 #include "net/link.hpp"
 #include "net/netlink.hpp"
 #include "netns.hpp"
@@ -61,8 +62,9 @@ class CniNode {
 public:
     static constexpr const char *kNetwork = "cbr0";
 
-    /// @param prefix_len of the node's subnet 10.244.86.0.
-    [[nodiscard]] static Result<CniNode> create(std::string_view name, unsigned prefix_len = 24);
+    /// The node's subnets are 10.244.86.0 of that prefix length, and fd00:244:0:86::/64.
+    [[nodiscard]] static Result<CniNode> create(std::string_view name, Families families = Families::v4,
+                                                unsigned prefix_len = 24);
 
     /// The plugin's configuration for this node.
     [[nodiscard]] json conf(std::string_view version = "1.1.0") const;

@@ -67,6 +67,7 @@ TEST(CniArgs, KnownOnesAreReadAndUnknownOnesNeedLeave) {
     ASSERT_TRUE(args);
     EXPECT_EQ(args->ip->to_string(), "10.5.3.9");
     EXPECT_EQ(args->mac->to_string(), "02:00:00:00:00:01");
+    EXPECT_EQ(parse_args("IP=fd00::9/64")->ip->to_string(), "fd00::9");
     EXPECT_THAT(parse_args("B=1;A=2").error().msg, HasSubstr("[B A]"));
     EXPECT_FALSE(parse_args("IgnoreUnknown=0;A=2"));
     EXPECT_FALSE(parse_args("IgnoreUnknown=maybe"));
@@ -86,6 +87,13 @@ TEST(CniConf, DefaultsAreFlannelsPlaces) {
     EXPECT_THAT(conf->remarks, IsEmpty());
 }
 
+TEST(CniConf, WithoutAVersionItIsTheFirst) {
+    EXPECT_EQ(configured({})->version, Version::v1_1_0);
+    EXPECT_EQ(configured({{"cniVersion", ""}})->version, Version::v0_1_0);
+    EXPECT_EQ(configured({{"cniVersion", "0.2.0"}})->version, Version::v0_2_0);
+    EXPECT_FALSE(configured({{"cniVersion", "0.2.1"}}));
+}
+
 TEST(CniConf, AnOwnMtuOverridesTheDelegates) {
     EXPECT_EQ(configured({{"delegate", {{"mtu", 1400}}}})->mtu, 1400U);
     EXPECT_EQ(configured({{"delegate", {{"mtu", 1400}}}, {"mtu", 1300}})->mtu, 1300U);
@@ -97,9 +105,9 @@ TEST(CniConf, AnOwnMtuOverridesTheDelegates) {
 TEST(CniConf, ARuntimesWishesOverrideTheUsers) {
     const auto conf =
         configured({{"args", {{"cni", {{"ips", {"10.5.3.9"}}, {"mac", "02:00:00:00:00:01"}}}}},
-                    {"runtimeConfig", {{"ips", {"10.5.3.9/24", "10.5.3.10"}}, {"mac", "02:00:00:00:00:02"}}}});
+                    {"runtimeConfig", {{"ips", {"10.5.3.9/24", "fd00::a/64"}}, {"mac", "02:00:00:00:00:02"}}}});
     ASSERT_TRUE(conf) << conf.error().msg;
-    EXPECT_THAT(conf->requested_ips, ElementsAre(*parse_ip4("10.5.3.9"), *parse_ip4("10.5.3.10")));
+    EXPECT_THAT(conf->requested_ips, ElementsAre(*parse_ip("10.5.3.9"), *parse_ip("fd00::a")));
     EXPECT_EQ(conf->requested_mac->to_string(), "02:00:00:00:00:02");
 }
 
@@ -161,23 +169,78 @@ TEST(CniIdentity, OnlyOurVethsAreHostEnds) {
     EXPECT_FALSE(is_host_end({.name = host_ifname(pod), .kind = "veth", .alias = "a friend's"}));
 }
 
-TEST(CniWiring, TheDefaultRouteIsLeftToWhoeverHasIt) {
+TEST(CniIdentity, MacsAreMadeOfTheFirstAddress) {
+    EXPECT_EQ(pod_mac(*parse_ip("10.5.3.2")).to_string(), "0a:77:0a:05:03:02");
+    EXPECT_EQ(host_mac(*parse_ip("10.5.3.2")).to_string(), "0e:77:0a:05:03:02");
+    const auto a = *parse_ip("fd00:0:0:5::2"), b = *parse_ip("fd00:0:0:6::2");
+    EXPECT_NE(pod_mac(a), pod_mac(b));
+    EXPECT_NE(pod_mac(a), host_mac(a));
+    EXPECT_EQ(pod_mac(a).bytes[0], 0x0a);
+    EXPECT_EQ(link_local(host_mac(*parse_ip("10.5.3.2"))).to_string(), "fe80::c77:aff:fe05:302");
+}
+
+class CniWiring : public testing::Test {
+public:
+    CniWiring() {
+        env.network = *parse_net4("10.244.0.0/16");
+        env.subnet = *parse_net4("10.244.86.1/24");
+        env.ipv6_network = *parse_net6("fd00:244::/48");
+        env.ipv6_subnet = *parse_net6("fd00:244:0:86::1/64");
+    }
+    std::vector<std::string> destinations(const std::vector<PodAddress> &addresses,
+                                          const std::vector<net::Route> &present) {
+        std::vector<std::string> out;
+        for (const RouteConfig &route : pod_routes({}, env, addresses, present, remark))
+            out.push_back(route.destination.to_string() + " " + route.gateway->to_string());
+        return out;
+    }
+
     SubnetEnv env;
-    env.network = *parse_net4("10.244.0.0/16");
-    env.subnet = *parse_net4("10.244.86.1/24");
-    const Ip4 gateway = env.subnet->address();
+    PodAddress v4{*parse_ip("10.244.86.2"), *parse_ip("10.244.86.1")};
+    PodAddress v6{*parse_ip("fd00:244:0:86::2"), *parse_ip("fd00:244:0:86::1")};
+    net::Route default4{.destination = *parse_net("0.0.0.0/0")}, default6{.destination = *parse_net("::/0")};
     std::string remark;
-    const auto first = pod_routes({}, env, gateway, {}, remark);
-    ASSERT_EQ(first.size(), 1U);
-    EXPECT_EQ(first[0].destination.to_string(), "0.0.0.0/0");
+};
+
+TEST_F(CniWiring, EachFamilyHasItsDefaultRoute) {
+    EXPECT_THAT(destinations({v4}, {}), ElementsAre("0.0.0.0/0 10.244.86.1"));
+    EXPECT_THAT(destinations({v6}, {}), ElementsAre("::/0 fd00:244:0:86::1"));
+    EXPECT_THAT(destinations({v4, v6}, {}), ElementsAre("0.0.0.0/0 10.244.86.1", "::/0 fd00:244:0:86::1"));
     EXPECT_EQ(remark, "");
-    const auto second = pod_routes({}, env, gateway, {{.destination = Net4(Ip4(), 0)}}, remark);
-    ASSERT_EQ(second.size(), 1U);
-    EXPECT_EQ(second[0].destination.to_string(), "10.244.0.0/16");
-    EXPECT_NE(remark, "");
-    const auto third =
-        pod_routes({}, env, gateway, {{.destination = Net4(Ip4(), 0)}, {.destination = *env.network}}, remark);
-    EXPECT_THAT(third, IsEmpty());
+}
+
+TEST_F(CniWiring, TheDefaultRouteIsLeftToWhoeverHasIt) {
+    EXPECT_THAT(destinations({v4, v6}, {default4}), ElementsAre("10.244.0.0/16 10.244.86.1", "::/0 fd00:244:0:86::1"));
+    EXPECT_EQ(remark, "the pod has an IPv4 default route already: left as it is");
+    remark.clear();
+    EXPECT_THAT(destinations({v4, v6}, {default4, default6}),
+                ElementsAre("10.244.0.0/16 10.244.86.1", "fd00:244::/48 fd00:244:0:86::1"));
+    EXPECT_THAT(remark, HasSubstr("; the pod has an IPv6 default route already"));
+    const net::Route cluster4{.destination = *env.network}, cluster6{.destination = *env.ipv6_network};
+    EXPECT_THAT(destinations({v4, v6}, {default4, default6, cluster4, cluster6}), IsEmpty());
+}
+
+TEST_F(CniWiring, IpamsRoutesAreForTheFamiliesThatThePodHas) {
+    CniResult ipam;
+    ipam.routes = {{.destination = *parse_net("192.0.2.0/24")}, {.destination = *parse_net("2001:db8::/32")}};
+    const auto routes = pod_routes(ipam, env, {v6}, {}, remark);
+    ASSERT_EQ(routes.size(), 2U);
+    EXPECT_EQ(routes[0].destination.to_string(), "2001:db8::/32");
+    EXPECT_EQ(routes[0].gateway, v6.gateway);
+}
+
+TEST_F(CniWiring, AnAddressNeedsAGatewayOfItsFamily) {
+    const auto given = [&](const char *address, std::optional<Ip> gateway) {
+        CniResult ipam;
+        ipam.ips.push_back({.address = *parse_net(address), .gateway = gateway});
+        return pod_addresses(ipam, env);
+    };
+    EXPECT_EQ(given("10.244.86.2/24", {}).value(), std::vector{v4});
+    EXPECT_EQ(given("fd00:244:0:86::2/64", {}).value(), std::vector{v6});
+    EXPECT_EQ(given("fd00::5/64", *parse_ip("fe80::1"))->front().gateway.to_string(), "fe80::1");
+    EXPECT_EQ(given("fd00::5/64", v4.gateway).error().code, kInvalidConfig);
+    env.ipv6_subnet.reset();
+    EXPECT_THAT(given("fd00::5/64", {}).error().msg, HasSubstr("IPAM gave fd00::5/64: no gateway"));
 }
 
 } // namespace

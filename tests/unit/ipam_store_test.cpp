@@ -31,12 +31,21 @@ public:
 
     std::filesystem::path dir() const { return root_ / "a" / "net"; }
     IpamStore store() const { return IpamStore(dir()); }
-    std::string give(const std::string &id, std::optional<std::string> wanted = {},
-                     const std::string &subnet = "10.5.3.1/29") const {
-        std::optional<Ip4> ip;
-        if (wanted) ip = *parse_ip4(*wanted);
-        const auto given = store().allocate(range_of(*parse_net4(subnet)), {id, "eth0"}, ip);
-        return given ? given->to_string() : given.error().sentence();
+    /// What `id` is given, an address of each of the subnets, or the error.
+    std::string give(const std::string &id, const std::vector<std::string> &wanted = {},
+                     const std::vector<std::string> &subnets = {"10.5.3.1/29"}) const {
+        std::vector<Ip> ips;
+        for (const auto &ip : wanted) ips.push_back(*parse_ip(ip));
+        std::vector<AddressRange> ranges;
+        for (const auto &subnet : subnets) ranges.push_back(range_of(*parse_net(subnet)));
+        const auto given = store().allocate(ranges, {id, "eth0"}, ips);
+        if (!given) return given.error().sentence();
+        std::string text;
+        for (const Ip &ip : *given) text += (text.empty() ? "" : " ") + ip.to_string();
+        return text;
+    }
+    std::string give_both(const std::string &id, const std::vector<std::string> &wanted = {}) const {
+        return give(id, wanted, {"10.5.3.1/29", "fd00:5:3::1/64"});
     }
     std::string read(const std::string &name) const {
         std::ifstream in(dir() / name, std::ios::binary);
@@ -78,7 +87,7 @@ TEST_F(IpamStoreTest, GoesRoundAndSkipsGatewayAndTaken) {
     EXPECT_EQ(give("e"), "10.5.3.6"); // the last: .7 is broadcast
     EXPECT_EQ(give("f"), "10.5.3.2"); // round, over the gateway
     EXPECT_EQ(give("g"), "failed to allocate for range 0: no IP addresses available in range set: 10.5.3.1-10.5.3.6");
-    EXPECT_FALSE(store().has_free(range_of(*parse_net4("10.5.3.1/29"))).value());
+    EXPECT_FALSE(store().has_free(range_of(*parse_net("10.5.3.1/29"))).value());
     EXPECT_EQ(files().size(), 7U);
 }
 
@@ -93,17 +102,19 @@ TEST_F(IpamStoreTest, ACursorThatIsForeignOrDamagedStartsAtTheBeginning) {
 TEST_F(IpamStoreTest, OneOwnerGetsOneAddress) {
     EXPECT_EQ(give("a"), "10.5.3.2");
     EXPECT_EQ(give("a"), "10.5.3.2 has been allocated to a, duplicate allocation is not allowed");
-    EXPECT_EQ(give("a", "10.5.3.4"), "10.5.3.2 has been allocated to a, duplicate allocation is not allowed");
-    const auto other_interface = store().allocate(range_of(*parse_net4("10.5.3.1/29")), {"a", "net1"}, {});
-    EXPECT_EQ(other_interface->to_string(), "10.5.3.3");
+    EXPECT_EQ(give("a", {"10.5.3.4"}), "10.5.3.2 has been allocated to a, duplicate allocation is not allowed");
+    const auto other_interface = store().allocate({range_of(*parse_net("10.5.3.1/29"))}, {"a", "net1"}, {});
+    EXPECT_EQ(other_interface->front().to_string(), "10.5.3.3");
 }
 
 TEST_F(IpamStoreTest, RequestedAddresses) {
-    EXPECT_EQ(give("a", "10.5.3.5"), "10.5.3.5");
+    EXPECT_EQ(give("a", {"10.5.3.5"}), "10.5.3.5");
     EXPECT_EQ(read("last_reserved_ip.0"), "10.5.3.5");
-    EXPECT_EQ(give("b", "10.5.3.5"), "requested IP address 10.5.3.5 is not available in range set 10.5.3.1-10.5.3.6");
-    EXPECT_EQ(give("b", "10.5.3.1"), "requested ip 10.5.3.1 is subnet's gateway");
-    EXPECT_THAT(give("b", "10.5.3.7"), HasSubstr("10.5.3.7"));
+    EXPECT_EQ(give("b", {"10.5.3.5"}), "requested IP address 10.5.3.5 is not available in range set 10.5.3.1-10.5.3.6");
+    EXPECT_EQ(give("b", {"10.5.3.1"}), "requested ip 10.5.3.1 is subnet's gateway");
+    EXPECT_EQ(give("b", {"10.5.3.7"}), "failed to allocate all requested IPs: 10.5.3.7");
+    EXPECT_EQ(give("b", {"10.5.3.3", "10.5.3.4", "fd00::4"}),
+              "failed to allocate all requested IPs: 10.5.3.4, fd00::4");
     EXPECT_EQ(files(), (std::set<std::string>{"10.5.3.5", "last_reserved_ip.0", "lock"}));
 }
 
@@ -177,13 +188,63 @@ TEST_F(IpamStoreTest, ManyAtOnceGetDifferentAddresses) {
     for (int t = 0; t < kThreads; ++t)
         threads.emplace_back([&, t] {
             for (int i = 0; i < kEach; ++i)
-                given[t].push_back(give("p" + std::to_string(t * kEach + i), {}, "10.5.3.1/24"));
+                given[t].push_back(give("p" + std::to_string(t * kEach + i), {}, {"10.5.3.1/24"}));
         });
     for (auto &thread : threads) thread.join();
     std::set<std::string> all;
     for (const auto &some : given) all.insert(some.begin(), some.end());
     EXPECT_EQ(all.size(), 200U);
     EXPECT_EQ(*all.begin(), "10.5.3.10");
+}
+
+TEST_F(IpamStoreTest, RangesAreHostLocals) {
+    EXPECT_EQ(range_of(*parse_net("10.5.3.1/24")).to_string(), "10.5.3.1-10.5.3.254");
+    EXPECT_EQ(range_of(*parse_net("fd00:5:3::1/64")).to_string(), "fd00:5:3::1-fd00:5:3:0:ffff:ffff:ffff:ffff");
+    EXPECT_EQ(range_of(*parse_net("fd00:5:3:f0::1/60")).to_string(), "fd00:5:3:f0::1-fd00:5:3:ff:ffff:ffff:ffff:ffff");
+    EXPECT_EQ(range_of(*parse_net("fd00::5:1/126")).to_string(), "fd00::5:1-fd00::5:3");
+}
+
+TEST_F(IpamStoreTest, EachFamilyHasItsOwnRoundRobin) {
+    EXPECT_EQ(give_both("a"), "10.5.3.2 fd00:5:3::2");
+    EXPECT_EQ(files(),
+              (std::set<std::string>{"10.5.3.2", "fd00:5:3::2", "last_reserved_ip.0", "last_reserved_ip.1", "lock"}));
+    EXPECT_EQ(read("fd00:5:3::2"), "a\r\neth0");
+    EXPECT_EQ(read("last_reserved_ip.1"), "fd00:5:3::2");
+    EXPECT_EQ(give_both("b", {"fd00:5:3::ffff:ffff"}), "10.5.3.3 fd00:5:3::ffff:ffff");
+    EXPECT_EQ(give_both("c"), "10.5.3.4 fd00:5:3::1:0:0");
+    ASSERT_EQ(store().release({"a", "eth0"})->size(), 2U);
+    EXPECT_EQ(give_both("d", {"10.5.3.6", "fd00:5:3::2"}), "10.5.3.6 fd00:5:3::2");
+    EXPECT_EQ(give("e", {}, {"fd00:6::1/64"}), "fd00:6::2"); // alone it is the first set
+    EXPECT_EQ(read("last_reserved_ip.0"), "fd00:6::2");
+}
+
+TEST_F(IpamStoreTest, ALargeRangesEndIsNotWalkedTo) {
+    write("last_reserved_ip.1", "fd00:5:3:0:ffff:ffff:ffff:fffe");
+    EXPECT_EQ(give_both("a"), "10.5.3.2 fd00:5:3:0:ffff:ffff:ffff:ffff");
+    EXPECT_EQ(give_both("b"), "10.5.3.3 fd00:5:3::2"); // round, over the gateway
+    EXPECT_TRUE(store().has_free(range_of(*parse_net("fd00:5:3::1/64"))).value());
+}
+
+TEST_F(IpamStoreTest, AllOrNothing) {
+    const std::vector<std::string> small{"10.5.3.1/29", "fd00::1/126"};
+    EXPECT_EQ(give("a", {}, small), "10.5.3.2 fd00::2");
+    EXPECT_EQ(give("b", {}, small), "10.5.3.3 fd00::3");
+    EXPECT_FALSE(store().has_free(range_of(*parse_net("fd00::1/126"))).value());
+    const auto before = files();
+    EXPECT_EQ(give("c", {}, small),
+              "failed to allocate for range 1: no IP addresses available in range set: fd00::1-fd00::3");
+    EXPECT_EQ(give("c", {"fd00::1"}, small), "requested ip fd00::1 is subnet's gateway");
+    EXPECT_EQ(give("c", {"fd00::2"}, small),
+              "requested IP address fd00::2 is not available in range set fd00::1-fd00::3");
+    EXPECT_EQ(files(), before);
+}
+
+TEST_F(IpamStoreTest, WhoHoldsOneOfTwoFamiliesIsRefusedAndKeepsIt) {
+    EXPECT_EQ(give("a", {}, {"10.5.3.1/29"}), "10.5.3.2");
+    EXPECT_EQ(give_both("a"), "10.5.3.2 has been allocated to a, duplicate allocation is not allowed");
+    EXPECT_TRUE(std::filesystem::exists(dir() / "10.5.3.2"));
+    write("fd00:5:3:0:0:0:0:9", "b\r\neth0"); // somebody else's spelling
+    EXPECT_EQ(give_both("b"), "fd00:5:3:0:0:0:0:9 has been allocated to b, duplicate allocation is not allowed");
 }
 
 } // namespace
