@@ -98,6 +98,26 @@ TEST_F(Doctor, FindsNothingOnASoundNode) {
     EXPECT_EQ(times(text.out, "ok    "), diagnosis.findings.size()) << text.out;
 }
 
+class DoctorOf : public Doctor, public testing::WithParamInterface<std::string> {
+    [[nodiscard]] std::string net_conf() const override {
+        return test::Setup{"tc", WireMode::offload, GetParam()}.net_conf();
+    }
+};
+
+TEST_P(DoctorOf, FindsNothingOnASoundNode) {
+    const auto diagnosis = doctor();
+    EXPECT_EQ(diagnosis.code, 0);
+    for (const auto &[name, finding] : diagnosis.findings) EXPECT_EQ(finding["state"], "ok") << finding;
+    EXPECT_EQ(diagnosis.told("tunnel port"),
+              GetParam() == "udp" ? "nothing in the way of UDP port 8285" : GetParam() + " needs no port");
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, DoctorOf, testing::Values("host-gw", "udp", "ipip"), [](const auto &backend) {
+    auto name = backend.param;
+    std::erase(name, '-');
+    return name;
+});
+
 TEST_F(Doctor, SeesWhatIsWrongWithTheHost) {
     breaks("forwarding", "fail", "ip_forward=0", "echo 0 >/proc/sys/net/ipv4/ip_forward",
            "echo 1 >/proc/sys/net/ipv4/ip_forward");
@@ -140,7 +160,7 @@ TEST_F(Doctor, SeesANeighbourThatDoesNotAnswer) {
     WEFT_ASSERT_OK(put_lease("10.244.77.0-24", "192.0.2.77"));
     WEFT_ASSERT_OK(node_->wait_for_leases(2));
     (void)node_->netns().output(words("ping -c 1 -W 1 192.0.2.77")); // somebody has to ask
-    expect("next hops", "warn", "no answer to ARP from 192.0.2.77 (to 10.244.77.0/24)");
+    expect("next hops", "warn", "no answer to ARP or neighbour discovery from 192.0.2.77 (to 10.244.77.0/24)");
 }
 
 TEST_F(Doctor, TellsOfWhatWasJustDropped) {

@@ -140,8 +140,9 @@ TEST(Judge, AConntrackTableThatIsFullOrNearlySo) {
 }
 
 TEST(Judge, SizesThatDoNotFit) {
-    EXPECT_EQ(judge_mtu(1450, "eth0", 1500).state, CheckState::ok);
-    EXPECT_EQ(judge_mtu(1450, "eth0", 1499).state, CheckState::fail);
+    EXPECT_EQ(judge_mtu(1450, 50, "eth0", 1500).state, CheckState::ok);
+    EXPECT_EQ(judge_mtu(1450, 50, "eth0", 1499).state, CheckState::fail);
+    EXPECT_EQ(judge_mtu(1500, 0, "eth0", 1500).state, CheckState::ok) << "host-gw";
 }
 
 TEST(Judge, DropsWithAdviceForThoseThatOthersCause) {

@@ -76,8 +76,8 @@ Finding next_hops_answer(const NodeFacts &facts) {
     if (silent.empty())
         return {CheckState::ok, fmt::format("{} leases, none whose next hop is silent", facts.leases.size()), {}};
     return {
-        CheckState::warn, "no answer to ARP from " + silent,
-        "that node is down, or its address has changed, or the segment does not carry ARP; its lease ends by itself "
+        CheckState::warn, "no answer to ARP or neighbour discovery from " + silent,
+        "that node is down, or its address has changed, or the segment does not carry these; its lease ends by itself "
         "within a day"};
 }
 

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/unique_fd.hpp"
+#include "config/backend.hpp"
 #include "ctl/doctor/check.hpp"
 #include "ctl/doctor/facts.hpp"
 #include "ctl/doctor/judge.hpp"
@@ -91,9 +92,18 @@ Finding nobody_comes_first(const NodeFacts &facts) {
             "what it drops or redirects weft does not see and does not count; ask whoever attached it"};
 }
 
+/// Of the outer headers that this node's packets get.
+unsigned longest_overhead(const NodeFacts &facts) {
+    const auto own = encap_of_backend(facts.said("/backend"));
+    unsigned longest = facts.daemon && own ? overhead_of(*own) : 0;
+    for (const auto &[key, lease] : facts.leases)
+        longest = std::max(longest, overhead_of(static_cast<weft_encap>(lease.encap)));
+    return longest;
+}
+
 Finding sizes_fit(const NodeFacts &facts) {
     if (!facts.env || !facts.uplink) return {CheckState::warn, "no subnet.env, or no uplink", {}};
-    auto finding = judge_mtu(facts.env->mtu, facts.uplink->name, facts.uplink->mtu);
+    auto finding = judge_mtu(facts.env->mtu, longest_overhead(facts), facts.uplink->name, facts.uplink->mtu);
     if (finding.state != CheckState::ok) return finding;
     std::string others;
     for (const auto &[address, endpoint] : facts.endpoints)
@@ -124,10 +134,10 @@ constexpr Check kChecks[] = {
 
 } // namespace
 
-Finding judge_mtu(unsigned pod_mtu, const std::string &uplink, unsigned uplink_mtu) {
+Finding judge_mtu(unsigned pod_mtu, unsigned overhead, const std::string &uplink, unsigned uplink_mtu) {
     const auto found = fmt::format("pods {}, {} {}", pod_mtu, uplink, uplink_mtu);
-    if (pod_mtu + WEFT_VXLAN_OVERHEAD <= uplink_mtu) return {CheckState::ok, found, {}};
-    return {CheckState::fail, fmt::format("{}: {} bytes of outer header do not fit", found, int(WEFT_VXLAN_OVERHEAD)),
+    if (pod_mtu + overhead <= uplink_mtu) return {CheckState::ok, found, {}};
+    return {CheckState::fail, fmt::format("{}: {} bytes of outer header do not fit", found, overhead),
             fmt::format(
                 "raise the MTU of {}, or lower \"MTU\" in the backend's configuration in etcd, and make the pods anew",
                 uplink)};

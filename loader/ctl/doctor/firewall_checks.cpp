@@ -85,6 +85,8 @@ Finding forwarding_is_accepted(const NodeFacts &facts) {
 }
 
 Finding tunnel_port_is_open(const NodeFacts &facts) {
+    if (facts.daemon && facts.said("/port").empty())
+        return {CheckState::ok, fmt::format("{} needs no port", facts.said("/backend")), {}};
     std::uint16_t port = WEFT_DEFAULT_PORT;
     const auto told = facts.said("/port");
     (void)std::from_chars(told.data(), told.data() + told.size(), port);

@@ -18,7 +18,7 @@ namespace weft::ctl {
 /// @param drops of the last minute, by "program/reason".
 [[nodiscard]] Finding judge_drops(const std::map<std::string, std::uint64_t> &drops);
 
-/// Whether packets of `mtu` bytes and the outer header fit an uplink.
-[[nodiscard]] Finding judge_mtu(unsigned pod_mtu, const std::string &uplink, unsigned uplink_mtu);
+/// Whether pods' packets and `overhead` bytes of outer headers fit an uplink.
+[[nodiscard]] Finding judge_mtu(unsigned pod_mtu, unsigned overhead, const std::string &uplink, unsigned uplink_mtu);
 
 } // namespace weft::ctl
