@@ -120,7 +120,7 @@ def programs(results):
 def scale(results):
     """Cold start and memory by number of leases."""
     body, y = [text(MARGIN, MARGIN + 14, "weftd by number of leases", 15, weight="bold")], MARGIN + 40
-    leases = results["control"]["leases"]
+    leases = {count: found for count, found in results["control"]["leases"].items() if found["cold_start_s"] is not None}
     panels = (("cold_start_s", "Started to every lease programmed, s", 2), ("resident_mb", "Resident, MB", 1))
     for i, (key, title, digits) in enumerate(panels):
         x, room = MARGIN + i * 480, 300

@@ -12,7 +12,7 @@ import json
 import sys
 import time
 
-FIRST_SUBNET, SUBNET_LEN = ipaddress.ip_address("10.64.0.0"), 25
+FIRST_SUBNET, SUBNET_LEN = ipaddress.ip_address("10.8.0.0"), 25
 FIRST_NODE = ipaddress.ip_address("172.16.0.1")
 PER_TRANSACTION = 128  # etcd's default limit
 GONE_S, THERE_S = 0.25, 0.5

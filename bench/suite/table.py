@@ -84,7 +84,8 @@ def of_control(results):
                              ("weftd resident", "resident_mb", "{:.1f} MB"),
                              ("CPU with 100 changes a second", "cpu", "{:.1%}")):
         for count, found in control["leases"].items():
-            rows.append([f"{int(count):,} leases: {title}", form.format(found[key])])
+            value = f"only {found['programmed']:,} fit" if found[key] is None else form.format(found[key])
+            rows.append([f"{int(count):,} leases: {title}", value])
     least, most = control["put_to_packet_min_ms"], control["put_to_packet_max_ms"]
     rows.append(["lease put to first packet", f"{control['put_to_packet_ms']:.2f} ms ({least:.2f} to {most:.2f})"])
     rows.append(["weftd started to ready, no other node", f"{control['start_s'] * 1e3:.0f} ms"])

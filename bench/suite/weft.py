@@ -2,6 +2,7 @@
 """etcd and weft's nodes, used from outside as an operator uses them: weftd, weftctl, the CNI plugin."""
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -84,9 +85,9 @@ class WeftNode:
             env={"NOTIFY_SOCKET": str(self._dir / "notify")})
 
     def wait_for(self, word, timeout=120.0):
-        """Until weftd tells its service manager this word. @return when (time.monotonic)"""
+        """Until weftd tells its service manager this word. @return when (time.monotonic), and all that it said then"""
         found = []
-        wait_until(lambda: found.extend(when for when, said in self._notify.said if word in said) or found
+        wait_until(lambda: found.extend(one for one in list(self._notify.said) if word in one[1]) or found
                    or self.process.poll() is not None, f"{self.ns.name}: weftd does not say \"{word}\"", timeout, 0.005)
         if not found:
             log = (STATE / f"{self._dir.name}.log").read_text(errors="replace")
@@ -94,11 +95,12 @@ class WeftNode:
         return found[0]
 
     def wait_ready(self):
-        return self.wait_for("READY=1")
+        return self.wait_for("READY=1")[0]
 
-    def wait_synced(self, leases):
-        """Until the packet path has that many leases of other nodes."""
-        return self.wait_for(f", {leases} leases of other nodes")
+    def wait_synced(self):
+        """Until the packet path has the leases of other nodes. @return when, and how many it has"""
+        when, said = self.wait_for("STATUS=synced")
+        return when, int(re.search(r"(\d+) leases of other nodes", said)[1])
 
     def stop(self):
         self._lab.stop(self.process, signal.SIGTERM)
