@@ -62,7 +62,7 @@ def at_scale(lab, etcd, leases):
     # What was not done has no time.
     figures = {"cold_start_s": seconds if programmed == leases else None, "programmed": programmed,
                "resident_mb": node.weft.memory_mb()}
-    costs = costs_of(node, leases, node.add_pods())
+    costs = costs_of(node, leases, node.add_pods()) if programmed == leases else []
     before = node.weft.cpu_seconds()
     keys(etcd, "churn", node.prefix, CHANGES_PER_S, CHURN_S)
     figures |= {"changes_per_s": CHANGES_PER_S, "cpu": (node.weft.cpu_seconds() - before) / CHURN_S,

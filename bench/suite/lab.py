@@ -78,14 +78,18 @@ class Lab:
 
     def __init__(self):
         self._lock = open(f"/run/{PREFIX}.lock", "w", encoding="ascii")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise BenchError("another run is under way") from None
+        wait_until(self._alone, "another run is under way", timeout=120, interval=0.5)
         self._processes = []
         self.clean_up()
         STATE.mkdir(parents=True)
         BPF.mkdir()
+
+    def _alone(self):
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def __enter__(self):
         return self
