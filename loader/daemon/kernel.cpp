@@ -5,6 +5,7 @@
 #include <linux/neighbour.h>
 
 #include <algorithm>
+#include <charconv>
 #include <tuple>
 
 #include "firewall/iptables.hpp"
@@ -69,16 +70,9 @@ public:
 
     std::vector<Result<NextHop>> resolve(const std::vector<Ip> &nodes, const Uplink &uplink) override {
         std::vector<Result<NextHop>> hops;
-        std::map<int, unsigned> mtus; // a route without an MTU of its own has its link's
-        auto links = net::list_links(sock_);
-        int vtep = 0;
-        if (links)
-            for (const auto &link : *links) {
-                mtus[link.index] = link.mtu;
-                if (link.name == kVtepName) vtep = link.index;
-            }
+        const auto links = net::list_links(sock_);
         for (const auto &node : nodes)
-            hops.push_back(links ? resolve(node, uplink.address(node.is_v4()), mtus, vtep)
+            hops.push_back(links ? resolve(node, uplink.address(node.is_v4()), *links)
                                  : std::unexpected(links.error()));
         return hops;
     }
@@ -196,18 +190,25 @@ private:
         return {};
     }
 
-    Result<NextHop> resolve(const Ip &node, const std::optional<Ip> &from, const std::map<int, unsigned> &mtus,
-                            int vtep) {
+    Result<NextHop> resolve(const Ip &node, const std::optional<Ip> &from, const std::vector<net::Link> &links) {
         auto route = net::query_route(sock_, node, from);
         if (!route) return fail_as_is(std::move(route));
         const auto what = fmt::format("route to {}", node.to_string());
         if (route->type == net::RouteType::local) return fail(what + ": it is this host's own address", EINVAL);
         if (route->type != net::RouteType::unicast) return fail(what + ": no unicast route", ENETUNREACH);
-        if (route->ifindex == vtep) return fail(fmt::format("{}: it leads through {} itself", what, kVtepName), ELOOP);
-        const auto link_mtu = mtus.find(route->ifindex);
-        const unsigned mtu = route->mtu != 0 ? route->mtu : link_mtu != mtus.end() ? link_mtu->second : 0;
-        if (mtu == 0) return fail(fmt::format("{}: link {} is gone", what, route->ifindex), ENODEV);
-        return NextHop{route->gateway.value_or(node), route->ifindex, mtu};
+        const auto link = std::ranges::find(links, route->ifindex, &net::Link::index);
+        if (link == links.end()) return fail(fmt::format("{}: link {} is gone", what, route->ifindex), ENODEV);
+        if (link->name == kVtepName) return fail(fmt::format("{}: it leads through {} itself", what, kVtepName), ELOOP);
+        return NextHop{route->gateway.value_or(node), route->ifindex,
+                       route->mtu != 0 ? route->mtu : mtu_of(*link, node.is_v4())};
+    }
+
+    /// What a link carries: in IPv6 a router may have advertised less than the device takes.
+    static unsigned mtu_of(const net::Link &link, bool v4) {
+        const auto told = v4 ? std::nullopt : net::read_sysctl(net::link_sysctl("ipv6", link.name, "mtu")).value_or("");
+        unsigned mtu = 0;
+        if (told) std::from_chars(told->data(), told->data() + told->size(), mtu);
+        return mtu != 0 ? std::min(mtu, link.mtu) : link.mtu;
     }
 
     Result<int> vtep_ifindex() {

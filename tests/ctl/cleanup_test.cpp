@@ -20,7 +20,8 @@ std::string state_of(const WeftNode &node) {
     std::string state;
     for (const auto *look :
          {"ip -d link show", "ip -4 address show", "ip -4 route show table all", "ip rule show",
-          "ip neigh show nud permanent", "tc qdisc show", "nft list ruleset", "ls -A /proc/sys/net/ipv4/conf"}) {
+          "ip -6 route show proto 119", "ip -6 neigh show nud permanent", "ip neigh show nud permanent",
+          "tc qdisc show", "nft list ruleset", "ls -A /proc/sys/net/ipv4/conf"}) {
         const auto out = node.netns().output(words(look));
         state += fmt::format("## {}\n{}\n", look, out ? out->out + out->err : out.error().sentence());
     }
@@ -37,6 +38,10 @@ protected:
         WEFT_ASSERT_OK(node_->netns().sysctl("net.ipv4.ip_forward", "1"));
         WEFT_ASSERT_OK(node_->netns().ip("route add 198.18.0.0/24 via 192.0.2.254"));
         WEFT_ASSERT_OK(node_->netns().run("nft add table ip others"));
+        // Both families, so that there is something of either to leave.
+        WEFT_ASSERT_OK(cluster_->etcd().put("/coreos.com/network/config",
+                                            R"({"EnableIPv6": true, "Network": "10.244.0.0/16",)"
+                                            R"("IPv6Network": "fd00:244::/48", "Backend": {"Type": "vxlan"}})"));
         before_ = state_of(*node_);
         WEFT_ASSERT_OK(cluster_->start_node(*node_));
     }
@@ -88,8 +93,8 @@ TEST_P(Cleanup, ACrashIsCleanedUpAfterToo) {
 TEST_P(Cleanup, RulesOfAnIptablesHostStay) {
     WEFT_ASSERT_OK(node_->stop());
     ASSERT_EQ(cleanup().code, 0);
-    for (const auto *command :
-         {"iptables -t nat -A POSTROUTING -s 198.18.0.0/24 -j ACCEPT", "iptables -P FORWARD DROP"})
+    for (const auto *command : {"iptables -t nat -A POSTROUTING -s 198.18.0.0/24 -j ACCEPT", "iptables -P FORWARD DROP",
+                                "ip6tables -t nat -A POSTROUTING -s fd12::/64 -j ACCEPT", "ip6tables -P FORWARD DROP"})
         WEFT_ASSERT_OK(node_->netns().run(command));
     const auto before = state_of(*node_);
     WEFT_ASSERT_OK(cluster_->start_node(*node_));

@@ -120,6 +120,10 @@ TEST_F(Ip6NodeTest, AnotherNodesSubnetsAreReachedByTheirFamiliesUnderlay) {
     WEFT_ASSERT_OK(node_->netns().ip("route add 2001:db8::77/128 via fe80::9 dev eth0 mtu 1400"));
     EXPECT_TRUE(wait_until([&] { return lease_field("fd00:244:0:77::/64", "next_hop") == "fe80::9"; })) << log();
     EXPECT_EQ(lease_field("fd00:244:0:77::/64", "mtu"), "1330") << "the route's own MTU";
+    WEFT_ASSERT_OK(node_->netns().run({"sh", "-c", "echo 1380 >/proc/sys/net/ipv6/conf/eth0/mtu"}));
+    WEFT_ASSERT_OK(node_->netns().ip("route del 2001:db8::77/128"));
+    EXPECT_TRUE(wait_until([&] { return lease_field("fd00:244:0:77::/64", "mtu") == "1310"; }))
+        << "what a router says that the link takes: " << lease_field("fd00:244:0:77::/64", "mtu");
     WEFT_ASSERT_OK(cluster_->etcd().del("/coreos.com/network/subnets/10.244.77.0-24&fd00:244:0:77::-64"));
     WEFT_EXPECT_OK(node_->wait_for_leases(0));
 }

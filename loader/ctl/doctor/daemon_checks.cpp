@@ -13,13 +13,20 @@
 namespace weft::ctl {
 namespace {
 
+/// This node's subnet of each family, as weftd tells it; empty while it has none.
+std::string told_subnets(const NodeFacts &facts) {
+    std::string text = facts.said("/subnet");
+    const auto ip6 = facts.said("/ipv6_subnet");
+    return text + (text.empty() || ip6.empty() ? "" : " ") + ip6;
+}
+
 Finding daemon_is_synced(const NodeFacts &facts) {
     if (!facts.daemon)
         return {
             CheckState::fail, facts.daemon_said,
             "start it (systemctl start weftd); until then this node learns of no other, what it knows goes on working"};
     const auto state = facts.said("/state");
-    if (state == "synced") return {CheckState::ok, fmt::format("synced, subnet {}", facts.said("/subnet")), {}};
+    if (state == "synced") return {CheckState::ok, fmt::format("synced, subnet {}", told_subnets(facts)), {}};
     auto found = "state " + state;
     if (const auto said = facts.said("/etcd/said"); !said.empty()) found += "; etcd: " + said;
     if (facts.daemon->contains("failing"))
@@ -43,15 +50,16 @@ Finding subnet_env_agrees(const NodeFacts &facts) {
     if (!facts.env)
         return {CheckState::fail, facts.env_said,
                 "weftd writes it once it has a lease; without it no pod can be wired"};
-    const auto own = facts.env->subnets().front();
-    const auto subnet = own.canonical().to_string();
-    if (const auto lease = facts.said("/subnet"); !lease.empty() && lease != subnet)
+    std::string subnet;
+    for (const Net &own : facts.env->subnets()) subnet += (subnet.empty() ? "" : " ") + own.canonical().to_string();
+    if (const auto lease = told_subnets(facts); !lease.empty() && lease != subnet)
         return {CheckState::fail, fmt::format("{} says {}, the lease is {}", file, subnet, lease),
                 "is it another daemon's (flanneld)? stop that one; weftd writes it again"};
     if (const auto mtu = facts.said("/mtu"); !mtu.empty() && mtu != std::to_string(facts.env->mtu))
         return {CheckState::fail, fmt::format("{} says MTU {}, weftd says {}", file, facts.env->mtu, mtu),
                 "is it another daemon's (flanneld)? stop that one; weftd writes it again"};
-    if (!facts.daemon && !is_on_vtep(facts, own.address()))
+    const auto on_vtep = [&](const Net &own) { return is_on_vtep(facts, own.address()); };
+    if (!facts.daemon && !std::ranges::all_of(facts.env->subnets(), on_vtep))
         return {CheckState::fail, fmt::format("{} says {}, which is not weft.1's", file, subnet), "start weftd"};
     return {CheckState::ok, fmt::format("{}: {}, MTU {}", file, subnet, facts.env->mtu), {}};
 }
