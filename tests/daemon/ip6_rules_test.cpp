@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Firewall rules of a dual-stack node, and what weftctl doctor says of its IPv6.
+// Firewall rules of dual-stack nodes as they are and as packets meet them, and what weftctl doctor says of IPv6.
 #include "rules_fixture.hpp"
 
 namespace weft::test {
@@ -96,6 +96,60 @@ TEST_F(Ip6Rules, TheDoctorSeesWhatIsWrongWithIpv6) {
     EXPECT_THAT(doctor("forward chains"), HasSubstr("fail: ip6tables-nft FORWARD: its policy is DROP"));
     WEFT_ASSERT_OK(node_->netns().sysctl("net.ipv6.conf.eth0.disable_ipv6", "1"));
     EXPECT_THAT(doctor("ipv6"), HasSubstr("fail: net.ipv6.conf.eth0.disable_ipv6=1"));
+}
+
+/// Two nodes with a pod each, both hosts with a FORWARD policy of DROP in both families, and the world beside them.
+class Ip6Packets : public Ip6Rules {
+protected:
+    void SetUp() override {
+        Ip6Rules::SetUp();
+        if (IsSkipped() || HasFatalFailure()) return;
+        WEFT_ASSERT_OK(cluster_->world().ip("addr add 2001:db8::250/64 dev eth0 nodad"));
+        WEFT_ASSERT_ASSIGN(other_, cluster_->add_stopped_node());
+        WEFT_ASSERT_OK(other_->netns().ip("addr add 2001:db8::2/64 dev eth0 nodad"));
+        for (auto *node : {node_, other_}) {
+            furnish(*node, Host::iptables_nft);
+            WEFT_ASSERT_OK(node->netns().run("ip6tables-nft -P FORWARD DROP"));
+            WEFT_ASSERT_OK(node->start(masquerading()));
+        }
+        WEFT_ASSERT_OK(node_->wait_for_leases(2)); // one a family
+        WEFT_ASSERT_OK(other_->wait_for_leases(2));
+        WEFT_ASSERT_ASSIGN(pod_, node_->add_pod());
+        WEFT_ASSERT_ASSIGN(remote_, other_->add_pod());
+    }
+    [[nodiscard]] static std::string address6(const Pod &pod) {
+        const auto out =
+            pod.ns.run("ip -6 -o addr show dev eth0 scope global"); // "2: eth0    inet6 fd00::2/128 scope ..."
+        const auto begin = out ? out->find("inet6 ") + 6 : 0;
+        return out ? out->substr(begin, out->find('/', begin) - begin) : "";
+    }
+    /// The source of the first echo request that arrives in `at` while `from` pings `to`; "" when none does.
+    [[nodiscard]] static std::string seen_by(const Netns &at, const Netns &from, const std::string &to) {
+        auto capture = at.spawn(words("tcpdump -n -l -c 1 -i eth0 icmp6 and ip6[40] == 128"));
+        if (!capture || !capture->wait_for_output("listening on")) return "no capture";
+        (void)from.output(words("ping -n -c 5 -i 0.2 -W 1 " + to));
+        if (!capture->wait(200ms)) return "";
+        const auto line = capture->out(); // "12:00:00.000000 IP6 2001:db8::1 > 2001:db8::250: ICMP6, ..."
+        const auto begin = line.find("IP6 ") + 4;
+        return line.substr(begin, line.find(" > ") - begin);
+    }
+
+    WeftNode *other_ = nullptr;
+    Pod *pod_ = nullptr, *remote_ = nullptr;
+};
+
+TEST_F(Ip6Packets, AreForwardedAndSeenAsThoseOfIpv4) {
+    const auto pod = address6(*pod_), remote = address6(*remote_);
+    WEFT_EXPECT_OK(ping(pod_->ns, remote));
+    EXPECT_EQ(seen_by(remote_->ns, pod_->ns, remote), pod) << "pods meet under their own addresses";
+    WEFT_EXPECT_OK(ping(pod_->ns, "2001:db8::250"));
+    EXPECT_EQ(seen_by(cluster_->world(), pod_->ns, "2001:db8::250"), "2001:db8::1") << "the world knows nodes only";
+    WEFT_ASSERT_OK(cluster_->world().ip(fmt::format("route add {} via 2001:db8::1", pod)));
+    WEFT_EXPECT_OK(ping(cluster_->world(), pod));
+    EXPECT_EQ(seen_by(pod_->ns, cluster_->world(), pod), "2001:db8::250") << "pods see who really calls them";
+    WEFT_ASSERT_OK(node_->stop());
+    WEFT_ASSERT_OK(node_->netns().run("ip6tables-nft -F WEFT-FWD"));
+    EXPECT_FALSE(ping(pod_->ns, remote, 1, "-W 1")) << "FORWARD is what it passed";
 }
 
 } // namespace
