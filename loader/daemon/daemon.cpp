@@ -260,15 +260,21 @@ Result<Uplink> Daemon::choose_uplink(Families families) {
 void Daemon::refresh_uplink() {
     if (!conf_) return; // chosen once it is known for what
     const auto uplink = choose_uplink(families_of(*conf_));
+    // What peers know goes on to be true, and the node to be known by the same name: IPv6 often comes up last.
+    const bool gained_ip6 = uplink && uplink->v6 && uplink_.v4 && !uplink_.v6 && uplink->v4 == uplink_.v4;
     std::string said;
     if (!uplink)
         said = fmt::format("uplink: {}; {} stays in use", uplink.error().sentence(), uplink_.name);
-    else if (public_ips(*uplink) != public_ips(uplink_))
+    else if (!gained_ip6 && public_ips(*uplink) != public_ips(uplink_))
         said = fmt::format("uplink: the address is now {} and not {}: restart weftd to publish it", public_ips(*uplink),
                            public_ips(uplink_));
     if (said != uplink_said_ && !said.empty()) log_->warn("{}", said);
     uplink_said_ = said;
     if (said.empty()) set_uplink(*uplink);
+    if (!gained_ip6) return;
+    log_->info("uplink {} has an IPv6 address now: publishing public_ipv6={}", uplink_.name,
+               uplink_.v6->public_ip.to_string());
+    request_lease(own_);
 }
 
 void Daemon::set_uplink(const Uplink &uplink) {

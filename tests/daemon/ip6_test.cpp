@@ -196,6 +196,28 @@ TEST_F(Ip6NodeTest, WithoutAnIPv6UnderlayIPv6GoesInsideTheIPv4Tunnel) {
     EXPECT_THAT(log(), HasSubstr("IPv6 goes inside the IPv4 tunnel"));
 }
 
+TEST_F(Ip6NodeTest, AnIPv6AddressThatComesLateIsPublished) {
+    WEFT_ASSERT_OK(put_dual_lease());
+    start();
+    WEFT_ASSERT_OK(node_->wait_for_leases(2));
+    const std::set<std::string> other{"10.244.77.0-24&fd00:244:0:77::-64"};
+    const auto key = own_lease(other).first;
+    plug_in_ip6();
+    EXPECT_TRUE(wait_until([&] { return own_lease(other).second.contains(R"("PublicIPv6":"2001:db8::1")"); })) << log();
+    EXPECT_EQ(own_lease(other).first, key);
+    EXPECT_TRUE(wait_until([&] { return lease_field("fd00:244:0:77::/64", "encap") == "vxlan6"; })) << log();
+    EXPECT_TRUE(
+        wait_until([&] { return read_file(node_->subnet_file()).value_or("").contains("FLANNEL_MTU=1430\n"); }));
+    EXPECT_TRUE(wait_until([&] { return status()["state"] == "synced"; })) << status();
+}
+
+TEST_F(Ip6NodeTest, AHostThatIsShyOfIPv6GetsItOnWeftsDevice) {
+    WEFT_ASSERT_OK(node_->netns().sysctl("net.ipv6.conf.default.disable_ipv6", "1"));
+    start();
+    EXPECT_THAT(sh("ip -o -6 addr show dev weft.1"), HasSubstr("/128"));
+    EXPECT_THAT(log(), Not(HasSubstr("disabled on this device")));
+}
+
 TEST_F(Ip6NodeTest, HostGatewaysNeedAnUnderlayOfEachFamily) {
     configure(R"({"EnableIPv6": true, "Network": "10.244.0.0/16", "IPv6Network": "fd00:244::/48",
                   "Backend": {"Type": "host-gw"}})");

@@ -528,5 +528,20 @@ TEST(PodStates, AQdiscThatShapesAndAMacThatArpFoundAreSeen) {
         << "an entry that has failed tells nothing, nor does one on another's link";
 }
 
+TEST(PodStates, EachAddressOfADualStackPodIsLookedAt) {
+    weft_endpoint endpoint{};
+    endpoint.ifindex = 7;
+    const auto mac = *parse_mac("02:00:00:00:00:02");
+    const Ip address = *parse_ip("10.244.3.2"), address6 = *parse_ip("fd00:244:0:3::2");
+    const auto pods = pod_states({{abi::ip(address), endpoint}, {abi::ip(address6), endpoint}}, {},
+                                 {{.ifindex = 7, .address = address6, .mac = mac, .state = NUD_REACHABLE}});
+    ASSERT_EQ(pods.size(), 2U);
+    EXPECT_EQ(pods[0].mac_seen, std::nullopt);
+    EXPECT_EQ(pods[1].mac_seen, mac);
+    const auto plan = plan_pods(pods);
+    ASSERT_EQ(plan.size(), 1U);
+    EXPECT_EQ(std::get<PutEndpoint>(plan.front()).address, address6);
+}
+
 } // namespace
 } // namespace weft
