@@ -111,7 +111,8 @@ struct weft_node {
 };
 WEFT_STATIC_ASSERT(sizeof(struct weft_node) == 8, "weft_node");
 
-/* endpoints: a pod's address -> its veth; a pod with two addresses has two. Written by the CNI plugin, kept up by weftd, read by the programs. */
+/* endpoints: a pod's address -> its veth; a pod with two addresses has two. Written by the CNI plugin, kept up by weftd, read
+ * by the programs. */
 struct weft_endpoint {
 	__u32 ifindex; /* host end of the veth */
 	struct weft_mac pod_mac;

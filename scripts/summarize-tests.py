@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 
 GTEST_SKIP = re.compile(r"^\S+:\d+: Skipped\n(.*?)\n\s*(?:\n|\[  SKIPPED \])", re.M | re.S)
+GTEST_PASSED = re.compile(r"^\[  PASSED  \] (\d+) tests?\.$", re.M)
 EXIT_77 = re.compile(r"^SKIP: (.*)$", re.M)
 
 
@@ -27,7 +28,9 @@ def read(root):
         name, status = case.get("name").split("  # ")[0], case.get("status")  # GoogleTest adds a parameter's bytes
         skip = case.find("skipped")
         if status == "run":
-            passed.append(name)
+            # One test of ctest may be all the cases of a GoogleTest program.
+            cases = GTEST_PASSED.search(case.findtext("system-out") or "")
+            passed += [name] * (int(cases[1]) if cases else 1)
         elif status == "fail" or skip is None:
             failed.append(name)
         else:

@@ -2,8 +2,8 @@
 #ifndef WEFT_ENCAP_UDP_H
 #define WEFT_ENCAP_UDP_H
 
-/* flannel's udp backend: the bare inner IPv4 packet is the UDP payload, no header and no magic. Its nodes send from the port they
- * listen on, and so do we: some of them look. */
+/* flannel's udp backend: the bare inner IPv4 packet is the UDP payload, no header and no magic. Its nodes send from the port
+ * they listen on, and so do we: some of them look. */
 #include "lib/outer.h"
 
 struct udp_outer {

@@ -61,8 +61,8 @@ static __always_inline void outer_ip4(struct iphdr *ip, const struct weft_lease 
 	ip->check = ip4_header_csum(ip);
 }
 
-/* The flow label tells flows apart for routers that do not look behind the IPv6 header (RFC 6438); all packets of a flow have the
- * same, or GRO would not join them. */
+/* The flow label tells flows apart for routers that do not look behind the IPv6 header (RFC 6438); all packets of a flow have
+ * the same, or GRO would not join them. */
 static __always_inline void outer_ip6(struct ipv6hdr *ip, const struct weft_lease *lease, const struct inner *inner,
 				      __u8 next, __u32 payload_len)
 {
@@ -83,8 +83,8 @@ static __always_inline __be16 source_port(__u32 hash)
 	return bpf_htons((((__u64)hash * SPORT_COUNT) >> 32) + SPORT_FIRST);
 }
 
-/* Without a checksum, which IPv4 allows (RFC 768) and IPv6 allows tunnels whose receiver agreed (RFC 6935): it spares both ends the sum over the payload, and the class of bugs where
- * NAT meets a half-done outer checksum. */
+/* Without a checksum, which IPv4 allows (RFC 768), and IPv6 for tunnels whose receiver agreed (RFC 6935): it spares both ends
+ * the sum over the payload, and the class of bugs where NAT meets a half-done outer checksum. */
 static __always_inline void outer_udp(struct udphdr *udp, __be16 sport, __u16 dport, __u32 len)
 {
 	udp->source = sport;

@@ -38,8 +38,8 @@ static __always_inline enum weft_reason fits_path(const struct __sk_buff *skb, c
 	return skb->gso_size + v->header_len <= mtu ? WEFT_R_NONE : WEFT_R_TOO_BIG;
 }
 
-/* The inner IP header, as far as IPv4's is long, behind room for outer headers, which starts at *outer; NULL if they do not lie in
- * the linear part. */
+/* The inner IP header, as far as IPv4's is long, behind room for outer headers, which starts at *outer; NULL if they do not lie
+ * in the linear part. */
 static __always_inline void *pushed_headers(struct __sk_buff *skb, __u32 overhead, void **outer)
 {
 	struct cursor c = skb_cursor(skb);

@@ -58,7 +58,7 @@ static __always_inline bool is_tunnel_proto(__u8 proto)
 	return false;
 }
 
-/* Fills o but for its addresses. The kernel's vxlan device takes both of what is odd here: after reassembly, and past the options. */
+/* The kernel's vxlan device takes both of what is odd here: after reassembly, and past the options. */
 static __always_inline enum weft_reason outer_view4(struct cursor *c, struct outer *o)
 {
 	const struct iphdr *ip = take(c, sizeof(*ip));

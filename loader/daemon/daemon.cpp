@@ -24,6 +24,7 @@ constexpr auto kAuditInterval = 60s;
 constexpr auto kRulesPause = 100ms;
 constexpr auto kRulesInterval = 1s;
 constexpr auto kDropsInterval = 10s;
+constexpr auto kGather = 1ms;         ///< what belongs together (a link and its addresses) arrives within
 constexpr auto kShortestPause = 20ms; ///< between applies: a burst of events becomes one
 constexpr auto kLongestPause = 2s;
 
@@ -357,12 +358,13 @@ void Daemon::wait_for_signal() {
     });
 }
 
-/// One apply() soon. The pause grows with what an apply() costs, so that a storm of events takes a fifth of a CPU at most.
+/// One apply() soon: at once after a quiet time, so that a new lease is in the maps within milliseconds. The pause since the
+/// last one grows with what an apply() costs, so that a storm of events takes a fifth of a CPU at most.
 void Daemon::schedule() {
     if (scheduled_) return;
     scheduled_ = true;
     const auto pause = std::clamp<SteadyClock::duration>(4 * last_apply_, kShortestPause, kLongestPause);
-    apply_timer_.expires_after(pause);
+    apply_timer_.expires_at(std::max(SteadyClock::now() + kGather, applied_at_ + pause));
     apply_timer_.async_wait([this](asio::error_code err) {
         if (!err) apply();
     });
@@ -372,7 +374,8 @@ void Daemon::apply() {
     scheduled_ = false;
     const auto begin = SteadyClock::now();
     const auto retry_at = reconciler_.apply(begin);
-    last_apply_ = SteadyClock::now() - begin;
+    applied_at_ = SteadyClock::now();
+    last_apply_ = applied_at_ - begin;
     publish();
     if (!retry_at || scheduled_) return;
     // An event before then moves the timer forward; apply() sets it again.

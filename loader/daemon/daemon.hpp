@@ -98,6 +98,7 @@ private:
     NodeState state_ = NodeState::waiting_config;
     std::chrono::system_clock::time_point started_at_, state_since_;
     std::chrono::steady_clock::duration last_apply_{};
+    std::chrono::steady_clock::time_point applied_at_;
     std::chrono::steady_clock::time_point rules_checked_at_;
     bool rules_check_pending_ = false;
     bool scheduled_ = false, told_ready_ = false;

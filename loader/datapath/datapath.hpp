@@ -23,7 +23,7 @@ struct DatapathConfig {
     std::vector<Net> networks; ///< the cluster's pod network, at most one of each family, as below
     std::vector<Net> subnets;  ///< this node's lease
     std::vector<Ip> nodes;     ///< this node's outer addresses
-    Mac vtep_mac; ///< weft.1's
+    Mac vtep_mac;              ///< weft.1's
     std::uint16_t port = WEFT_DEFAULT_PORT;
     std::uint16_t udp_port = WEFT_DEFAULT_UDP_PORT; ///< of encapsulation udp
     std::uint8_t encaps = 1U << WEFT_ENCAP_VXLAN;   ///< those taken from the wire: bit 1 << weft_encap

@@ -39,6 +39,11 @@ class Summary(unittest.TestCase):
                                                      skipped("d", GTEST_OUTPUT)))
         self.assertEqual(summarize.report(passed, failed, skips).splitlines()[-1], "2 passed, 1 failed, 1 skipped")
 
+    def test_a_program_that_runs_whole_counts_its_cases(self):
+        output = "[==========] 288 tests from 14 test suites ran. (900 ms total)\n[  PASSED  ] 288 tests.\n"
+        passed, failed, skips = summarize.read(junit(case("rows", "run", output=output), case("b", "run")))
+        self.assertEqual(summarize.report(passed, failed, skips), "289 passed, 0 failed, 0 skipped")
+
     def test_reasons_are_gathered(self):
         cases = [skipped(f"t{i}", GTEST_OUTPUT) for i in range(5)] + [skipped("s", "x\nSKIP: no clang-tidy-19\n")]
         lines = summarize.report(*summarize.read(junit(*cases))).splitlines()
