@@ -35,10 +35,10 @@ public:
     Net() = default; ///< 0.0.0.0/0
     /// Throws std::out_of_range if the family has no such length, as Net4 and Net6 do.
     Net(const Ip &address, unsigned short length);
-    Net(const Net4 &net)
-        : address_(net.address()), length_(net.prefix_length()) {} // NOLINT(google-explicit-constructor)
-    Net(const Net6 &net)
-        : address_(net.address()), length_(net.prefix_length()) {} // NOLINT(google-explicit-constructor)
+    Net(const Net4 &net) // NOLINT(google-explicit-constructor)
+        : address_(net.address()), length_(net.prefix_length()) {}
+    Net(const Net6 &net) // NOLINT(google-explicit-constructor)
+        : address_(net.address()), length_(net.prefix_length()) {}
 
     [[nodiscard]] const Ip &address() const { return address_; }
     [[nodiscard]] unsigned short prefix_length() const { return length_; }
