@@ -227,6 +227,7 @@ void Daemon::on_change(const net::NetworkChange &change) {
             reconciler_.forget_next_hops();
         }
         if (change.kind == link) reconciler_.check_attachments();
+        if (of_vtep) reconciler_.check_pods(); // their routes go with its addresses, and nobody says so
         break;
     case neighbour: {
         const bool of_pod = change.mac && kernel_.has_other_mac(change.ifindex, change.neighbour_address, *change.mac);
@@ -245,6 +246,8 @@ void Daemon::on_change(const net::NetworkChange &change) {
             reconciler_.check_surroundings();
         } else if (!change.removed) {
             return;
+        } else {
+            reconciler_.check_pods();
         }
         break;
     }

@@ -62,6 +62,7 @@ std::string item_of(const Action &action) {
                           [](const PutLease &a) { return "lease " + a.subnet.to_string(); },
                           [](const RemoveLease &a) { return "lease " + a.subnet.to_string(); },
                           [](const PutEndpoint &a) { return "pod " + a.address.to_string(); },
+                          [](const RoutePod &a) { return "route " + net::to_string(a.route); },
                       },
                       action);
 }

@@ -57,9 +57,14 @@ struct PutEndpoint { ///< of a pod that is still there
     weft_endpoint endpoint;
 };
 
+struct RoutePod { ///< if its veth is still there
+    net::Route route;
+};
+
 /// One write to the kernel.
-using Action = std::variant<SetSysctl, ReplaceVtep, ChangeVtep, AddAddress, RemoveAddress, SetNeighbour, AddRoute,
-                            RemoveRoute, SetPrefixLens, PutNode, RemoveNode, PutLease, RemoveLease, PutEndpoint>;
+using Action =
+    std::variant<SetSysctl, ReplaceVtep, ChangeVtep, AddAddress, RemoveAddress, SetNeighbour, AddRoute, RemoveRoute,
+                 SetPrefixLens, PutNode, RemoveNode, PutLease, RemoveLease, PutEndpoint, RoutePod>;
 
 /// What an action is about: "lease 10.5.3.0/24". Two actions on one thing have one name, and so one back-off.
 [[nodiscard]] std::string item_of(const Action &action);

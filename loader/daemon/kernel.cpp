@@ -140,7 +140,11 @@ public:
         if (!qdiscs) return fail_as_is(std::move(qdiscs));
         auto neighbours = net::list_neighbours(sock_);
         if (!neighbours) return fail_as_is(std::move(neighbours));
-        return pod_states(*entries, *qdiscs, *neighbours);
+        auto links = net::list_links(sock_);
+        if (!links) return fail_as_is(std::move(links));
+        auto routes = net::list_routes(sock_, {.protocol = net::kRouteProtocol});
+        if (!routes) return fail_as_is(std::move(routes));
+        return pod_states(*entries, *qdiscs, *neighbours, *links, *routes);
     }
 
     bool has_other_mac(int ifindex, const Ip &pod, const Mac &mac) override {
@@ -319,6 +323,11 @@ private:
             auto put = d.endpoints().put(abi::ip(a.address), a.endpoint, BPF_EXIST);
             return !put && put.error().code() == ENOENT ? Status() : put;
         });
+    }
+
+    Status write(const RoutePod &a) {
+        auto added = net::add_route(sock_, a.route, net::IfExists::replace);
+        return !added && added.error().code() == ENODEV ? Status() : added; // it is being deleted
     }
 
     template <class F> Status with_maps(const F &use) {

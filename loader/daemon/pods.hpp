@@ -8,8 +8,10 @@
 #include "abi.hpp"
 #include "base/addr.hpp"
 #include "daemon/diff.hpp"
+#include "net/link.hpp"
 #include "net/neigh.hpp"
 #include "net/qdisc.hpp"
+#include "net/route.hpp"
 
 namespace weft {
 
@@ -19,16 +21,21 @@ struct PodState {
     weft_endpoint endpoint{};
     bool shaped = false;         ///< the host end has a qdisc that must see every packet
     std::optional<Mac> mac_seen; ///< the pod's, as the host's neighbour table has learnt it
+    bool cut_off = false;        ///< its host end is up, but the host has no route to it
 };
 
 /// @param entries of the endpoint map.
+/// @param links of the host
+/// @param routes weft's own
 [[nodiscard]] std::vector<PodState> pod_states(const std::vector<std::pair<weft_ip, weft_endpoint>> &entries,
                                                const std::vector<net::Qdisc> &qdiscs,
-                                               const std::vector<net::Neighbour> &neighbours);
+                                               const std::vector<net::Neighbour> &neighbours,
+                                               const std::vector<net::Link> &links,
+                                               const std::vector<net::Route> &routes);
 
 /// What other plugins of the list did to a pod after weft's ADD, carried into its endpoint: limits put on the host end
 /// (`bandwidth`) keep it off the fast path as long as they last, a MAC changed inside (`tuning`) is the one it is handed
-/// packets with.
-[[nodiscard]] std::vector<Action> plan_pods(const std::vector<PodState> &pods);
+/// packets with. And its route, which goes with weft.1's addresses, because the host speaks to it as its gateway.
+[[nodiscard]] std::vector<Action> plan_pods(const std::vector<PodState> &pods, const Subnet &own);
 
 } // namespace weft

@@ -242,7 +242,7 @@ void Reconciler::apply_pods(TimePoint now) {
     const auto planner = [&]() -> Result<std::vector<Action>> {
         auto pods = kernel_.read_pods();
         if (!pods) return fail_as_is(std::move(pods));
-        return plan_pods(*pods);
+        return plan_pods(*pods, view_.own);
     };
     converge("pods", planner, pod_failures_, spdlog::level::info, now);
 }

@@ -70,6 +70,14 @@ TEST_P(Lifecycle, ForwardingOutlivesTheDaemonAndItsRestart) {
     EXPECT_EQ(leases.size(), 2u);
 }
 
+// With the device go its addresses, and with those, silently, the routes to pods that have one as their source.
+TEST_P(Lifecycle, PodsSurviveTheDevice) {
+    WEFT_ASSERT_OK(one_->netns().ip("link del weft.1"));
+    EXPECT_TRUE(wait_until([&] { return ping(one_->netns(), pod_one_->address, 1).has_value(); }));
+    EXPECT_TRUE(wait_until([&] { return ping(pod_two_->ns, pod_one_->address, 1).has_value(); }));
+    WEFT_EXPECT_OK(tcp_transfer(one_->netns(), pod_two_->address, kMiB));
+}
+
 TEST_P(Lifecycle, PodsComeAndGoWithTheDaemonDown) {
     one_->kill();
     WEFT_ASSERT_ASSIGN(auto *late, one_->add_pod());

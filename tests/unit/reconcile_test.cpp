@@ -96,6 +96,7 @@ public:
     Result<std::vector<PodState>> read_pods() override { return pods; }
     bool has_other_mac(int, const Ip &, const Mac &) override { return false; }
     std::vector<PodState> pods;
+    std::vector<std::string> pod_sources; ///< of the routes to them that were written
     Result<std::vector<std::string>> ensure_firewall(const FirewallConfig &wanted,
                                                      FirewallChoice wanted_choice) override {
         ++rule_checks;
@@ -134,6 +135,11 @@ private:
     void write(const PutEndpoint &a) {
         for (auto &pod : pods)
             if (pod.address == a.address) pod.endpoint = a.endpoint;
+    }
+    void write(const RoutePod &a) {
+        for (auto &pod : pods)
+            if (host_net(pod.address) == a.route.destination) pod.cut_off = false;
+        pod_sources.push_back(a.route.source ? a.route.source->to_string() : "");
     }
 };
 
@@ -504,6 +510,33 @@ TEST_F(ReconcileTest, WhatOtherPluginsDidToAPodIsCarriedIntoItsEndpoint) {
     EXPECT_EQ(kernel.pods[0].endpoint.flags, 0U);
 }
 
+TEST_F(ReconcileTest, APodsRouteIsPutBackWithTheGatewayAsItsSource) {
+    weft_endpoint endpoint{};
+    endpoint.ifindex = 9;
+    kernel.pods = {{.address = ip("10.244.3.2"), .endpoint = endpoint, .mac_seen = {}, .cut_off = true},
+                   {.address = ip("192.0.2.77"), .endpoint = endpoint, .mac_seen = {}, .cut_off = true},
+                   {.address = ip("10.244.3.4"), .endpoint = endpoint, .mac_seen = {}}};
+    bring_up();
+    EXPECT_THAT(kernel.pod_sources, ElementsAre("10.244.3.1", "")) << "of another IPAM's address the kernel chooses";
+    r.check_pods();
+    EXPECT_THAT(apply(1s), IsEmpty());
+}
+
+TEST(PodStates, ARouteIsMissedOnlyWhereTheVethIsUp) {
+    weft_endpoint endpoints[3]{};
+    for (int i = 0; i < 3; ++i) endpoints[i].ifindex = static_cast<__u32>(7 + i);
+    const auto pods = pod_states({{abi::ip(ip("10.244.3.2")), endpoints[0]},
+                                  {abi::ip(ip("10.244.3.3")), endpoints[1]},
+                                  {abi::ip(ip("10.244.3.4")), endpoints[2]}},
+                                 {}, {}, {{.index = 7, .flags = IFF_UP}, {.index = 8, .flags = IFF_UP}},
+                                 {{.destination = host_net(ip("10.244.3.2")), .ifindex = 7, .scope = RT_SCOPE_LINK},
+                                  {.destination = host_net(ip("10.244.3.3")), .ifindex = 7, .scope = RT_SCOPE_LINK}});
+    ASSERT_EQ(pods.size(), 3U);
+    EXPECT_FALSE(pods[0].cut_off);
+    EXPECT_TRUE(pods[1].cut_off) << "it leads to another pod";
+    EXPECT_FALSE(pods[2].cut_off) << "a dead pod's";
+}
+
 TEST(PodStates, AQdiscThatShapesAndAMacThatArpFoundAreSeen) {
     weft_endpoint one{}, two{};
     one.ifindex = 7;
@@ -519,7 +552,8 @@ TEST(PodStates, AQdiscThatShapesAndAMacThatArpFoundAreSeen) {
          {.ifindex = 8,
           .address = ip("10.244.3.3"),
           .mac = parse_mac("02:00:00:00:00:04").value(),
-          .state = NUD_FAILED}});
+          .state = NUD_FAILED}},
+        {}, {});
     ASSERT_EQ(pods.size(), 2U);
     EXPECT_FALSE(pods[0].shaped);
     EXPECT_TRUE(pods[1].shaped);
@@ -534,7 +568,7 @@ TEST(PodStates, EachAddressOfADualStackPodIsLookedAt) {
     const auto mac = *parse_mac("02:00:00:00:00:02");
     const Ip address = *parse_ip("10.244.3.2"), address6 = *parse_ip("fd00:244:0:3::2");
     const auto pods = pod_states({{abi::ip(address), endpoint}, {abi::ip(address6), endpoint}}, {},
-                                 {{.ifindex = 7, .address = address6, .mac = mac, .state = NUD_REACHABLE}});
+                                 {{.ifindex = 7, .address = address6, .mac = mac, .state = NUD_REACHABLE}}, {}, {});
     ASSERT_EQ(pods.size(), 2U);
     EXPECT_EQ(pods[0].mac_seen, std::nullopt);
     EXPECT_EQ(pods[1].mac_seen, mac);
