@@ -572,7 +572,7 @@ TEST(PodStates, EachAddressOfADualStackPodIsLookedAt) {
     ASSERT_EQ(pods.size(), 2U);
     EXPECT_EQ(pods[0].mac_seen, std::nullopt);
     EXPECT_EQ(pods[1].mac_seen, mac);
-    const auto plan = plan_pods(pods);
+    const auto plan = plan_pods(pods, {});
     ASSERT_EQ(plan.size(), 1U);
     EXPECT_EQ(std::get<PutEndpoint>(plan.front()).address, address6);
 }
