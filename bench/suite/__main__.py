@@ -34,8 +34,9 @@ class Size:
 
 
 SHORT = ("host", "flannel", "weft")
+ALL = tuple(name for name in CONTENDERS if name != "weft-other")
 SIZES = {
-    "full": Size(rounds=7, seconds=1.0, contenders=tuple(CONTENDERS), wires=tuple(WIRES),
+    "full": Size(rounds=7, seconds=1.0, contenders=ALL, wires=tuple(WIRES),
                  leases=(10, 100, 1000, 10_000, 100_000), pods=(100, 1000), puts=20, cni_pods=50, discard=True),
     "quick": Size(rounds=3, seconds=0.3, contenders=(*SHORT, "flannel-host-gw", "weft-host-gw"),
                   wires=("offload", "framed"), leases=(100, 10_000), pods=(), puts=5, cni_pods=20, discard=False),
@@ -67,6 +68,8 @@ def parse():
     parser.add_argument("--out", type=Path, metavar="STEM",
                         help="STEM.json, STEM.md and charts (bench/results/<date>-<commit>)")
     parser.add_argument("--build-dir", default=tools.ROOT / "build")
+    parser.add_argument("--other-build", metavar="DIR",
+                        help="another build directory: its weft takes part, and is compared with this one's")
     return parser.parse_args()
 
 
@@ -83,7 +86,8 @@ def say(line):
 
 def measure_paths(lab, etcd, size, options, found):
     """Every contender on every wire; the paths stand side by side from first to last."""
-    contenders = chosen(options.contenders, CONTENDERS, size.contenders)
+    other = ("weft-other",) if options.other_build else ()
+    contenders = chosen(options.contenders, CONTENDERS, size.contenders + other)
     wires = chosen(options.wires, WIRES, size.wires)
     measurements = chosen(options.measurements, MEASUREMENTS, MEASUREMENTS)
     paths = {}
@@ -109,7 +113,7 @@ def measure_traffic(lab, etcd, size, options, found):
 
 def run(options):
     size = SIZES[options.size]
-    tools.set_build(options.build_dir)
+    tools.set_builds(options.build_dir, options.other_build)
     tools.require()
     stages = options.only or STAGES
     for stage in stages:

@@ -13,7 +13,7 @@ COLOURS = {"host": "#a9b4c0", "flannel": "#e08f3c", "flannel-host-gw": "#edbd86"
 WIDTH, PANEL, GAP, MARGIN, BAR, NAMES = 980, 300, 20, 20, 20, 92
 
 # What a newcomer wants to see first.
-HEADLINES = (("tcp-1", "gbit"), ("udp-64", "kpps"), ("tcp-rr", "p50_us"),
+PANELS = (("tcp-1", "gbit"), ("udp-64", "kpps"), ("tcp-rr", "p50_us"),
              ("tcp-crr", "per_s"), ("tcp-1", "cpu_s_per_gb"), ("udp-64", "cpu_s_per_mpkt"))
 TITLES = {("tcp-rr", "p50_us"): "TCP half round trip p50, us", ("tcp-crr", "per_s"): "New connections a second",
           ("tcp-1", "cpu_s_per_gb"): "TCP, CPU s per GB", ("udp-64", "cpu_s_per_mpkt"): "UDP, CPU s per million"}
@@ -73,7 +73,7 @@ def paths(results, wires, names=("host", "flannel", "weft", "flannel-host-gw", "
         body.append(text(MARGIN, y + 14, f"Wire: {wire}", 15, weight="bold"))
         body.append(f"<path d='M{MARGIN} {y + 22}H{WIDTH - MARGIN}' stroke='{RULE}'/>")
         y += 34
-        keys = [key for key in HEADLINES if r.values(results, wire, "flannel", *key)]
+        keys = [key for key in PANELS if r.values(results, wire, "flannel", *key)]
         for i, key in enumerate(keys):
             body += _panel(results, wire, shown, key, MARGIN + i % 3 * (PANEL + GAP), y + i // 3 * height)
         y += -(-len(keys) // 3) * height + 10

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import flannel, frames, services, weft
+from . import flannel, frames, services, tools, weft
 from .topology import Pair, Path
 
 
@@ -23,8 +23,8 @@ def _flannel(backend):
     return lambda pair, _etcd: flannel.set_up(pair, backend)
 
 
-def _weft(backend, *flags):
-    return lambda pair, etcd: weft.set_up(pair, etcd, backend, flags)
+def _weft(backend, *flags, program=tools.binary):
+    return lambda pair, etcd: weft.set_up(pair, etcd, backend, flags, program)
 
 
 def _with_services(count, carry):
@@ -41,6 +41,8 @@ CONTENDERS = {contender.name: contender for contender in (
     Contender("host", "host to host", lambda pair, etcd: None, with_pods=False),
     Contender("flannel", "flannel", _flannel("vxlan"), tunnel="flannel.1"),
     Contender("weft", "weft", _weft("vxlan", "--datapath=tc"), tunnel="weft.1"),
+    Contender("weft-other", "weft, other build", _weft("vxlan", "--datapath=tc", program=tools.other_binary), "weft",
+              tunnel="weft.1"),
     Contender("weft-xdp", "weft, XDP", _weft("vxlan", "--datapath=xdp"), tunnel="weft.1"),
     Contender("weft-stack", "weft, fast path off", _weft("vxlan", "--fast-path=off"), tunnel="weft.1"),
     Contender("flannel-host-gw", "flannel host-gw", _flannel("host-gw"), baseline="flannel-host-gw"),

@@ -25,7 +25,7 @@ def of_samples(samples, plan):
     for (wire, contender, measurement, figure), values in samples.values.items():
         at = tree.setdefault(wire, {}).setdefault(contender, {}).setdefault(measurement, {})
         at[figure] = [float(f"{value:.5g}") for value in values]
-    return {"rounds": plan.rounds, "seconds": plan.seconds, "kept": samples.kept, "disturbed": samples.disturbed,
+    return {"rounds": samples.rounds, "seconds": plan.seconds, "kept": samples.kept, "disturbed": samples.disturbed,
             "discarded": samples.discarded, "wires": tree}
 
 

@@ -12,7 +12,8 @@ RETRIES = 2  # of a round that was disturbed
 class Samples:
     """A value a round, by (wire, contender, measurement, figure); and how many rounds others disturbed."""
     values: dict = field(default_factory=lambda: defaultdict(list))
-    kept: int = 0
+    rounds: int = 0
+    kept: int = 0  # rounds of one measurement on one wire, as the next two
     discarded: int = 0
     disturbed: int = 0
 
@@ -30,22 +31,31 @@ class Plan:
     discard: bool = True  # False: a round counts whatever others did meanwhile
 
     def run(self, paths, contenders, wires, measurements, say):
-        """`paths`: {(contender name, MTU): Path}."""
+        """`paths`: {(contender name, MTU): Path}. Interrupted, it ends with the rounds that it has."""
         samples = Samples()
         for path in paths.values():
             warm_up(path)
-        for number in range(1, self.rounds + 1):
-            for wire in wires:
-                for (_, mtu), path in paths.items():
-                    if mtu == wire.mtu:
-                        path.pair.set_wire(wire)
-                for measurement in measurements:
-                    self._one_round(samples, wire, measurement, paths, contenders)
-            say(f"round {number} of {self.rounds} done; disturbed so far: "
-                f"{samples.disturbed} of {samples.kept + samples.discarded}")
+        try:
+            while samples.rounds < self.rounds:
+                self._round(samples, paths, contenders, wires, measurements)
+                say(f"round {samples.rounds} of {self.rounds} done; disturbed so far: "
+                    f"{samples.disturbed} of {samples.kept + samples.discarded}")
+        except KeyboardInterrupt:
+            if not samples.rounds:
+                raise
+            say("interrupted: what there is counts")
         return samples
 
-    def _one_round(self, samples, wire, measurement, paths, contenders):
+    def _round(self, samples, paths, contenders, wires, measurements):
+        for wire in wires:
+            for (_, mtu), path in paths.items():
+                if mtu == wire.mtu:
+                    path.pair.set_wire(wire)
+            for measurement in measurements:
+                self._everybody(samples, wire, measurement, paths, contenders)
+        samples.rounds += 1
+
+    def _everybody(self, samples, wire, measurement, paths, contenders):
         """Everybody once; all of it again when somebody else took the machine meanwhile."""
         taking_part = [contender for contender in contenders
                        if (contender.name, wire.mtu) in paths and applies(contender, wire, measurement)]

@@ -50,6 +50,27 @@ def of_wire(results, wire, spread):
     return ["", *(contender.title for contender in present)], rows
 
 
+HEADLINES = {"offload": (("tcp-1", "gbit"), ("same-node-tcp", "gbit")),
+             "framed": (("tcp-1", "gbit"), ("udp-64", "kpps"), ("tcp-rr", "p50_us"), ("tcp-crr", "per_s"),
+                        ("udp-64", "cpu_s_per_mpkt"), ("receive", "mpps")),
+             "bare": (("tcp-1", "gbit"),)}
+TITLES = {"tcp-rr": "TCP half round trip p50, us", "tcp-crr": "new connections a second",
+          "receive": "receive path, million/s", "same-node-tcp": "same node: TCP, 1 stream, Gbit/s"}
+
+
+def of_headlines(results, names=("host", "flannel", "weft", "flannel-host-gw", "weft-host-gw")):
+    """(header, rows): what a newcomer wants to know, from every wire."""
+    present = [CONTENDERS[name] for name in names]
+    rows = []
+    for wire, keys in HEADLINES.items():
+        for name, figure_name in keys:
+            figure = next(figure for figure in MEASUREMENTS[name].figures if figure.name == figure_name)
+            cells = [_cell(results, wire, contender, MEASUREMENTS[name], figure, spread=False) for contender in present]
+            if any(cells):
+                rows.append([wire, TITLES.get(name, figure.title), *cells])
+    return ["wire", "", *(contender.title for contender in present)], rows
+
+
 def of_targets(results):
     """(header, rows) of the targets that this run has a figure for."""
     rows = []
@@ -112,9 +133,10 @@ def document(results):
     if "paths" in results:
         paths = results["paths"]
         parts.append(f"Medians of {paths['rounds']} rounds of {paths['seconds']:g} s a measurement (iperf3's at least "
-                     f"1 s), least and most in brackets; x: ratio to flannel (host-gw: to flannel host-gw). Others disturbed "
+                     f"1 s), least and most in brackets; x: ratio to flannel (host-gw: to its host-gw). Others disturbed "
                      f"{paths['disturbed']} of {paths['kept'] + paths['discarded']} rounds of a measurement; "
                      f"{paths['discarded']} were discarded, the rest counts.\n")
+        parts.append(markdown(*of_headlines(results)))
     parts.append("## Targets\n\n" + markdown(*of_targets(results)))
     for wire in results.get("paths", {}).get("wires", {}):
         parts.append(f"## Wire: {wire}\n\n{WIRES[wire].title}.\n\n" + markdown(*of_wire(results, wire, spread=True)))

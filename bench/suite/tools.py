@@ -7,21 +7,26 @@ from pathlib import Path
 from .lab import NotHere
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / "build"  # set by the command line
+BUILD = OTHER_BUILD = ROOT / "build"  # set by the command line
 
 SYSTEM = ("bpftool", "bridge", "etcd", "etcdctl", "ethtool", "ip", "iperf3", "iptables-restore", "nsenter", "taskset", "tc")
 OF_WEFT = ("weft", "weftctl", "weftd")
 OWN = ("cni_bench", "live_frames", "program_cost", "transactions")
 
 
-def set_build(path):
-    global BUILD
-    BUILD = Path(path).resolve()
+def set_builds(path, other):
+    global BUILD, OTHER_BUILD
+    BUILD, OTHER_BUILD = Path(path).resolve(), Path(other or path).resolve()
 
 
 def binary(name):
     """One of weft's: weftd, weftctl, weft."""
     return BUILD / "bin" / name
+
+
+def other_binary(name):
+    """The same of the build that this one is compared with."""
+    return OTHER_BUILD / "bin" / name
 
 
 def tool(name):

@@ -63,8 +63,10 @@ class ServiceManager:
 class WeftNode:
     """weftd on one node, with directories of its own."""
 
-    def __init__(self, lab, node, name, prefix, flags=()):
+    def __init__(self, lab, node, name, prefix, flags=(), program=binary):
+        """@param program: the path of "weftd", "weftctl" or "weft", from its name"""
         self._lab = lab
+        self._program = program
         self.node = node
         self.ns = node.ns
         self.prefix = prefix
@@ -79,7 +81,7 @@ class WeftNode:
     def launch(self):
         self._notify.said.clear()
         self.process = self.ns.spawn(
-            binary("weftd"), f"--etcd-endpoints={ENDPOINT}", f"--etcd-prefix={self.prefix}", "--iface=eth0",
+            self._program("weftd"), f"--etcd-endpoints={ENDPOINT}", f"--etcd-prefix={self.prefix}", "--iface=eth0",
             "--ip-masq", f"--run-dir={self._dir}/run", f"--bpf-dir={self._bpf}",
             f"--subnet-file={self._dir}/subnet.env", *self._flags, log=f"{self._dir.name}.log",
             env={"NOTIFY_SOCKET": str(self._dir / "notify")})
@@ -106,17 +108,17 @@ class WeftNode:
         self._lab.stop(self.process, signal.SIGTERM)
 
     def ctl(self, command):
-        return json.loads(self.ns.run(binary("weftctl"), command, "--json", f"--run-dir={self._dir}/run",
+        return json.loads(self.ns.run(self._program("weftctl"), command, "--json", f"--run-dir={self._dir}/run",
                                       f"--bpf-dir={self._bpf}"))
 
     def add(self, pod_ns, interface="eth0"):
         """A pod by the CNI plugin. @return its address"""
         self._pods += 1
         env = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": f"pod{self._pods}", "CNI_NETNS": pod_ns.path,
-               "CNI_IFNAME": interface, "CNI_PATH": str(binary("weft").parent)}
+               "CNI_IFNAME": interface, "CNI_PATH": str(self._program("weft").parent)}
         conf = {"cniVersion": "1.0.0", "name": "cbr0", "type": "weft", "subnetFile": f"{self._dir}/subnet.env",
                 "runDir": f"{self._dir}/run", "bpfDir": str(self._bpf), "dataDir": f"{self._dir}/cni"}
-        result = json.loads(self.ns.run(binary("weft"), stdin=json.dumps(conf), env=env))
+        result = json.loads(self.ns.run(self._program("weft"), stdin=json.dumps(conf), env=env))
         return result["ips"][0]["address"].partition("/")[0]
 
     def memory_mb(self):
@@ -133,14 +135,14 @@ class WeftNode:
         return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def set_up(pair, etcd, backend, flags):
+def set_up(pair, etcd, backend, flags, program=binary):
     """Both nodes of a pair, and their pods. @return the WeftNodes"""
     prefix = f"/{pair.name}/network"
     etcd.configure(prefix, Network="10.244.0.0/16", Backend={"Type": backend})
     nodes = []
     for node in pair.nodes:
         etcd.plug(node.ns)
-        nodes.append(WeftNode(pair.lab, node, f"{pair.name}-{node.name}", prefix, flags))
+        nodes.append(WeftNode(pair.lab, node, f"{pair.name}-{node.name}", prefix, flags, program))
         nodes[-1].launch()
     for weft in nodes:
         weft.wait_ready()
