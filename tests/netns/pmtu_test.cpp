@@ -3,12 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <future>
 #include <sstream>
 
 #include <fmt/format.h>
 #include <tins/tins.h>
 
+#include "mid_transfer.hpp"
 #include "raw_socket.hpp"
 #include "side_by_side.hpp"
 
@@ -16,39 +16,12 @@ namespace weft::test {
 namespace {
 
 constexpr std::uint64_t kMiB = 1024 * 1024;
-constexpr double kStall = 3.0; ///< seconds without progress: more than two retransmission timeouts in a row
 
 /// `at_most` where the wire is fast enough for it, a GiB everywhere in a long run.
 std::uint64_t bulk(const Setup &setup, std::uint64_t at_most = 1024 * kMiB) {
     const char *long_run = std::getenv("WEFT_LONG");
     if (long_run && std::string_view(long_run) == "1") return 1024 * kMiB;
     return setup.wire == WireMode::offload ? at_most : std::min(at_most, 128 * kMiB);
-}
-
-/// Bytes that eth0 of a namespace has received.
-std::uint64_t received(const Netns &ns) {
-    const auto text = ns.run("cat /proc/net/dev");
-    if (!text) return 0;
-    const auto at = text->find("eth0:");
-    return at == text->npos ? 0 : std::strtoull(text->c_str() + at + 5, nullptr, 10);
-}
-
-/// A transfer from one pod to another during which `change` happens, a quarter of it done and three quarters still to do.
-void expect_transfer_survives(const Pod &from, const Pod &to, std::uint64_t bytes,
-                              const std::function<Status()> &change) {
-    const auto before = received(to.ns);
-    auto transfer =
-        std::async(std::launch::async, [&] { return tcp_transfer(from.ns, to.address, bytes, {.timeout = 110s}); });
-    EXPECT_TRUE(wait_until([&] { return received(to.ns) - before > bytes / 4; }, 60s, 5ms));
-    const auto at_change = received(to.ns) - before;
-    WEFT_EXPECT_OK(change());
-    auto result = transfer.get();
-    EXPECT_LT(at_change, bytes * 3 / 4) << "the change came too late to be one";
-    WEFT_ASSERT_ASSIGN(const auto done, std::move(result));
-    EXPECT_EQ(done.bytes, bytes);
-    EXPECT_LT(done.longest_pause_s, kStall);
-    fmt::print("{} MiB from {}: {:.2f} Gbit/s, longest pause {:.2f} s\n", bytes / kMiB, from.ns.name(), done.gbit_s,
-               done.longest_pause_s);
 }
 
 class BehindANarrowLink : public SideBySide {
@@ -74,7 +47,7 @@ TEST_P(BehindANarrowLink, ATransferGoesOnWhenThePathNarrows) {
         for (const auto &[from, to, bytes] :
              {std::tuple{pair->pod, pair->peer, bulk(GetParam())}, std::tuple{pair->peer, pair->pod, 192 * kMiB}}) {
             WEFT_ASSERT_OK(set_path_mtu(1500));
-            expect_transfer_survives(*from, *to, bytes, [&] { return set_path_mtu(1400); });
+            expect_transfer_survives(*from, *to, Family::v4, bytes, [&] { return set_path_mtu(1400); });
         }
     }
     // The outer header has no DF, so the router cuts in two what is too long, and the pods' path is as wide as ever.
@@ -170,7 +143,7 @@ TEST_P(NarrowEnds, ATransferGoesOnWhenTheUplinksNarrow) {
         SCOPED_TRACE(pair->kind);
         for (const auto &[from, to] : {std::pair{pair->pod, pair->peer}, std::pair{pair->peer, pair->pod}}) {
             WEFT_ASSERT_OK(set_uplink_mtu(*pair, 1500));
-            expect_transfer_survives(*from, *to, bulk(GetParam(), 256 * kMiB),
+            expect_transfer_survives(*from, *to, Family::v4, bulk(GetParam(), 256 * kMiB),
                                      [&] { return set_uplink_mtu(*pair, 1400); });
         }
         // Who sends a datagram that has become too long loses it, and knows better from then on.

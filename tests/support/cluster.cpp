@@ -20,9 +20,14 @@ Result<Net4> free_subnet(EtcdServer &etcd) {
     return fail("no subnet is free", ENOSPC);
 }
 
-const char *prefix_of(bool far) { return far ? "198.51.100" : "192.0.2"; }
+constexpr std::size_t kWorldNumber = 250, kRouterNumber = 254;
 
 } // namespace
+
+std::string Cluster::node_address(std::size_t n, Family family, bool far) {
+    if (family == Family::v4) return fmt::format("{}.{}", far ? "198.51.100" : "192.0.2", n);
+    return fmt::format("2001:db8:{}::{}", far ? "100" : "2", n);
+}
 
 Result<std::unique_ptr<Cluster>> Cluster::create(const Options &options) {
     std::unique_ptr<Cluster> cluster(new Cluster(options));
@@ -37,8 +42,9 @@ Status Cluster::build() {
     auto world = Netns::create("world");
     if (!world) return fail_as_is(std::move(world));
     world_ = std::move(*world);
-    if (auto plugged = lan_->plug(*world_, "eth0", fmt::format("{}/24", kWorld)); !plugged) return plugged;
-    auto etcd = EtcdServer::start({.netns = world_->path(), .address = kWorld, .port = 2379});
+    if (auto plugged = plug_as(*world_, false, "eth0", kWorldNumber); !plugged) return plugged;
+    const auto address = has_v4(options_.underlay) ? kWorld : fmt::format("[{}]", kWorld6);
+    auto etcd = EtcdServer::start({.netns = world_->path(), .address = address, .port = 2379});
     if (!etcd) return fail_as_is(std::move(etcd));
     etcd_ = std::move(*etcd);
     auto server = serve_traffic(*world_);
@@ -55,24 +61,40 @@ Status Cluster::build_router() {
     auto router = Netns::create("router");
     if (!router) return fail_as_is(std::move(router));
     router_ = std::move(*router);
-    if (auto plugged = lan_->plug(*router_, "near", "192.0.2.254/24"); !plugged) return plugged;
-    if (auto plugged = far_lan_->plug(*router_, "far", "198.51.100.254/24"); !plugged) return plugged;
-    if (auto set = router_->sysctl("net.ipv4.ip_forward", "1"); !set) return set;
-    return world_->ip("route add 198.51.100.0/24 via 192.0.2.254");
+    for (const bool is_far : {false, true})
+        if (auto plugged = plug_as(*router_, is_far, is_far ? "far" : "near", kRouterNumber); !plugged) return plugged;
+    for (const auto *forwarding : {"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"})
+        if (auto set = router_->sysctl(forwarding, "1"); !set) return set;
+    for (const auto family : members(options_.underlay)) {
+        auto routed = world_->ip(fmt::format("route add {} via {}",
+                                             family == Family::v4 ? "198.51.100.0/24" : "2001:db8:100::/64",
+                                             node_address(kRouterNumber, family)));
+        if (!routed) return routed;
+    }
+    return {};
 }
 
-Result<std::string> Cluster::plug(const Netns &node, bool far) {
-    if (far && !router_) {
-        if (auto built = build_router(); !built) return fail_as_is(std::move(built));
-    }
+Status Cluster::plug_as(const Netns &node, bool far, std::string_view interface, std::size_t n) {
     auto &segment = far ? *far_lan_ : *lan_;
-    const auto *prefix = prefix_of(far);
-    auto address = fmt::format("{}.{}", prefix, ++plugged_);
-    if (auto plugged = segment.plug(node, "eth0", address + "/24"); !plugged) return fail_as_is(std::move(plugged));
+    // A node that has just started has no link-local address for a second or two: it can ask nobody what it forwards to.
+    if (auto set = node.sysctl("net.ipv6.conf.default.accept_dad", "0"); !set) return set;
+    const auto address4 = has_v4(options_.underlay) ? node_address(n, Family::v4, far) + "/24" : std::string();
+    if (auto plugged = segment.plug(node, interface, address4); !plugged) return plugged;
+    if (!has_v6(options_.underlay)) return {};
+    return node.ip(fmt::format("address add {}/64 dev {} nodad", node_address(n, Family::v6, far), interface));
+}
+
+Status Cluster::plug(const Netns &node, bool far) {
+    if (far && !router_) {
+        if (auto built = build_router(); !built) return built;
+    }
+    if (auto plugged = plug_as(node, far, "eth0", ++plugged_); !plugged) return plugged;
     // The default route also where there is no router: it is how a node finds its uplink.
-    if (auto routed = node.ip(fmt::format("route add default via {}.254", prefix)); !routed)
-        return fail_as_is(std::move(routed));
-    return address;
+    for (const auto family : members(options_.underlay)) {
+        auto routed = node.ip("route add default via " + node_address(kRouterNumber, family, far));
+        if (!routed) return routed;
+    }
+    return {};
 }
 
 WeftNode::Options Cluster::node_options() const {
@@ -100,7 +122,7 @@ Result<FlannelNode *> Cluster::add_flannel_node(const std::string &backend, bool
     auto node = FlannelNode::create(fmt::format("flannel{}", flannel_nodes_.size() + 1),
                                     {.network = *parse_net4("10.244.0.0/16"),
                                      .subnet = *subnet,
-                                     .public_ip = *parse_ip4(fmt::format("{}.{}", prefix_of(far), plugged_ + 1)),
+                                     .public_ip = *parse_ip4(node_address(plugged_ + 1, Family::v4, far)),
                                      .backend = backend});
     if (!node) return fail_as_is(std::move(node));
     if (auto plugged = plug(node->netns(), far); !plugged) return fail_as_is(std::move(plugged));
@@ -115,7 +137,8 @@ Status Cluster::settle() {
         if (auto synced = node.sync(*etcd_); !synced) return synced;
     }
     for (auto &node : nodes_) {
-        if (auto known = node.wait_for_leases(nodes_.size() + flannel_nodes_.size() - 1); !known) return known;
+        const auto of_weft = (nodes_.size() - 1) * members(options_.pods).size();
+        if (auto known = node.wait_for_leases(of_weft + flannel_nodes_.size()); !known) return known;
     }
     return {};
 }

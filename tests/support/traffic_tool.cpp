@@ -37,6 +37,7 @@ namespace {
 
 using asio::ip::tcp;
 using asio::ip::udp;
+using Ip6 = asio::ip::address_v6;
 using Clock = std::chrono::steady_clock;
 constexpr std::size_t kChunk = 256 * 1024; // a multiple of the word size: both ends hash the same words
 
@@ -49,11 +50,11 @@ struct Request {
 struct Verdict {
     std::uint64_t hash;
     std::uint64_t first_wrong; ///< offset, or kNone
-    std::uint8_t peer[4];      ///< the client's address as the server saw it
-    std::uint8_t self[4];      ///< the server's own, after whatever NAT was on the way
+    Ip6::bytes_type peer;      ///< the client's address as the server saw it
+    Ip6::bytes_type self;      ///< the server's own, after whatever NAT was on the way
 };
 constexpr std::uint64_t kNone = ~std::uint64_t{0};
-/// A datagram that asks a server how it sees the sender. The answer is the address's four bytes.
+/// A datagram that asks a server how it sees the sender. The answer is the address's sixteen bytes.
 constexpr std::array<char, 16> kWhoAmI{'w', 'e', 'f', 't', ' ', 'w', 'h', 'o', ' ', 'a', 'm', ' ', 'I', ' ', '?', '\n'};
 
 /// The seeded stream (splitmix64), whole words at a time.
@@ -180,11 +181,11 @@ void serve_transfer(tcp::socket socket) {
         error = receive_stream(socket, request, verdict, pauses, pace);
     }
     const auto peer = socket.remote_endpoint(error).address();
-    if (error || !peer.is_v4()) return;
+    if (error) return;
     const auto self = socket.local_endpoint(error).address();
-    if (error || !self.is_v4()) return;
-    std::memcpy(verdict.peer, peer.to_v4().to_bytes().data(), sizeof verdict.peer);
-    std::memcpy(verdict.self, self.to_v4().to_bytes().data(), sizeof verdict.self);
+    if (error) return;
+    verdict.peer = peer.to_v6().to_bytes();
+    verdict.self = self.to_v6().to_bytes();
     asio::write(socket, asio::buffer(&verdict, sizeof verdict), error);
 }
 
@@ -212,7 +213,7 @@ void echo_datagrams(int fd) {
     std::array<char, 65536> datagram;
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control;
     while (true) {
-        sockaddr_in from{};
+        sockaddr_in6 from{};
         iovec data{.iov_base = datagram.data(), .iov_len = datagram.size()};
         msghdr message{.msg_name = &from,
                        .msg_namelen = sizeof from,
@@ -224,7 +225,7 @@ void echo_datagrams(int fd) {
         if (n < 0) continue;
         data.iov_len = static_cast<std::size_t>(n);
         if (std::ranges::equal(std::span(datagram).first(data.iov_len), kWhoAmI))
-            data = {.iov_base = &from.sin_addr, .iov_len = sizeof from.sin_addr};
+            data = {.iov_base = &from.sin6_addr, .iov_len = sizeof from.sin6_addr};
         const auto *joined = CMSG_FIRSTHDR(&message);
         int segment = 0;
         if (joined && joined->cmsg_level == SOL_UDP && joined->cmsg_type == UDP_GRO)
@@ -236,11 +237,21 @@ void echo_datagrams(int fd) {
     }
 }
 
+/// Bound to every address of either family: IPv4 clients have IPv4-mapped addresses there.
+template <class Socket> Socket bound(asio::io_context &io, std::uint16_t port) {
+    Socket socket(io, Socket::protocol_type::v6());
+    socket.set_option(asio::ip::v6_only(false));
+    if constexpr (std::is_same_v<Socket, tcp::acceptor>) socket.set_option(tcp::acceptor::reuse_address(true));
+    socket.bind({Socket::protocol_type::v6(), port});
+    return socket;
+}
+
 int serve(std::uint16_t port) {
     asio::io_context io;
-    tcp::acceptor acceptor(io, tcp::endpoint(tcp::v4(), port));
-    udp::socket echo(io, udp::endpoint(udp::v4(), port));
-    udp::socket joining_echo(io, udp::endpoint(udp::v4(), static_cast<std::uint16_t>(port + 1)));
+    auto acceptor = bound<tcp::acceptor>(io, port);
+    acceptor.listen();
+    auto echo = bound<udp::socket>(io, port),
+         joining_echo = bound<udp::socket>(io, static_cast<std::uint16_t>(port + 1));
     const int on = 1;
     ::setsockopt(joining_echo.native_handle(), SOL_UDP, UDP_GRO, &on, sizeof on);
     for (const int fd : {echo.native_handle(), joining_echo.native_handle()}) std::thread(echo_datagrams, fd).detach();
@@ -254,8 +265,10 @@ int serve(std::uint16_t port) {
     }
 }
 
-std::string dotted(const std::uint8_t (&octets)[4]) {
-    return fmt::format("{}.{}.{}.{}", octets[0], octets[1], octets[2], octets[3]);
+std::string text_of(const Ip6::bytes_type &octets) {
+    const Ip6 address(octets);
+    return address.is_v4_mapped() ? asio::ip::make_address_v4(asio::ip::v4_mapped, address).to_string()
+                                  : address.to_string();
 }
 
 int report(nlohmann::json result, bool good) {
@@ -272,14 +285,15 @@ struct TcpArgs {
 
 int tcp_client(const TcpArgs &args) {
     asio::io_context io;
-    tcp::socket socket(io, tcp::v4());
+    const tcp::endpoint server(asio::ip::make_address(args.address), args.port);
+    tcp::socket socket(io, server.protocol());
     asio::error_code error;
     if (args.source_port) { // also one that a connection to another address used a moment ago
         socket.set_option(tcp::socket::reuse_address(true), error);
-        socket.bind({tcp::v4(), args.source_port}, error);
+        socket.bind({server.protocol(), args.source_port}, error);
     }
     const auto begin = Clock::now();
-    if (!error) socket.connect({asio::ip::make_address_v4(args.address), args.port}, error);
+    if (!error) socket.connect(server, error);
     if (error) return report({{"error", "connect: " + error.message()}}, false);
     const Request request{args.receive != 0, args.receive ? args.receive : args.send, args.seed};
     Verdict mine{.first_wrong = kNone}, theirs{};
@@ -304,8 +318,8 @@ int tcp_client(const TcpArgs &args) {
                           {"gbit_s", static_cast<double>(request.bytes) * 8e-9 / seconds.count()},
                           {"hash", fmt::format("{:016x}", mine.hash)},
                           {"peer_hash", fmt::format("{:016x}", theirs.hash)},
-                          {"seen_as", dotted(theirs.peer)},
-                          {"served_by", dotted(theirs.self)}};
+                          {"seen_as", text_of(theirs.peer)},
+                          {"served_by", text_of(theirs.self)}};
     if (first_wrong != kNone) result["first_wrong"] = first_wrong;
     return report(std::move(result), mine.hash == theirs.hash && first_wrong == kNone);
 }
@@ -345,16 +359,18 @@ std::size_t collect_echoes(int fd, std::span<char> back, std::size_t size) {
 
 /// How the server sees this socket; empty without an answer.
 std::string ask_who_am_i(int fd) {
-    std::uint8_t address[4];
+    Ip6::bytes_type address;
     if (::send(fd, kWhoAmI.data(), kWhoAmI.size(), 0) < 0) return {};
-    return ::recv(fd, address, sizeof address, 0) == sizeof address ? dotted(address) : std::string();
+    return ::recv(fd, address.data(), address.size(), 0) == static_cast<ssize_t>(address.size()) ? text_of(address)
+                                                                                                 : std::string();
 }
 
 int udp_client(const UdpArgs &args) {
     asio::io_context io;
-    udp::socket socket(io, udp::endpoint(udp::v4(), args.source_port));
+    const udp::endpoint server(asio::ip::make_address(args.address), args.port);
+    udp::socket socket(io, udp::endpoint(server.protocol(), args.source_port));
     asio::error_code error;
-    socket.connect({asio::ip::make_address_v4(args.address), args.port}, error);
+    socket.connect(server, error);
     const timeval patience{.tv_sec = args.timeout_ms / 1000, .tv_usec = args.timeout_ms % 1000 * 1000};
     ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     widen_buffers(socket.native_handle());

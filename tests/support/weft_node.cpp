@@ -110,10 +110,11 @@ Status WeftNode::wait_for_leases(std::size_t expected, std::chrono::milliseconds
         fmt::format("{}: expected {} leases, has {}\n{}", name_, expected, last, weftd_ ? weftd_->describe() : ""));
 }
 
-Result<std::string> WeftNode::base_address() const {
+Result<std::string> WeftNode::base_address(Family family) const {
     const auto text = read_file(subnet_file());
     if (!text) return std::unexpected(text.error());
-    const auto subnet = parse_net4(env_value(*text, "FLANNEL_SUBNET").value_or(""));
+    const auto *variable = family == Family::v4 ? "FLANNEL_SUBNET" : "FLANNEL_IPV6_SUBNET";
+    const auto subnet = parse_net(env_value(*text, variable).value_or(""));
     if (!subnet) return fail(fmt::format("{}: {}", subnet_file().string(), *text));
     return subnet->canonical().address().to_string();
 }
@@ -143,11 +144,16 @@ Result<Pod *> WeftNode::add_pod() {
     auto out = cni("ADD", id, ns->path());
     if (!out) return fail_as_is(std::move(out));
     const auto result = nlohmann::json::parse(*out, nullptr, false);
-    const auto cidr = parse_net4(result.is_object() ? result.value("/ips/0/address"_json_pointer, "") : "");
-    if (!cidr) return fail("CNI ADD said: " + *out);
+    if (!result.is_object() || !result.contains("ips")) return fail("CNI ADD said: " + *out);
+    std::string address, address6;
+    for (const auto &ip : result["ips"]) {
+        const auto cidr = parse_net(ip.value("address", ""));
+        if (!cidr) return fail("CNI ADD said: " + *out);
+        (cidr->is_v4() ? address : address6) = cidr->address().to_string();
+    }
     auto server = serve_traffic(*ns);
     if (!server) return fail_as_is(std::move(server));
-    pods_.push_back({std::move(*ns), id, cidr->address().to_string(), std::move(*server)});
+    pods_.push_back({std::move(*ns), id, std::move(address), std::move(*server), std::move(address6)});
     return &pods_.back();
 }
 

@@ -66,11 +66,11 @@ public:
     [[nodiscard]] std::optional<Process> &daemon() { return weftd_; }
     [[nodiscard]] NotifySocket &notify() { return notify_; }
 
-    /// Waits until the packet path knows exactly `count` leases of other nodes.
+    /// Waits until the packet path knows exactly `count` leases of other nodes, each family of a lease counted for itself.
     [[nodiscard]] Status wait_for_leases(std::size_t count, std::chrono::milliseconds timeout = 10s);
 
-    /// `<base>` of this node's lease, the address of weft.1: "10.244.1.0"; from subnet.env.
-    [[nodiscard]] Result<std::string> base_address() const;
+    /// `<base>` of this node's lease, the address of weft.1: "10.244.1.0", "fd00:244:0:1::"; from subnet.env.
+    [[nodiscard]] Result<std::string> base_address(Family family = Family::v4) const;
 
     /// A pod through the CNI plugin's ADD, with a traffic server.
     Result<Pod *> add_pod();
