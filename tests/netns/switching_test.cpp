@@ -2,8 +2,10 @@
 // A lease's encapsulation changes while traffic runs: the traffic follows, and nothing of it is lost.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <future>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -20,7 +22,8 @@ protected:
         ClusterTest::SetUp();
         if (IsSkipped() || HasFatalFailure()) return;
         auto options = cluster_->node_options();
-        options.flags = {"--peer-backends=vxlan,host-gw,udp,ipip"};
+        options.flags = {family() == Family::v6 ? "--peer-backends=vxlan,host-gw"
+                                                : "--peer-backends=vxlan,host-gw,udp,ipip"};
         for (auto &node : nodes_) {
             WEFT_ASSERT_ASSIGN(node, cluster_->add_stopped_node());
             WEFT_ASSERT_OK(node->start(options));
@@ -29,13 +32,19 @@ protected:
         for (std::size_t n = 0; n < nodes_.size(); ++n) {
             WEFT_ASSERT_ASSIGN(pods_[n], nodes_[n]->add_pod());
             WEFT_ASSERT_ASSIGN(const auto base, nodes_[n]->base_address());
-            keys_[n] = fmt::format("/coreos.com/network/subnets/{}-24", base);
+            WEFT_ASSERT_ASSIGN(const auto key, cluster_->etcd().get_prefix("/coreos.com/network/subnets/" + base));
+            ASSERT_EQ(key.size(), 1u);
+            keys_[n] = key.begin()->first;
         }
     }
     void TearDown() override {
         for (const auto *node : nodes_)
             if (node) expect_no_drops(*node);
     }
+
+    /// Of the traffic.
+    [[nodiscard]] static Family family() { return has_v6(GetParam().pods) ? Family::v6 : Family::v4; }
+    [[nodiscard]] const std::string &pod(std::size_t n) const { return pods_[n]->at(family()); }
 
     /// A node publishes its lease a second time some seconds after it got it; what is changed by hand before then is undone.
     void await_second_publication() {
@@ -52,12 +61,15 @@ protected:
 
     /// Rewrites the n-th node's lease as a node of that backend has it.
     Status set_backend(std::size_t n, const std::string &backend) {
-        const auto address = fmt::format("192.0.2.{}", n + 1);
-        auto value = fmt::format(R"({{"PublicIP":"{}","PublicIPv6":null,"BackendType":"{}"}})", address, backend);
-        if (backend == "vxlan")
-            value.insert(value.size() - 1,
-                         fmt::format(R"(,"BackendData":{{"VNI":1,"VtepMAC":"02:77:c0:00:02:{:02x}"}})", n + 1));
-        auto put = cluster_->etcd().ctl({"put", "--ignore-lease", keys_[n], value});
+        nlohmann::ordered_json value{
+            {"PublicIP", Cluster::node_address(n + 1, Family::v4)}, {"PublicIPv6", nullptr}, {"BackendType", backend}};
+        const nlohmann::ordered_json vxlan{{"VNI", 1}, {"VtepMAC", fmt::format("02:77:c0:00:02:{:02x}", n + 1)}};
+        if (backend == "vxlan") value["BackendData"] = vxlan;
+        if (family() == Family::v6) {
+            value["PublicIPv6"] = Cluster::node_address(n + 1, Family::v6);
+            if (backend == "vxlan") value["BackendV6Data"] = vxlan;
+        }
+        auto put = cluster_->etcd().ctl({"put", "--ignore-lease", keys_[n], value.dump()});
         if (!put) return fail_as_is(std::move(put));
         return {};
     }
@@ -65,9 +77,8 @@ protected:
     /// What goes from the other node's pod to the n-th node's, on the wire.
     [[nodiscard]] std::string filter(std::size_t n, std::string_view backend) const {
         const auto from = 1 - n;
-        if (backend == "host-gw")
-            return fmt::format("src host {} and dst host {}", pods_[from]->address, pods_[n]->address);
-        return fmt::format("src host 192.0.2.{} and {}", from + 1,
+        if (backend == "host-gw") return fmt::format("src host {} and dst host {}", pod(from), pod(n));
+        return fmt::format("src host {} and {}", Cluster::node_address(from + 1, family()),
                            backend == "vxlan" ? "udp dst port 8472"
                            : backend == "udp" ? "udp dst port 8285"
                                               : "ip proto 4");
@@ -92,7 +103,12 @@ protected:
             "lost, {} out of order\n",
             n + 1, backend, took.count(), report.longest_pause_ms, report.lost, report.sent, report.reordered);
         WEFT_ASSERT_ASSIGN(const auto leases, nodes_[1 - n]->weftctl("leases"));
-        EXPECT_EQ(leases.at(0).value("encap", ""), backend == "host-gw" ? "direct" : backend) << leases;
+        const auto expected = backend == "host-gw" ? "direct" : family() == Family::v6 ? "vxlan6" : backend;
+        const bool there = std::ranges::any_of(leases, [&](const auto &lease) {
+            return lease.value("subnet", "").contains(family() == Family::v6 ? ':' : '.') &&
+                   lease.value("encap", "") == expected;
+        });
+        EXPECT_TRUE(there) << leases;
     }
 
     std::array<WeftNode *, 2> nodes_{};
@@ -102,20 +118,22 @@ protected:
 
 TEST_P(Switching, TrafficFollowsALeasesEncapsulation) {
     await_second_publication();
-    WEFT_ASSERT_ASSIGN(auto flow, SteadyFlow::start(pods_[0]->ns, pods_[1]->address));
+    WEFT_ASSERT_ASSIGN(auto flow, SteadyFlow::start(pods_[0]->ns, pod(1)));
     std::array<std::future<Result<Transfer>>, 2> transfers;
     for (const auto direction : {Direction::send, Direction::receive})
         transfers[static_cast<std::size_t>(direction)] = std::async(std::launch::async, [this, direction] {
-            return tcp_transfer(pods_[0]->ns, pods_[1]->address, kBytes, {.direction = direction, .rate = kBytes / 8});
+            return tcp_transfer(pods_[0]->ns, pod(1), kBytes, {.direction = direction, .rate = kBytes / 8});
         });
-    for (const auto *backend : {"host-gw", "udp", "ipip", "vxlan"}) {
+    const auto backends = family() == Family::v6 ? std::vector<std::string>{"host-gw", "vxlan"}
+                                                 : std::vector<std::string>{"host-gw", "udp", "ipip", "vxlan"};
+    for (const auto &backend : backends) {
         for (const std::size_t n : {0, 1}) { // one direction at a time: the two nodes need not agree
             expect_change(n, backend, flow);
             if (HasFatalFailure()) return;
         }
         // What takes the host's stack changes ways too.
-        WEFT_EXPECT_OK(udp_echo(pods_[0]->ns, pods_[1]->address, {5000}));
-        WEFT_EXPECT_OK(ping(nodes_[1]->netns(), pods_[0]->address, 1));
+        WEFT_EXPECT_OK(udp_echo(pods_[0]->ns, pod(1), {5000}));
+        WEFT_EXPECT_OK(ping(nodes_[1]->netns(), pod(0), 1));
     }
     for (auto &transfer : transfers)
         EXPECT_EQ(transfer.wait_for(0s), std::future_status::timeout) << "it was over before the last change";
@@ -127,7 +145,9 @@ TEST_P(Switching, TrafficFollowsALeasesEncapsulation) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Setups, Switching,
-                         testing::Values(Setup{"tc", WireMode::offload}, Setup{"xdp", WireMode::bare}), setup_name);
+                         testing::Values(Setup{"tc", WireMode::offload}, Setup{"xdp", WireMode::bare},
+                                         Setup{"tc", WireMode::bare, "vxlan", Families::dual, Families::dual}),
+                         setup_name);
 
 } // namespace
 } // namespace weft::test
