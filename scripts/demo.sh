@@ -365,7 +365,7 @@ finish() {
         say "  sudo nsenter --net=/run/netns/$prefix-node1-pod1 ping ${pod_ip[node2-pod1]}"
         say "  sudo nsenter --net=/run/netns/$prefix-node1 tcpdump -i eth0 -nn udp port 8472"
         say "  sudo nsenter --net=/run/netns/$prefix-node1 $bin/weftctl counters --bpf-dir=$bpf/node1 --run-dir=$state/node1/run"
-        say "  sudo bpftool map dump pinned $bpf/node1/leases_v1"
+        say "  sudo bpftool map dump pinned $bpf/node1/leases_v2"
         say "  sudo scripts/demo.sh --down"
     fi
 }

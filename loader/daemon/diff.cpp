@@ -44,6 +44,13 @@ std::string text(const abi::PrefixLens &lens) {
     return fmt::format("{};{}", fmt::join(lens.of[WEFT_IPV4], ","), fmt::join(lens.of[WEFT_IPV6], ","));
 }
 
+std::vector<SetSysctl> settings_of_vtep(const HostState &desired) {
+    std::vector<SetSysctl> settings;
+    for (const auto &[path, value] : desired.sysctls)
+        if (path.contains(fmt::format("/{}/", kVtepName))) settings.push_back({path, *value});
+    return settings;
+}
+
 } // namespace
 
 std::string item_of(const Action &action) {
@@ -99,7 +106,7 @@ std::vector<Action> diff(const HostState &desired, const HostState &actual) {
             plan.push_back(SetSysctl{path, *value});
     }
     if (desired.vtep && !(actual.vtep && actual.vtep->can_become(*desired.vtep)))
-        plan.push_back(ReplaceVtep{*desired.vtep});
+        plan.push_back(ReplaceVtep{*desired.vtep, settings_of_vtep(desired)});
     else if (desired.vtep && actual.vtep != desired.vtep)
         plan.push_back(ChangeVtep{*desired.vtep});
     for (const auto &address : desired.addresses)

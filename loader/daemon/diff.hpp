@@ -14,6 +14,8 @@ struct SetSysctl {
 };
 struct ReplaceVtep { ///< removes whatever has the name, makes the device
     net::VxlanDevice device;
+    std::vector<SetSysctl>
+        settings; ///< of the device, before it is up: then it would have a link-local address already
 };
 struct ChangeVtep { ///< MAC, MTU and flags of the device that is there
     net::VxlanDevice device;

@@ -234,7 +234,6 @@ private:
 
     Status write(const SetSysctl &a) { return net::write_sysctl(a.path, a.value); }
 
-    /// With settings that cannot wait until it is up: it would give itself a link-local address, or refuse any.
     Status write(const ReplaceVtep &a) {
         if (auto free = port_is_free(a.device); !free) return free;
         auto old = net::find_link(sock_, a.device.name);
@@ -242,12 +241,8 @@ private:
         if (*old)
             if (auto removed = net::delete_link(sock_, (*old)->index); !removed) return fail_as_is(std::move(removed));
         if (auto made = net::create_vxlan(sock_, a.device); !made) return made;
-        std::vector<std::pair<const char *, const char *>> settings{{"addr_gen_mode", "1"}};
-        if (a.device.zero_csum6_rx) settings.emplace_back("disable_ipv6", "0");
-        for (const auto &[setting, value] : settings)
-            if (auto set = net::write_sysctl(net::link_sysctl("ipv6", kVtepName, setting), value);
-                !set && set.error().code() != ENOENT)
-                return set;
+        for (const auto &setting : a.settings)
+            if (auto set = write(setting); !set && set.error().code() != ENOENT) return set; // IPv6 may be off
         return write(ChangeVtep{a.device});
     }
 

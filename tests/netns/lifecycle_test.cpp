@@ -154,7 +154,7 @@ TEST_P(BigCluster, AHundredLeasesAreOneRouteAndNoNeighbours) {
     EXPECT_EQ(fdb.find("dst 192.0.2."), fdb.npos) << fdb;
 
     if (requires_tools({"bpftool"})) return;
-    const auto pin = node->bpf_dir() / "leases_v1";
+    const auto pin = node->bpf_dir() / "leases_v2";
     WEFT_ASSERT_ASSIGN(const auto dump, run_ok({"bpftool", "-j", "map", "dump", "pinned", pin}));
     const auto entries = nlohmann::json::parse(dump, nullptr, false);
     ASSERT_TRUE(entries.is_array() && !entries.empty()) << dump;

@@ -119,7 +119,7 @@ private:
     void write(const SetSysctl &a) { host.sysctls[a.path] = a.value; }
     void write(const ReplaceVtep &a) {
         host = HostState{.sysctls = host.sysctls, .vtep = a.device, .vtep_ifindex = host.vtep_ifindex + 7};
-        host.sysctls[net::link_sysctl("ipv6", kVtepName, "addr_gen_mode")] = "1"; // before it is up
+        for (const auto &setting : a.settings) write(setting);
     }
     void write(const ChangeVtep &a) { host.vtep = a.device; }
     void write(const AddAddress &a) { host.addresses.insert(a.address); }
