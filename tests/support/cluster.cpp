@@ -8,14 +8,16 @@
 namespace weft::test {
 namespace {
 
-/// The first subnet of 10.244.200.0/24 and above that nobody holds.
-Result<Net4> free_subnet(EtcdServer &etcd) {
+/// The first n from 200 on with which nobody holds 10.244.n.0/24 or fd00:244:0:n::/64.
+Result<int> free_number(EtcdServer &etcd) {
     const auto leases = read_leases(etcd);
     if (!leases) return std::unexpected(leases.error());
     for (int n = 200; n < 256; ++n) {
-        const auto subnet = *parse_net4(fmt::format("10.244.{}.0/24", n));
-        if (std::none_of(leases->begin(), leases->end(), [&](const auto &lease) { return lease.subnet == subnet; }))
-            return subnet;
+        const Net subnets[] = {*parse_net(fmt::format("10.244.{}.0/24", n)),
+                               *parse_net(fmt::format("fd00:244:0:{}::/64", n))};
+        if (std::ranges::none_of(*leases,
+                                 [&](const auto &lease) { return std::ranges::count(subnets, lease.subnet) > 0; }))
+            return n;
     }
     return fail("no subnet is free", ENOSPC);
 }
@@ -116,14 +118,19 @@ Result<WeftNode *> Cluster::add_node(bool far) {
     return node;
 }
 
-Result<FlannelNode *> Cluster::add_flannel_node(const std::string &backend, bool far) {
-    auto subnet = free_subnet(*etcd_);
-    if (!subnet) return fail_as_is(std::move(subnet));
+Result<FlannelNode *> Cluster::add_flannel_node(const std::string &backend, bool far, std::optional<Families> given) {
+    const auto free = free_number(*etcd_);
+    if (!free) return std::unexpected(free.error());
+    std::vector<FlannelFamily> families;
+    for (const auto family : members(given.value_or(options_.pods))) {
+        const bool v4 = family == Family::v4;
+        families.push_back(
+            {*parse_net(v4 ? "10.244.0.0/16" : "fd00:244::/48"),
+             *parse_net(v4 ? fmt::format("10.244.{}.0/24", *free) : fmt::format("fd00:244:0:{}::/64", *free)),
+             *parse_ip(node_address(plugged_ + 1, family, far))});
+    }
     auto node = FlannelNode::create(fmt::format("flannel{}", flannel_nodes_.size() + 1),
-                                    {.network = *parse_net4("10.244.0.0/16"),
-                                     .subnet = *subnet,
-                                     .public_ip = *parse_ip4(node_address(plugged_ + 1, Family::v4, far)),
-                                     .backend = backend});
+                                    {.families = families, .backend = backend});
     if (!node) return fail_as_is(std::move(node));
     if (auto plugged = plug(node->netns(), far); !plugged) return fail_as_is(std::move(plugged));
     if (auto started = node->start(*etcd_); !started) return fail_as_is(std::move(started));
@@ -136,9 +143,10 @@ Status Cluster::settle() {
     for (auto &node : flannel_nodes_) {
         if (auto synced = node.sync(*etcd_); !synced) return synced;
     }
+    auto parts = (nodes_.size() - 1) * members(options_.pods).size();
+    for (const auto &node : flannel_nodes_) parts += node.families().size();
     for (auto &node : nodes_) {
-        const auto of_weft = (nodes_.size() - 1) * members(options_.pods).size();
-        if (auto known = node.wait_for_leases(of_weft + flannel_nodes_.size()); !known) return known;
+        if (auto known = node.wait_for_leases(parts); !known) return known;
     }
     return {};
 }

@@ -38,7 +38,9 @@ public:
     Result<WeftNode *> add_stopped_node(bool far = false);
     Status start_node(WeftNode &node) { return node.start(node_options()); }
     /// A flannel stand-in with a free subnet, started; it knows the leases of the nodes added before it.
-    Result<FlannelNode *> add_flannel_node(const std::string &backend = "vxlan", bool far = false);
+    /// @param families those of the network configuration, unless given
+    Result<FlannelNode *> add_flannel_node(const std::string &backend = "vxlan", bool far = false,
+                                           std::optional<Families> families = {});
     /// Waits until every weft node's packet path knows all other nodes, and makes the flannel nodes learn what there is.
     Status settle();
 

@@ -12,27 +12,34 @@
 
 namespace weft::test {
 
-/// A lease as it stands in etcd, as far as a node of any backend uses it.
+/// One family of a lease as it stands in etcd, as far as a node of any backend uses it.
 struct FlannelPeer {
-    Net4 subnet;
-    Ip4 public_ip;
+    Net subnet;
+    Ip public_ip;
     Mac vtep_mac; ///< zero where the backend has none
 
-    friend bool operator==(const FlannelPeer &a, const FlannelPeer &b) {
-        return a.subnet == b.subnet && a.public_ip == b.public_ip && a.vtep_mac == b.vtep_mac;
-    }
+    bool operator==(const FlannelPeer &) const = default;
 };
 
-/// The MAC that a vxlan stand-in with this address has: any locally administered unicast address; flannel draws one at random.
-[[nodiscard]] Mac stand_in_vtep_mac(const Ip4 &public_ip);
+/// One family of a node. Flannel makes everything once for each: vxlan devices, routes, rules.
+struct FlannelFamily {
+    Net network, subnet; ///< the cluster's, this node's
+    Ip public_ip;        ///< eth0's address
+
+    [[nodiscard]] Ip base() const { return subnet.canonical().address(); }
+    [[nodiscard]] bool holds(const FlannelPeer &peer) const { return peer.subnet.is_v4() == subnet.is_v4(); }
+};
+
+/// The MAC that the vxlan device of a stand-in's family has: any locally administered unicast address; flannel draws them at
+/// random.
+[[nodiscard]] Mac stand_in_vtep_mac(const Ip &public_ip);
 
 /// How a flannel node reaches the others: the devices and entries that one of its backends makes, by ip and bridge.
 class FlannelBackend {
 public:
     struct Node {
         const Netns *ns;
-        Net4 network, subnet; ///< the cluster's, this node's
-        Ip4 public_ip;        ///< eth0's address
+        std::vector<FlannelFamily> families; ///< IPv4 first
     };
 
     virtual ~FlannelBackend() = default;
@@ -40,10 +47,15 @@ public:
     [[nodiscard]] static Result<std::unique_ptr<FlannelBackend>> create(std::string_view name);
 
     virtual Status start(const Node &node) = 0;
-    /// From now on exactly these peers are reached.
+    /// From now on exactly these peers are reached. All are of families that the node has.
     virtual Status program(const Node &node, const std::vector<FlannelPeer> &peers) = 0;
-    [[nodiscard]] virtual std::string lease_value(const Node &node) const = 0;
+    /// The value of the node's lease, as flannel writes it.
+    [[nodiscard]] std::string lease_value(const Node &node) const;
     [[nodiscard]] virtual unsigned overhead() const = 0;
+
+private:
+    [[nodiscard]] virtual std::string lease_type() const = 0; ///< "" for none
+    [[nodiscard]] virtual bool has_vtep() const { return false; }
 };
 
 } // namespace weft::test

@@ -9,51 +9,52 @@
 #include "base/addr.hpp"
 #include "base/error.hpp"
 #include "etcd_server.hpp"
+#include "families.hpp"
 #include "flannel_backend.hpp"
 #include "netns.hpp"
 #include "pod.hpp"
 
 namespace weft::test {
 
-/// Every lease below `prefix`.
+/// Every lease below `prefix`, one entry for each family of it. A part whose node has no address of the family is left out:
+/// nobody reaches it that way.
 [[nodiscard]] Result<std::vector<FlannelPeer>> read_leases(EtcdServer &etcd,
                                                            std::string_view prefix = "/coreos.com/network");
 
 /// A node as flannel with its bridge plugin sets it up, without flannel: its backend's devices and routes, the bridge cni0 with
-/// hairpin ports, flannel's iptables chains, and the lease in etcd as flannel writes it.
+/// hairpin ports, flannel's iptables chains, and the lease in etcd as flannel writes it; for IPv4, IPv6 or both.
 ///
 /// It does not watch etcd: `sync()` makes it learn and forget, which keeps tests in control of the order of things.
 /// Contract: the uplink eth0 is plugged in by the caller before start().
 class FlannelNode {
 public:
     struct Options {
-        Net4 network;  ///< the cluster's
-        Net4 subnet;   ///< this node's
-        Ip4 public_ip; ///< eth0's address
+        std::vector<FlannelFamily> families; ///< IPv4 first
         std::string backend = "vxlan";
     };
 
     [[nodiscard]] static Result<FlannelNode> create(std::string_view name, const Options &options);
 
     [[nodiscard]] const Netns &netns() const { return ns_; }
-    [[nodiscard]] Mac vtep_mac() const { return stand_in_vtep_mac(options_.public_ip); }
-    [[nodiscard]] std::string base_address() const { return options_.subnet.canonical().address().to_string(); }
+    [[nodiscard]] const std::vector<FlannelFamily> &families() const { return options_.families; }
+    [[nodiscard]] Mac vtep_mac(Family family = Family::v4) const { return stand_in_vtep_mac(of(family).public_ip); }
+    [[nodiscard]] std::string base_address(Family family = Family::v4) const { return of(family).base().to_string(); }
 
     /// Makes the devices and rules, and puts the lease into `etcd`.
     Status start(EtcdServer &etcd);
-    /// Programs exactly the peers whose leases are in `etcd` now.
+    /// Programs exactly the peers whose leases are in `etcd` now. An error where flannel ends: it is IPv4 only, and a lease has
+    /// an IPv6 part.
     Status sync(EtcdServer &etcd);
-    /// A pod as the bridge plugin makes it, with a traffic server. Addresses count up from .2.
+    /// A pod as the bridge plugin makes it, with a traffic server. Addresses count up from .2 and ::2.
     Result<Pod *> add_pod();
 
 private:
     FlannelNode(Netns ns, const Options &options, std::unique_ptr<FlannelBackend> backend);
-    [[nodiscard]] FlannelBackend::Node place() const {
-        return {&ns_, options_.network, options_.subnet, options_.public_ip};
-    }
+    [[nodiscard]] FlannelBackend::Node place() const { return {&ns_, options_.families}; }
+    [[nodiscard]] const FlannelFamily &of(Family family) const;
     [[nodiscard]] unsigned mtu() const { return 1500 - backend_->overhead(); }
     Status make_bridge();
-    Status make_rules();
+    Status make_rules(const FlannelFamily &family);
 
     Netns ns_;
     std::string name_;
