@@ -131,9 +131,11 @@ private:
 
     [[nodiscard]] std::optional<Choice> matching(const std::string &pattern) const {
         const RE2 regex(pattern, RE2::Quiet);
-        for (const auto &link : host_.links)
-            for (const auto &addr : addresses_of(link))
-                if (RE2::PartialMatch(addr.to_string(), regex)) return Choice{&link, addr};
+        const auto matches = [&](const Ip &addr) { return RE2::PartialMatch(addr.to_string(), regex); };
+        for (const auto &link : host_.links) {
+            const auto all = addresses_of(link);
+            if (const auto found = std::ranges::find_if(all, matches); found != all.end()) return Choice{&link, *found};
+        }
         for (const auto &link : host_.links)
             if (eligible(link) && RE2::PartialMatch(link.name, regex)) return Choice{&link, std::nullopt};
         return std::nullopt;

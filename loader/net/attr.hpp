@@ -35,11 +35,13 @@ template <class Header> void put_header(nl_msg &msg, const Header &header) {
 inline void put(nl_msg &msg, int type, std::uint32_t value) { check(nla_put_u32(&msg, type, value)); }
 inline void put(nl_msg &msg, int type, const std::string &text) { check(nla_put_string(&msg, type, text.c_str())); }
 inline void put(nl_msg &msg, int type, const Ip &addr) {
-    const auto octets_of = [&](const auto &octets) { check(nla_put(&msg, type, octets.size(), octets.data())); };
+    const auto octets_of = [&](const auto &octets) {
+        check(nla_put(&msg, type, static_cast<int>(octets.size()), octets.data()));
+    };
     addr.is_v4() ? octets_of(addr.to_v4().to_bytes()) : octets_of(addr.to_v6().to_bytes());
 }
 inline void put(nl_msg &msg, int type, const Mac &mac) {
-    check(nla_put(&msg, type, mac.bytes.size(), mac.bytes.data()));
+    check(nla_put(&msg, type, static_cast<int>(mac.bytes.size()), mac.bytes.data()));
 }
 
 /// A nested attribute, closed at the end of the scope.
