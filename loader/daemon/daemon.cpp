@@ -84,6 +84,13 @@ Status Daemon::start() {
         });
     if (!monitor) return fail_as_is(std::move(monitor));
     monitor_.emplace(std::move(*monitor));
+    if (auto too_big = net::TooBigMonitor::start(io_, [this] {
+            reconciler_.forget_next_hops(); // with the MTU of the way there
+            schedule();
+        }))
+        too_big_monitor_.emplace(std::move(*too_big));
+    else if (too_big.error().code() != EAFNOSUPPORT)
+        return fail_as_is(std::move(too_big));
     wait_for_signal();
     wait_for_audit();
     watch_rules();

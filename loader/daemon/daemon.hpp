@@ -24,6 +24,7 @@
 #include "firewall/monitor.hpp"
 #include "lease/lease_manager.hpp"
 #include "net/monitor.hpp"
+#include "net/too_big_monitor.hpp"
 
 namespace weft {
 
@@ -86,6 +87,7 @@ private:
     std::optional<ControlServer> control_;
     std::optional<HealthServer> health_;
     std::optional<net::NetworkMonitor> monitor_;
+    std::optional<net::TooBigMonitor> too_big_monitor_;
     std::optional<RuleMonitor> rule_monitor_;
     std::optional<LeaseManager> leases_;
 

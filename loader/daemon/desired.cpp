@@ -77,7 +77,7 @@ Surroundings surroundings(const Subnet &own, const HostNetwork &host) {
     return around;
 }
 
-HostState desired_host(const ClusterView &view, const Surroundings &around) {
+HostState desired_host(const ClusterView &view, const Surroundings &around, const NarrowSubnets &narrow) {
     HostState host;
     const auto families = view.families();
     if (families.v4) host.sysctls["net/ipv4/ip_forward"] = "1";
@@ -106,6 +106,13 @@ HostState desired_host(const ClusterView &view, const Surroundings &around) {
         const net::Route overlay{.destination = network->net, .gateway = gateway, .source = base, .onlink = true};
         const net::Route hole{.destination = own, .type = net::RouteType::unreachable, .metric = kUnreachableMetric};
         for (const auto &route : {overlay, hole}) host.routes.emplace(route_key(route), route);
+        for (const auto &[subnet, mtu] : narrow) {
+            if (subnet.is_v4() != own.is_v4()) continue;
+            auto route = overlay;
+            route.destination = subnet;
+            route.mtu = mtu;
+            host.routes.emplace(route_key(route), route);
+        }
     }
     return host;
 }

@@ -94,7 +94,12 @@ struct Surroundings {
 };
 [[nodiscard]] Surroundings surroundings(const Subnet &own, const HostNetwork &host);
 
-[[nodiscard]] HostState desired_host(const ClusterView &view, const Surroundings &around = {});
+/// Subnets whose way takes less than weft.1, and no router on it would fragment: what their packets may be long.
+using NarrowSubnets = std::map<Net, unsigned>;
+
+/// Each narrow subnet gets a route of its own, by which the host's stack answers or fragments what is too long.
+[[nodiscard]] HostState desired_host(const ClusterView &view, const Surroundings &around = {},
+                                     const NarrowSubnets &narrow = {});
 
 /// The address of a lease's node that packets for one of its subnets are sent to: that of the subnet's family, or in VXLAN
 /// the other one where a node of the two lacks it.

@@ -104,7 +104,7 @@ void Reconciler::apply_host(TimePoint now) {
             around_ = surroundings(view_.own, *network);
             check_surroundings_ = false;
         }
-    const auto desired = desired_host(view_, around_);
+    const auto desired = desired_host(view_, around_, narrow_);
     settings_ = desired.sysctls;
     const auto planner = [&]() -> Result<std::vector<Action>> {
         auto actual = kernel_.read_host(desired);
@@ -174,15 +174,23 @@ void Reconciler::resolve(TimePoint now) {
 
 void Reconciler::apply_maps(TimePoint now) {
     const auto capacity = subnet_capacity(view_.networks);
+    auto narrow = narrow_;
     const auto planner = [&]() -> Result<std::vector<Action>> {
         auto actual = kernel_.read_maps();
         if (!actual) return fail_as_is(std::move(actual));
         auto desired = desired_maps(view_, hops_, *actual, capacity);
         report(desired.unusable);
         programmed_ = desired.maps.leases.size();
+        narrow.clear();
+        for (const auto &[subnet, lease] : desired.maps.leases)
+            if (lease.encap == WEFT_ENCAP_VXLAN6 && lease.mtu < view_.overlay_mtu()) narrow.emplace(subnet, lease.mtu);
         return diff(desired.maps, *actual);
     };
     converge("maps", planner, map_failures_, spdlog::level::debug, now);
+    if (narrow != narrow_) {
+        narrow_ = std::move(narrow);
+        apply_host(now);
+    }
     if (step_failures_.all().contains("read maps")) return;
     filled_ = true;
 }

@@ -124,6 +124,7 @@ private:
     std::map<Net, std::string> unusable_;
     std::optional<std::pair<int, int>> attached_links_; ///< uplink and weft.1 when last attached
     Surroundings around_;
+    NarrowSubnets narrow_;
     std::map<std::string, std::optional<std::string>> settings_;
     bool filled_ = false, attached_ = false, check_attachments_ = true, check_surroundings_ = true, check_pods_ = true,
          check_rules_ = true;

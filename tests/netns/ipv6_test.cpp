@@ -163,6 +163,30 @@ TEST_P(Ipv6Paths, ATransferGoesOnWhenTheUplinksNarrow) {
     WEFT_EXPECT_OK(udp_echo(pod_->ns, peer_->address6, {1000, full, 9000}, 3));
 }
 
+/// Over IPv6 no router cuts a tunnel packet in two: it says so to the node, which must tell the pods.
+TEST_P(Ipv6Paths, ATransferGoesOnWhenARouterOnTheWayNarrows) {
+    build(true);
+    const auto narrow = [&](unsigned mtu) -> Status {
+        std::string batch;
+        if (has_v4(GetParam().underlay))
+            batch +=
+                fmt::format("route change 192.0.2.0/24 dev near proto kernel scope link src 192.0.2.254 mtu {0}\n"
+                            "route change 198.51.100.0/24 dev far proto kernel scope link src 198.51.100.254 mtu {0}\n",
+                            mtu);
+        if (has_v6(GetParam().underlay))
+            batch += fmt::format("route change 2001:db8:2::/64 dev near proto kernel metric 256 mtu {0}\n"
+                                 "route change 2001:db8:100::/64 dev far proto kernel metric 256 mtu {0}\n",
+                                 mtu);
+        return cluster_->router().ip(batch);
+    };
+    for (const auto &[from, to] : {std::pair{pod_, peer_}, std::pair{peer_, pod_}}) {
+        WEFT_ASSERT_OK(narrow(1500));
+        expect_transfer_survives(*from, *to, Family::v6, 96 * kMiB, [&] { return narrow(1400); });
+    }
+    (void)udp_echo(pod_->ns, peer_->address6, {9000}, 3);
+    WEFT_EXPECT_OK(udp_echo(pod_->ns, peer_->address6, {1000, 1200, 9000}, 3));
+}
+
 const auto kVxlanUnderlays = testing::Values(Setup{"tc", WireMode::offload, "vxlan", Families::dual, Families::dual},
                                              Setup{"xdp", WireMode::bare, "vxlan", Families::dual, Families::dual},
                                              Setup{"tc", WireMode::offload, "vxlan", Families::dual, Families::v4},

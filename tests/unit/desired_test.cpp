@@ -153,6 +153,15 @@ TEST(Desired, PodsMtuLeavesRoomForTheBackendsOfPeers) {
     EXPECT_EQ(v.overlay_mtu(), 1450U);
 }
 
+TEST(DesiredHost, ASubnetBehindANarrowPathHasARouteOfItsOwn) {
+    const auto host = desired_host(view(), {}, {{*parse_net("10.244.9.0/24"), 1330}});
+    const auto &narrow = host.routes.at("10.244.9.0/24 metric 0");
+    const auto &overlay = host.routes.at("10.244.0.0/16 metric 0");
+    EXPECT_EQ(narrow.mtu, 1330U);
+    EXPECT_EQ(narrow.gateway, overlay.gateway);
+    EXPECT_EQ(narrow.source, overlay.source);
+}
+
 TEST(Desired, HostStateDoesNotGrowWithTheCluster) {
     auto v = view();
     const auto alone = desired_host(v);
