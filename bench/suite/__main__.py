@@ -2,6 +2,7 @@
 """Runs what the command line asks for; run.sh is the way in."""
 import argparse
 import shlex
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -134,14 +135,21 @@ def run(options):
     print(table.summary(found))
     if options.out or options.size == "full":
         stem = options.out or tools.ROOT / "bench" / "results" / f"{found['date']}-{found['commit']}"
+        found = results.joined(found, stem)
         results.write(found, stem)
         stem.with_suffix(".md").write_text(table.document(found), encoding="utf-8")
         charts.write(found, stem)
         say(f"every value is in {stem}.json")
 
 
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def main():
     options = parse()
+    for number in (signal.SIGINT, signal.SIGTERM):  # whoever ends it, nothing of it may stay
+        signal.signal(number, interrupt)
     try:
         run(options)
     except NotHere as reason:

@@ -45,6 +45,17 @@ def ratio(results, wire, contender, versus, measurement, figure):
     return mine / theirs if mine is not None and theirs else None
 
 
+def joined(results, stem):
+    """With what an earlier run found for the same commit and this one did not look at: long runs can be made in parts."""
+    path = stem.with_suffix(".json")
+    if not path.exists():
+        return results
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    if earlier["commit"] != results["commit"]:
+        return results
+    return earlier | results | {"command": f"{earlier['command']}; {results['command']}"}
+
+
 def write(results, stem):
     stem.parent.mkdir(parents=True, exist_ok=True)
     path = stem.with_suffix(".json")

@@ -59,6 +59,8 @@ class Plan:
         """Everybody once; all of it again when somebody else took the machine meanwhile."""
         taking_part = [contender for contender in contenders
                        if (contender.name, wire.mtu) in paths and applies(contender, wire, measurement)]
+        if not taking_part:
+            return
         for _ in range(1 + RETRIES if self.discard else 1):
             by_contender, disturbed = {}, False
             for contender in taking_part:
