@@ -18,28 +18,16 @@ static __always_inline enum weft_reason push_here(struct __sk_buff *skb, const s
 	return send_by_route(skb, lease);
 }
 
-static __always_inline enum weft_reason let_kernel_push(struct __sk_buff *skb, const struct weft_lease *lease,
+/* The packet is unchanged. Behind this hook is the vxlan driver. */
+static __always_inline enum weft_reason leave_to_driver(struct __sk_buff *skb, const struct weft_lease *lease,
 							const struct ip_view *v)
 {
-	struct weft_lease_stats *stats = lease_stats_of(lease->stats_index);
-	enum weft_reason reason = set_tunnel_key(skb, lease, v);
-	struct cursor c = skb_cursor(skb);
-	struct ethhdr *eth = take(&c, sizeof(*eth));
+	enum weft_reason reason;
 
-	if (reason || !stats || !eth)
-		return WEFT_R_TUNNEL_KEY_FAILED;
-	eth_to_vtep(eth, lease);
-	count_sent(stats, wire_packets(skb), skb->len);
-	return WEFT_R_KERNEL_ENCAP;
-}
-
-/* The packet is unchanged. Behind this hook is the vxlan driver, and nothing that speaks anything else. */
-static __always_inline enum weft_reason leave_to_kernel(struct __sk_buff *skb, const struct weft_lease *lease,
-							const struct ip_view *v)
-{
-	if (lease->encap != WEFT_ENCAP_VXLAN && lease->encap != WEFT_ENCAP_VXLAN6)
+	if (!is_vxlan(lease->encap))
 		return WEFT_R_CANNOT_PUSH;
-	return let_kernel_push(skb, lease, v);
+	reason = key_for_driver(skb, lease, v, false);
+	return reason ? reason : WEFT_R_KERNEL_ENCAP;
 }
 
 /* Addresses of a link: multicast, and IPv6's fe80::/10. */
@@ -80,12 +68,12 @@ static __always_inline enum weft_reason from_host(struct __sk_buff *skb)
 	if (lease->encap == WEFT_ENCAP_NONE)
 		return WEFT_R_NO_ROUTE;
 	if (lease->flags & WEFT_LEASE_OUTER_CSUM)
-		return leave_to_kernel(skb, lease, &v);
+		return leave_to_driver(skb, lease, &v);
 	/* Only a GSO packet's header length matters, and such a packet has a plain TCP or UDP header. */
 	reason = skb->gso_size && ip_view_l4(&c, &v) ? WEFT_R_GSO_UNKNOWN : push_here(skb, lease, &v);
 	if (reason < WEFT_R_FIRST_STACK || reason >= WEFT_R_FIRST_DROP)
 		return reason;
-	return leave_to_kernel(skb, lease, &v);
+	return leave_to_driver(skb, lease, &v);
 }
 
 SEC("tc")

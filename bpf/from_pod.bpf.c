@@ -61,17 +61,10 @@ static __always_inline enum weft_reason to_local_pod(struct __sk_buff *skb, cons
 static __always_inline enum weft_reason to_driver(struct __sk_buff *skb, const struct weft_lease *lease,
 						  const struct ip_view *v)
 {
-	struct weft_lease_stats *stats = lease_stats_of(lease->stats_index);
-	enum weft_reason reason = set_tunnel_key(skb, lease, v);
-	struct cursor c = skb_cursor(skb);
-	struct ethhdr *eth = take(&c, sizeof(*eth));
-	void *ip = take(&c, sizeof(struct iphdr));
+	enum weft_reason reason = key_for_driver(skb, lease, v, true);
 
-	if (reason || !stats || !eth || !ip)
-		return WEFT_R_TUNNEL_KEY_FAILED;
-	ip_forwarded(ip, v->version);
-	eth_to_vtep(eth, lease);
-	count_sent(stats, wire_packets(skb), skb->len);
+	if (reason)
+		return reason;
 	skb->mark = KEYED_MARK;
 	if (bpf_redirect(cfg.vtep_ifindex, 0) != TC_ACT_REDIRECT)
 		return WEFT_R_REDIRECT_FAILED;

@@ -105,12 +105,6 @@ static __always_inline enum weft_reason pop_to_host(struct __sk_buff *skb, const
 	return WEFT_R_DECAP_TO_HOST;
 }
 
-/* The kernel's device takes these off itself. */
-static __always_inline bool is_vxlan(__u8 encap)
-{
-	return encap == WEFT_ENCAP_VXLAN || encap == WEFT_ENCAP_VXLAN6;
-}
-
 static __always_inline enum weft_reason from_wire(struct __sk_buff *skb)
 {
 	const struct popped_mark *mark;

@@ -23,6 +23,12 @@ enum {
 	VXLAN_INSIDE_ROOM = BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2_ETH,
 };
 
+/* What the kernel's vxlan driver speaks, and nothing else: such packets it pushes and takes off itself. */
+static __always_inline bool is_vxlan(__u8 encap)
+{
+	return encap == WEFT_ENCAP_VXLAN || encap == WEFT_ENCAP_VXLAN6;
+}
+
 /* udp_len: from the UDP header on. */
 static __always_inline void vxlan_inside_write(struct vxlan_inside *at, const struct weft_lease *lease,
 					       const struct inner *inner, __u32 udp_len)

@@ -34,6 +34,12 @@ static __always_inline enum weft_reason extension(__u8 next)
 	}
 }
 
+/* Across the first two octets (RFC 8200, section 3). */
+static __always_inline __u8 traffic_class(const struct ipv6hdr *ip)
+{
+	return ip->priority << 4 | ip->flow_lbl[0] >> 4;
+}
+
 /* A GSO packet may have payload_len 0 (BIG TCP), and so may one without payload. */
 static __always_inline enum weft_reason ip6_view_header(struct cursor *c, __u32 frame_left, struct ip_view *v)
 {
@@ -50,7 +56,7 @@ static __always_inline enum weft_reason ip6_view_header(struct cursor *c, __u32 
 		return WEFT_R_BAD_IP;
 	v->version = 6;
 	v->proto = ip->nexthdr;
-	v->tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
+	v->tos = traffic_class(ip);
 	v->hops = ip->hop_limit;
 	v->header_len = sizeof(*ip);
 	v->odd = extension(ip->nexthdr);
@@ -79,7 +85,7 @@ static __always_inline enum weft_reason ip6_view_icmp(struct cursor *c, struct i
 	return WEFT_R_NONE;
 }
 
-/* The traffic class lies across the first two octets (RFC 8200, section 3); no checksum covers it. */
+/* The lower bits of the traffic class; no checksum covers them. */
 static __always_inline void ip6_set_ecn(struct ipv6hdr *ip, __u8 ecn)
 {
 	ip->flow_lbl[0] = (ip->flow_lbl[0] & ~0x30) | ecn << 4;

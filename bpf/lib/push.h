@@ -161,10 +161,25 @@ static __always_inline enum weft_reason set_tunnel_key(struct __sk_buff *skb, co
 	return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), flags) ? WEFT_R_TUNNEL_KEY_FAILED : WEFT_R_NONE;
 }
 
-static __always_inline void eth_to_vtep(struct ethhdr *eth, const struct weft_lease *lease)
+/* Makes the packet the driver's: key and inner Ethernet header. Counts it for the lease, as push() does; the outer header is not
+ * there yet and not in the bytes. */
+static __always_inline enum weft_reason key_for_driver(struct __sk_buff *skb, const struct weft_lease *lease,
+						       const struct ip_view *v, bool hop)
 {
+	struct weft_lease_stats *stats = lease_stats_of(lease->stats_index);
+	enum weft_reason reason = set_tunnel_key(skb, lease, v);
+	struct cursor c = skb_cursor(skb);
+	struct ethhdr *eth = take(&c, sizeof(*eth));
+	void *ip = take(&c, sizeof(struct iphdr));
+
+	if (reason || !stats || !eth || !ip)
+		return WEFT_R_TUNNEL_KEY_FAILED;
+	if (hop)
+		ip_forwarded(ip, v->version);
 	__builtin_memcpy(eth->h_dest, &lease->vtep_mac, ETH_ALEN);
 	write_vtep_mac(eth->h_source);
+	count_sent(stats, wire_packets(skb), skb->len);
+	return WEFT_R_NONE;
 }
 
 #endif

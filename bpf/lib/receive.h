@@ -94,7 +94,7 @@ static __always_inline enum weft_reason outer_view6(struct cursor *c, struct out
 	if (is_ip4(&o->saddr) || is_ip4(&o->daddr)) /* as in ip6_view_header() */
 		return WEFT_R_NOT_OVERLAY;
 	o->proto = ip->nexthdr;
-	o->tos = ip->priority << 4 | ip->flow_lbl[0] >> 4;
+	o->tos = traffic_class(ip);
 	o->to_us = is_this_node(&o->daddr);
 	if (!o->to_us)
 		return WEFT_R_NONE;
