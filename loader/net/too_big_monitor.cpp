@@ -18,6 +18,7 @@ namespace weft::net {
 namespace {
 
 constexpr std::chrono::milliseconds kPause{100};
+constexpr int kMostAtOnce = 1024; ///< a flood must not keep the daemon at reading it
 
 } // namespace
 
@@ -45,8 +46,8 @@ public:
 private:
     void drain() {
         std::array<char, 64> start;
-        while (::recv(socket_.native_handle(), start.data(), start.size(), MSG_DONTWAIT) >= 0) {
-        }
+        for (int i = 0; i < kMostAtOnce; ++i)
+            if (::recv(socket_.native_handle(), start.data(), start.size(), MSG_DONTWAIT) < 0) return;
     }
 
     void pause() {
