@@ -161,8 +161,8 @@ static __always_inline enum weft_reason set_tunnel_key(struct __sk_buff *skb, co
 	return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), flags) ? WEFT_R_TUNNEL_KEY_FAILED : WEFT_R_NONE;
 }
 
-/* Makes the packet the driver's: key and inner Ethernet header. Counts it for the lease, as push() does; the outer header is not
- * there yet and not in the bytes. */
+/* Makes the packet the driver's: key and inner Ethernet header. Counts it for the lease, as push() does; the outer header is
+ * not there yet and not in the bytes. */
 static __always_inline enum weft_reason key_for_driver(struct __sk_buff *skb, const struct weft_lease *lease,
 						       const struct ip_view *v, bool hop)
 {
