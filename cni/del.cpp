@@ -6,6 +6,7 @@
 #include "cni/ipam.hpp"
 #include "cni/ops.hpp"
 #include "cni/problems.hpp"
+#include "cni/unwire.hpp"
 #include "net/link.hpp"
 
 namespace weft::cni {
@@ -54,8 +55,7 @@ Done del(const Context &context) {
         link.reset();
     }
     withdraw(context, *host, link, candidate_addresses(context, *ipam), problems);
-    // Both ends, with their addresses, routes, neighbours and filter.
-    if (link) problems.note(net::delete_link(*host, link->index));
+    if (link) problems.note(delete_veth(*host, link->index));
     // Given back last, so that the address's next holder meets nothing of ours; and not while the veth still has it.
     if (problems.none()) problems.note(ipam->del());
     return std::move(problems).done();

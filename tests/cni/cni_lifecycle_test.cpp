@@ -312,6 +312,19 @@ Status inflict(CniTest &test, std::string damage, const std::string &veth) {
     return erased ? Status() : fail_as_is(std::move(erased));
 }
 
+/// DEL does not wait until the kernel has freed the veth, but nothing of it may be seen any more.
+TEST_F(CniLifecycle, TheSameInterfaceCanBeHadAgainAtOnce) {
+    auto pod = CniNode::socket_in(pod_->path());
+    for (int i = 0; i < 20; ++i) {
+        const auto added = add("pod1");
+        ASSERT_TRUE(added.ok()) << added.text();
+        const auto deleted = call("DEL", "pod1", node_->conf());
+        ASSERT_TRUE(deleted.ok()) << deleted.text();
+        ASSERT_EQ(node_->traces(), Traces{});
+        ASSERT_FALSE(net::find_link(pod, "eth0").value());
+    }
+}
+
 TEST_F(CniLifecycle, CheckNamesWhatIsWrong) {
     struct Case {
         const char *damage; ///< ip command, run in the pod ("pod ...") or on the node ("host ...")
