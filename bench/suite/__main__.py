@@ -2,7 +2,6 @@
 """Runs what the command line asks for; run.sh is the way in."""
 import argparse
 import shlex
-import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from . import charts, control, programs, results, table, tools
 from .contenders import CONTENDERS, stand_up
-from .lab import BenchError, Lab, NotHere
+from .lab import BenchError, Lab, NotHere, handle_endings
 from .measurements import MEASUREMENTS
 from .scheduler import Plan
 from .weft import Etcd
@@ -142,14 +141,9 @@ def run(options):
         say(f"every value is in {stem}.json")
 
 
-def interrupt(*_):
-    raise KeyboardInterrupt
-
-
 def main():
     options = parse()
-    for number in (signal.SIGINT, signal.SIGTERM):  # whoever ends it, nothing of it may stay
-        signal.signal(number, interrupt)
+    handle_endings()
     try:
         run(options)
     except NotHere as reason:

@@ -2,8 +2,10 @@
 """Leases in etcd, many and fast, through its JSON gateway. A program of its own, because it runs in etcd's namespace:
 
     etcd_keys.py fill HOST:PORT PREFIX COUNT          COUNT leases of other nodes
-    etcd_keys.py churn HOST:PORT PREFIX RATE SECONDS  as many changes a second: leases go and come back
+    etcd_keys.py churn HOST:PORT PREFIX RATE SECONDS  as many changes a second: leases go and come back; prints when
     etcd_keys.py toggle HOST:PORT KEY VALUE TIMES     deletes and puts one key; prints when each put was sent
+    etcd_keys.py put|delete HOST:PORT PREFIX NUMBER   one lease of another node; prints when
+    etcd_keys.py metrics HOST:PORT                    what etcd tells of itself
 """
 import base64
 import http.client
@@ -15,6 +17,7 @@ import time
 FIRST_SUBNET, SUBNET_LEN = ipaddress.ip_address("10.8.0.0"), 25
 FIRST_NODE = ipaddress.ip_address("172.16.0.1")
 PER_TRANSACTION = 128  # etcd's default limit
+CHURNED = 50  # leases that come and go; they should be there first
 GONE_S, THERE_S = 0.25, 0.5
 
 
@@ -61,6 +64,10 @@ class Keys:
     def delete(self, key):
         self._call("deleterange", {"key": self._text(key)})
 
+    def metrics(self):
+        self._connection.request("GET", "/metrics")
+        return self._connection.getresponse().read().decode()
+
     def put_all(self, pairs):
         self._call("txn", {"success": [{"request_put": {"key": self._text(key), "value": self._text(text)}}
                                        for key, text in pairs]})
@@ -71,12 +78,17 @@ def fill(keys, prefix, count):
         keys.put_all([lease(prefix, i) for i in range(begin, min(begin + PER_TRANSACTION, count))])
 
 
+def change(keys, prefix, number, there):
+    key, text = lease(prefix, number)
+    print(time.monotonic_ns(), flush=True)
+    keys.put(key, text) if there else keys.delete(key)
+
+
 def churn(keys, prefix, rate, seconds):
     begin = time.monotonic()
     changes = int(rate * seconds)
     for i in range(changes):
-        key, text = lease(prefix, i // 2 % 50)
-        keys.delete(key) if i % 2 == 0 else keys.put(key, text)
+        change(keys, prefix, i // 2 % CHURNED, i % 2)
         time.sleep(max(0, begin + (i + 1) / rate - time.monotonic()))
 
 
@@ -97,6 +109,10 @@ def main(command, address, *rest):
         churn(keys, rest[0], float(rest[1]), float(rest[2]))
     elif command == "toggle":
         toggle(keys, rest[0], rest[1], int(rest[2]))
+    elif command in ("put", "delete"):
+        change(keys, rest[0], int(rest[1]), command == "put")
+    elif command == "metrics":
+        print(keys.metrics())
     else:
         sys.exit(f"etcd_keys.py: no command {command}")
 

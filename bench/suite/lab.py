@@ -41,6 +41,14 @@ def wait_until(condition, what, timeout=20.0, interval=0.02):
         time.sleep(interval)
 
 
+def handle_endings():
+    """Whoever ends the run, nothing of it may stay."""
+    def interrupt(*_):
+        raise KeyboardInterrupt
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+
+
 class Namespace:
     """A network namespace. Only the network: /sys and the BPF filesystem in it stay the machine's."""
 

@@ -15,14 +15,28 @@ ETCD = "198.18.0.1"
 ENDPOINT = f"http://{ETCD}:2379"
 
 
-class Etcd:
-    """One for the whole run, on a switch of its own that nodes are plugged into. Its data lies in memory."""
+class Switch:
+    """A switch that nodes are plugged into; its namespace is where etcd is."""
 
     def __init__(self, lab):
-        self._lab = lab
         self._plugged = 1
         self.ns = lab.namespace("etcd")
         self.ns.ip(f"link add lan type bridge\nlink set lan up\naddress add {ETCD}/16 dev lan")
+
+    def plug(self, ns, device="ctl0"):
+        """@return the address that the namespace has on the switch"""
+        self._plugged += 1
+        port, address = f"port{self._plugged}", f"198.18.{self._plugged >> 8}.{self._plugged & 255}"
+        self.ns.ip(f"link add {port} type veth peer name {device} netns {ns.name}\nlink set {port} master lan up")
+        ns.ip(f"address add {address}/16 dev {device}\nlink set {device} up")
+        return address
+
+
+class Etcd(Switch):
+    """One for the whole run. Its data lies in memory."""
+
+    def __init__(self, lab):
+        super().__init__(lab)
         self.ns.spawn("etcd", "--data-dir", STATE / "etcd", "--listen-client-urls", ENDPOINT,
                       "--advertise-client-urls", ENDPOINT, "--log-outputs=stderr", "--logger=zap", "--unsafe-no-fsync",
                       "--heartbeat-interval=20", "--election-timeout=200", log="etcd.log")
@@ -31,12 +45,6 @@ class Etcd:
     def _healthy(self):
         return '"health":true' in self.ns.run("timeout", "1", "etcdctl", "--endpoints", ENDPOINT, "endpoint", "health",
                                               "--write-out=json", check=False)
-
-    def plug(self, ns):
-        self._plugged += 1
-        port = f"port{self._plugged}"
-        self.ns.ip(f"link add {port} type veth peer name ctl0 netns {ns.name}\nlink set {port} master lan up")
-        ns.ip(f"address add 198.18.{self._plugged >> 8}.{self._plugged & 255}/16 dev ctl0\nlink set ctl0 up")
 
     def put(self, key, value):
         self.ns.run("etcdctl", "--endpoints", ENDPOINT, "put", key, value)
@@ -63,28 +71,29 @@ class ServiceManager:
 class WeftNode:
     """weftd on one node, with directories of its own."""
 
-    def __init__(self, lab, node, name, prefix, flags=(), program=binary):
+    def __init__(self, lab, node, name, prefix, flags=(), program=binary, endpoints=ENDPOINT):
         """@param program: the path of "weftd", "weftctl" or "weft", from its name"""
         self._lab = lab
-        self._program = program
+        self.program = program
+        self._endpoints = endpoints
         self.node = node
         self.ns = node.ns
         self.prefix = prefix
-        self._dir = STATE / name
-        self._bpf = BPF / name
+        self.directory = STATE / name
+        self.bpf_dir = BPF / name
         self._flags = flags
-        self._pods = 0
+        self.added = 0
         self.process = None
-        (self._dir / "cni").mkdir(parents=True)
-        self._notify = ServiceManager(self._dir / "notify")
+        (self.directory / "cni").mkdir(parents=True)
+        self._notify = ServiceManager(self.directory / "notify")
 
     def launch(self):
         self._notify.said.clear()
         self.process = self.ns.spawn(
-            self._program("weftd"), f"--etcd-endpoints={ENDPOINT}", f"--etcd-prefix={self.prefix}", "--iface=eth0",
-            "--ip-masq", f"--run-dir={self._dir}/run", f"--bpf-dir={self._bpf}",
-            f"--subnet-file={self._dir}/subnet.env", *self._flags, log=f"{self._dir.name}.log",
-            env={"NOTIFY_SOCKET": str(self._dir / "notify")})
+            self.program("weftd"), f"--etcd-endpoints={self._endpoints}", f"--etcd-prefix={self.prefix}", "--iface=eth0",
+            "--ip-masq", f"--run-dir={self.directory}/run", f"--bpf-dir={self.bpf_dir}",
+            f"--subnet-file={self.directory}/subnet.env", *self._flags, log=f"{self.directory.name}.log",
+            env={"NOTIFY_SOCKET": str(self.directory / "notify")})
 
     def wait_for(self, word, timeout=120.0):
         """Until weftd tells its service manager this word. @return when (time.monotonic), and all that it said then"""
@@ -92,9 +101,15 @@ class WeftNode:
         wait_until(lambda: found.extend(one for one in list(self._notify.said) if word in one[1]) or found
                    or self.process.poll() is not None, f"{self.ns.name}: weftd does not say \"{word}\"", timeout, 0.005)
         if not found:
-            log = (STATE / f"{self._dir.name}.log").read_text(errors="replace")
+            log = (STATE / f"{self.directory.name}.log").read_text(errors="replace")
             raise BenchError(f"weftd on {self.ns.name} has ended: {log[-800:]}")
         return found[0]
+
+    def wait_until_last_said(self, word):
+        """Until this word is in what weftd told last. @return when it did"""
+        wait_until(lambda: self._notify.said and word in self._notify.said[-1][1],
+                   f"{self.ns.name}: weftd does not say \"{word}\"", timeout=60)
+        return self._notify.said[-1][0]
 
     def wait_ready(self):
         return self.wait_for("READY=1")[0]
@@ -107,19 +122,26 @@ class WeftNode:
     def stop(self):
         self._lab.stop(self.process, signal.SIGTERM)
 
-    def ctl(self, command):
-        return json.loads(self.ns.run(self._program("weftctl"), command, "--json", f"--run-dir={self._dir}/run",
-                                      f"--bpf-dir={self._bpf}"))
+    def ctl(self, command, *options):
+        return json.loads(self.ns.run(self.program("weftctl"), command, "--json", f"--run-dir={self.directory}/run",
+                                      f"--bpf-dir={self.bpf_dir}", *options))
 
     def add(self, pod_ns, interface="eth0"):
         """A pod by the CNI plugin. @return its address"""
-        self._pods += 1
-        env = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": f"pod{self._pods}", "CNI_NETNS": pod_ns.path,
-               "CNI_IFNAME": interface, "CNI_PATH": str(self._program("weft").parent)}
-        conf = {"cniVersion": "1.0.0", "name": "cbr0", "type": "weft", "subnetFile": f"{self._dir}/subnet.env",
-                "runDir": f"{self._dir}/run", "bpfDir": str(self._bpf), "dataDir": f"{self._dir}/cni"}
-        result = json.loads(self.ns.run(self._program("weft"), stdin=json.dumps(conf), env=env))
+        self.added += 1
+        result = json.loads(self._plugin("ADD", f"pod{self.added}", pod_ns, interface))
         return result["ips"][0]["address"].partition("/")[0]
+
+    def delete(self, number, pod_ns):
+        """The `number`th pod that was added."""
+        self._plugin("DEL", f"pod{number}", pod_ns, "eth0")
+
+    def _plugin(self, command, container, pod_ns, interface):
+        env = {"CNI_COMMAND": command, "CNI_CONTAINERID": container, "CNI_NETNS": pod_ns.path, "CNI_IFNAME": interface,
+               "CNI_PATH": str(self.program("weft").parent)}
+        conf = {"cniVersion": "1.0.0", "name": "cbr0", "type": "weft", "subnetFile": f"{self.directory}/subnet.env",
+                "runDir": f"{self.directory}/run", "bpfDir": str(self.bpf_dir), "dataDir": f"{self.directory}/cni"}
+        return self.ns.run(self.program("weft"), stdin=json.dumps(conf), env=env)
 
     def memory_mb(self):
         """Resident."""
