@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "abi.hpp"
 
-#include <functional>
-
 namespace weft::abi {
 namespace {
 
@@ -27,15 +25,6 @@ weft_net net(const std::optional<Net> &prefix) {
     if (!prefix) return {.base = all_ones(), .mask = {}};
     const unsigned len = prefix->prefix_length() + (prefix->is_v4() ? kMappedBits : 0);
     return {.base = ip(prefix->canonical().address()), .mask = mask_of(len)};
-}
-
-PrefixLens prefix_lens_of(const std::set<Net> &subnets) {
-    std::array<std::set<std::uint8_t, std::greater<>>, WEFT_FAMILIES> lens;
-    for (const auto &subnet : subnets)
-        lens[family(subnet.address())].insert(static_cast<std::uint8_t>(subnet.prefix_length()));
-    PrefixLens out;
-    std::ranges::transform(lens, out.of.begin(), [](const auto &set) { return std::vector(set.begin(), set.end()); });
-    return out;
 }
 
 PrefixLens prefix_lens(const weft_state &state) {

@@ -8,7 +8,6 @@
 #include <bit>
 #include <cstdint>
 #include <optional>
-#include <set>
 #include <string_view>
 #include <type_traits>
 #include <vector>
@@ -56,7 +55,6 @@ struct PrefixLens {
     bool operator==(const PrefixLens &) const = default;
 };
 [[nodiscard]] inline weft_family family(const Ip &addr) { return addr.is_v4() ? WEFT_IPV4 : WEFT_IPV6; }
-[[nodiscard]] PrefixLens prefix_lens_of(const std::set<Net> &subnets);
 [[nodiscard]] PrefixLens prefix_lens(const weft_state &state);
 [[nodiscard]] weft_state state(const PrefixLens &lens);
 

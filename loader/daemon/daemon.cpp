@@ -109,15 +109,16 @@ LeaseEvents Daemon::lease_events() {
         .acquired = [this](const Lease &own) { on_acquired(own); },
         .lost = [this](const Error &why) { on_lost(why); },
         .snapshot =
-            [this](const std::vector<Lease> &all) {
+            [this](const std::vector<LeasePtr> &all) {
                 etcd_log_->info("leases of other nodes listed count={}", all.size());
                 reconciler_.set_leases(all);
+                last_apply_ = {}; // loading the programs is not what the next apply() costs
                 schedule();
             },
         .put =
-            [this](const Lease &lease) {
-                etcd_log_->info("lease {} is there public_ip={} backend={}", lease.subnet.to_string(),
-                                lease.attrs.public_ip.to_string(), lease.attrs.backend_type);
+            [this](const LeasePtr &lease) {
+                etcd_log_->info("lease {} is there public_ip={} backend={}", lease->subnet.to_string(),
+                                lease->attrs.public_ip.to_string(), lease->attrs.backend_type);
                 reconciler_.put_lease(lease);
                 schedule();
             },
@@ -258,6 +259,7 @@ void Daemon::on_change(const net::NetworkChange &change) {
         }
         break;
     }
+    reconciler_.check_host();
     schedule();
 }
 
@@ -298,6 +300,8 @@ void Daemon::set_uplink(const Uplink &uplink) {
 
 void Daemon::full_resync() {
     refresh_uplink();
+    reconciler_.check_host();
+    reconciler_.check_maps();
     reconciler_.forget_next_hops();
     reconciler_.check_attachments();
     reconciler_.check_rules();

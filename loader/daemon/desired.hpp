@@ -14,8 +14,9 @@
 #include "base/error.hpp"
 #include "config/backend.hpp"
 #include "config/net_conf.hpp"
+#include "daemon/map_part.hpp"
 #include "daemon/uplink.hpp"
-#include "lease/lease.hpp"
+#include "lease/leases.hpp"
 #include "net/route.hpp"
 #include "net/vxlan_device.hpp"
 
@@ -50,7 +51,7 @@ struct ClusterView {
     std::set<weft_encap> also; ///< leases of these backends are used beside those of our own
     Uplink uplink;
     Subnet own; ///< with an IPv4 part
-    std::map<Subnet, LeaseAttrs> others;
+    Leases others;
 
     /// The pod network of an address's family; nullptr where that is off.
     [[nodiscard]] const PodNetwork *network_of(const Ip &address) const;
@@ -133,14 +134,18 @@ struct Unusable {
 struct DesiredMaps {
     MapState maps;
     std::vector<Unusable> unusable;
+    Census census;        ///< of these maps and what is beside them
+    bool crowded = false; ///< some are unusable only because of what others take
 };
 
 /// @param next_hops has node_of() of every usable subnet. A node without a next hop keeps its lease entry, so that packets
 ///        from it are taken, with no encapsulation: packets to it go to the host stack, which answers.
 /// @param actual what the maps hold now: a lease that is there keeps its slot of lease_stats, so its counters go on.
 /// @param slots size of lease_stats.
+/// @param part a closed one: only this much is desired, and `actual` is of as much; nullptr: everything
+/// @param beside what the maps hold besides
 [[nodiscard]] DesiredMaps desired_maps(const ClusterView &view, const NextHops &next_hops, const MapState &actual,
-                                       std::uint32_t slots);
+                                       std::uint32_t slots, const MapPart *part = nullptr, const Census &beside = {});
 
 /// How many subnets a node can see: sizes the maps. A node has one of each family, so the family that has fewer decides.
 /// Capped, because a /8 of /30 would not fit into memory.

@@ -21,16 +21,17 @@ unsigned least_ip_mtu(bool v4) { return v4 ? 68 : 1280; }
 /// that is about to go.
 class Slots {
 public:
-    Slots(const MapState &actual, std::uint32_t count) : count_(count) {
+    Slots(const MapState &actual, const Census &beside, std::uint32_t count) : count_(count), beside_(beside) {
         for (const auto &[subnet, lease] : actual.leases) {
+            if (lease.stats_index >= count || beside.has_slot(lease.stats_index)) continue;
             // Of two entries with one slot (written by nobody we know), the first keeps it.
-            if (lease.stats_index < count && taken_.insert(lease.stats_index).second) held_[subnet] = lease.stats_index;
+            if (taken_.insert(lease.stats_index).second) held_[subnet] = lease.stats_index;
         }
     }
 
     std::optional<std::uint32_t> of(const Net &subnet) {
         if (const auto held = held_.find(subnet); held != held_.end()) return held->second;
-        while (taken_.contains(next_)) ++next_;
+        while (beside_.has_slot(next_) || taken_.contains(next_)) ++next_;
         if (next_ >= count_) return std::nullopt;
         taken_.insert(next_);
         return next_;
@@ -38,6 +39,7 @@ public:
 
 private:
     std::uint32_t count_, next_ = 0;
+    const Census &beside_;
     std::set<std::uint32_t> taken_;
     std::map<Net, std::uint32_t> held_;
 };
@@ -97,18 +99,37 @@ weft_lease lease_entry(const ClusterView &view, const Net &subnet, const LeaseAt
 /// Builds the maps one lease after another.
 class Filling {
 public:
-    Filling(const ClusterView &view, const NextHops &next_hops, const MapState &actual, std::uint32_t slots)
-        : view_(view), next_hops_(next_hops), slots_(actual, slots), slot_count_(slots) {}
+    Filling(const ClusterView &view, const NextHops &next_hops, const MapState &actual, std::uint32_t slots,
+            const Census &beside)
+        : view_(view), next_hops_(next_hops), slots_(actual, beside, slots), slot_count_(slots) {
+        desired_.census = beside;
+        const auto lens = beside.prefix_lens();
+        for (std::size_t family = 0; family < lengths_.size(); ++family)
+            lengths_[family].insert(lens.of[family].begin(), lens.of[family].end());
+    }
 
-    Status add(const Net &subnet, const LeaseAttrs &attrs) {
+    void add(const Net &subnet, const LeaseAttrs &attrs) {
+        if (const auto added = try_add(subnet, attrs); !added)
+            desired_.unusable.push_back({subnet, added.error().sentence()});
+    }
+
+    DesiredMaps finish() {
+        desired_.census.add(desired_.maps.leases);
+        desired_.maps.prefix_lens = desired_.census.prefix_lens();
+        return std::move(desired_);
+    }
+
+private:
+    Status try_add(const Net &subnet, const LeaseAttrs &attrs) {
         const auto node = node_of(view_, subnet, attrs);
         if (!node) return std::unexpected(node.error());
+        auto &maps = desired_.maps;
         // One subnet under two keys, with different parts of the other family.
-        if (maps_.leases.contains(subnet)) return fail("another key leases the same subnet");
+        if (maps.leases.contains(subnet)) return fail("another key leases the same subnet");
         auto &lengths = lengths_[abi::family(subnet.address())];
         if (lengths.size() == WEFT_MAX_PREFIX_LENS && !lengths.contains(subnet.prefix_length()))
-            return fail(fmt::format("leases of {} other prefix lengths are in use already, which is all that fit",
-                                    lengths.size()));
+            return no_room(fmt::format("leases of {} other prefix lengths are in use already, which is all that fit",
+                                       lengths.size()));
         const auto found = next_hops_.find(*node);
         const auto *hop = found != next_hops_.end() && found->second ? &*found->second : nullptr;
         const auto encap = hop ? encap_for(view_, subnet, attrs, *node, *hop) : Result<weft_encap>(WEFT_ENCAP_NONE);
@@ -120,28 +141,26 @@ public:
             entry.vtep_mac = abi::mac(*mac);
         }
         const auto slot = slots_.of(subnet);
-        if (!slot) return fail(fmt::format("there are more leases than the {} that fit", slot_count_));
+        if (!slot) return no_room(fmt::format("there are more leases than the {} that fit", slot_count_));
         entry.stats_index = *slot;
-        maps_.leases.emplace(subnet, entry);
+        maps.leases.emplace(subnet, entry);
         lengths.insert(subnet.prefix_length());
-        auto &sender = maps_.nodes.try_emplace(*node, weft_node{0, *slot}).first->second;
+        auto &sender = maps.nodes.try_emplace(*node, weft_node{0, *slot}).first->second;
         ++sender.leases;
         sender.stats_index = std::min(sender.stats_index, *slot);
         return {};
     }
 
-    MapState finish() {
-        const auto subnets = std::views::keys(maps_.leases);
-        maps_.prefix_lens = abi::prefix_lens_of({subnets.begin(), subnets.end()});
-        return std::move(maps_);
+    Status no_room(std::string why) {
+        desired_.crowded = true;
+        return fail(std::move(why));
     }
 
-private:
     const ClusterView &view_;
     const NextHops &next_hops_;
     Slots slots_;
     std::uint32_t slot_count_;
-    MapState maps_;
+    DesiredMaps desired_;
     std::array<std::set<unsigned>, WEFT_FAMILIES> lengths_;
 };
 
@@ -192,15 +211,10 @@ std::uint32_t subnet_capacity(const std::vector<PodNetwork> &networks) {
 }
 
 DesiredMaps desired_maps(const ClusterView &view, const NextHops &next_hops, const MapState &actual,
-                         std::uint32_t slots) {
-    DesiredMaps desired;
-    Filling filling(view, next_hops, actual, slots);
-    for (const auto &[subnet, attrs] : view.others)
-        for (const Net &net : subnet.nets())
-            if (const auto added = filling.add(net, attrs); !added)
-                desired.unusable.push_back({net, added.error().sentence()});
-    desired.maps = filling.finish();
-    return desired;
+                         std::uint32_t slots, const MapPart *part, const Census &beside) {
+    Filling filling(view, next_hops, actual, slots, beside);
+    for (const auto &[subnet, lease] : leased(view, part)) filling.add(subnet, lease->attrs);
+    return filling.finish();
 }
 
 } // namespace weft

@@ -99,15 +99,10 @@ public:
         return datapath_->mode() == DatapathMode::xdp ? "xdp" : "tc";
     }
 
-    Result<MapState> read_maps() override {
+    Result<MapState> read_maps(const MapPart *part) override {
         if (!datapath_) return fail("no programs are loaded", ENOENT);
         MapState maps;
-        auto leases = datapath_->leases().entries();
-        if (!leases) return fail_as_is(std::move(leases));
-        for (const auto &[key, lease] : *leases) maps.leases.emplace(abi::subnet(key), lease);
-        auto nodes = datapath_->nodes().entries();
-        if (!nodes) return fail_as_is(std::move(nodes));
-        for (const auto &[key, node] : *nodes) maps.nodes.emplace(abi::ip(key), node);
+        if (auto read = part ? read_part(*part, maps) : read_all(maps); !read) return fail_as_is(std::move(read));
         auto state = datapath_->state().get(0);
         if (!state) return fail_as_is(std::move(state));
         if (*state) maps.prefix_lens = abi::prefix_lens(**state);
@@ -171,6 +166,30 @@ public:
     }
 
 private:
+    Status read_all(MapState &maps) const {
+        auto leases = datapath_->leases().entries();
+        if (!leases) return fail_as_is(std::move(leases));
+        for (const auto &[key, lease] : *leases) maps.leases.emplace(abi::subnet(key), lease);
+        auto nodes = datapath_->nodes().entries();
+        if (!nodes) return fail_as_is(std::move(nodes));
+        for (const auto &[key, node] : *nodes) maps.nodes.emplace(abi::ip(key), node);
+        return {};
+    }
+
+    Status read_part(const MapPart &part, MapState &maps) const {
+        for (const Net &subnet : part.subnets) {
+            auto lease = datapath_->leases().get(abi::lease_key(subnet));
+            if (!lease) return fail_as_is(std::move(lease));
+            if (*lease) maps.leases.emplace(subnet, **lease);
+        }
+        for (const Ip &address : part.nodes) {
+            auto node = datapath_->nodes().get(abi::ip(address));
+            if (!node) return fail_as_is(std::move(node));
+            if (*node) maps.nodes.emplace(address, **node);
+        }
+        return {};
+    }
+
     Status read_vtep(HostState &host) {
         auto addresses = net::list_addresses(sock_, host.vtep_ifindex);
         if (!addresses) return fail_as_is(std::move(addresses));

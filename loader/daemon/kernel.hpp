@@ -45,7 +45,8 @@ public:
     [[nodiscard]] virtual Result<std::vector<std::string>> attach() = 0;
     /// "tc" or "xdp" once attached, "none" before.
     [[nodiscard]] virtual std::string_view datapath_mode() const = 0;
-    [[nodiscard]] virtual Result<MapState> read_maps() = 0;
+    /// @param part only these entries, and all prefix lengths; nullptr: everything
+    [[nodiscard]] virtual Result<MapState> read_maps(const MapPart *part) = 0;
     /// Since the maps were made; nullopt while they cannot be read.
     [[nodiscard]] virtual std::optional<Drops> read_drops() const = 0;
     /// Every pod of this node.

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
+#include <ranges>
 
 namespace weft {
 namespace {
@@ -41,6 +43,7 @@ void Reconciler::set_uplink(const Uplink &uplink) {
     if (has_uplink_ && view_.uplink == uplink) return;
     view_.uplink = uplink;
     has_uplink_ = true;
+    check_host();
     forget_next_hops();
     check_attachments();
 }
@@ -53,18 +56,40 @@ void Reconciler::set_config(const NetConf &conf, const BackendConf &backend) {
     view_.also = options_.also;
     prefer_nftables_ = conf.enable_nftables;
     has_config_ = true;
+    check_host();
+    check_maps();
 }
 
 void Reconciler::set_own(const Subnet &own) {
     view_.own = own;
     check_surroundings();
+    check_maps();
     has_own_ = true;
 }
 
-void Reconciler::set_leases(const std::vector<Lease> &leases) {
-    view_.others.clear();
-    for (const auto &lease : leases) put_lease(lease);
+void Reconciler::set_leases(const std::vector<LeasePtr> &leases) {
+    view_.others = Leases(leases);
     snapshot_seen_ = true;
+    check_host(); // from the first one on, what is too much goes
+    check_maps();
+}
+
+void Reconciler::put_lease(LeasePtr lease) {
+    remove_lease(lease->subnet);
+    changed_.add(*lease);
+    view_.others.put(std::move(lease));
+}
+
+void Reconciler::remove_lease(const Subnet &subnet) {
+    const auto lease = view_.others.find(subnet);
+    if (!lease) return;
+    changed_.add(*lease); // its entry may name the node that it had
+    view_.others.erase(subnet);
+}
+
+void Reconciler::forget_next_hops() {
+    hops_.clear();
+    check_maps();
 }
 
 NodeState Reconciler::state() const {
@@ -87,8 +112,7 @@ std::optional<Reconciler::TimePoint> Reconciler::apply(TimePoint now) {
     apply_host(now);
     apply_rules(now);
     if (load(now) && snapshot_seen_) {
-        resolve(now);
-        apply_maps(now);
+        apply_leases(now);
         attach(now);
         apply_pods(now);
     }
@@ -99,6 +123,10 @@ std::optional<Reconciler::TimePoint> Reconciler::apply(TimePoint now) {
 }
 
 void Reconciler::apply_host(TimePoint now) {
+    if (!check_host_ && !check_surroundings_ && host_failures_.all().empty() &&
+        !step_failures_.all().contains("read host"))
+        return;
+    check_host_ = false;
     if (check_surroundings_)
         if (const auto network = kernel_.read_network()) {
             around_ = surroundings(view_.own, *network);
@@ -145,22 +173,39 @@ bool Reconciler::load(TimePoint now) {
     return true;
 }
 
-void Reconciler::resolve(TimePoint now) {
+void Reconciler::apply_leases(TimePoint now) {
+    const auto retry_at = hop_failures_.next();
+    const bool everything = std::exchange(check_maps_, false) || crowded_ || !map_failures_.all().empty() ||
+                            step_failures_.all().contains("read maps") || (retry_at && *retry_at <= now);
+    auto part = std::exchange(changed_, {});
+    if (!everything && part.empty()) return;
+    if (!everything) close(part, view_);
+    resolve(everything ? nullptr : &part, now);
+    apply_maps(everything ? nullptr : &part, now);
+}
+
+void Reconciler::resolve(const MapPart *part, TimePoint now) {
     std::set<Ip> wanted;
-    for (const auto &[subnet, attrs] : view_.others)
-        for (const Net &net : subnet.nets())
-            if (const auto node = node_of(view_, net, attrs)) wanted.insert(*node);
-    std::erase_if(hops_, [&](const auto &hop) { return !wanted.contains(hop.first); });
+    for (const auto &[subnet, lease] : leased(view_, part))
+        if (const auto node = node_of(view_, subnet, lease->attrs)) wanted.insert(*node);
     const auto item_of_hop = [](const Ip &node) { return "next hop " + node.to_string(); };
-    std::set<std::string> items;
+    const auto unwanted = [&](const Ip &node) {
+        return !wanted.contains(node) && (!part || part->nodes.contains(node));
+    };
+    std::vector<Ip> gone;
+    if (part)
+        std::ranges::copy_if(part->nodes, std::back_inserter(gone), unwanted);
+    else
+        std::ranges::copy_if(std::views::keys(hops_), std::back_inserter(gone), unwanted);
+    for (const Ip &node : gone) {
+        hops_.erase(node);
+        hop_failures_.succeeded(item_of_hop(node));
+    }
     std::vector<Ip> unknown;
     for (const auto &node : wanted) {
-        items.insert(item_of_hop(node));
-        const auto known = hops_.find(node);
-        const bool again = known != hops_.end() && !known->second && hop_failures_.due(item_of_hop(node), now);
-        if (known == hops_.end() || again) unknown.push_back(node);
+        const auto hop = hops_.find(node);
+        if (hop == hops_.end() || (!hop->second && hop_failures_.due(item_of_hop(node), now))) unknown.push_back(node);
     }
-    hop_failures_.keep_only(items);
     auto found = kernel_.resolve(unknown, view_.uplink);
     for (std::size_t i = 0; i < unknown.size(); ++i) {
         const auto item = item_of_hop(unknown[i]);
@@ -172,27 +217,39 @@ void Reconciler::resolve(TimePoint now) {
     }
 }
 
-void Reconciler::apply_maps(TimePoint now) {
+void Reconciler::apply_maps(const MapPart *part, TimePoint now) {
     const auto capacity = subnet_capacity(view_.networks);
     auto narrow = narrow_;
+    std::optional<Census> beside;
+    if (!part) beside.emplace();
     const auto planner = [&]() -> Result<std::vector<Action>> {
-        auto actual = kernel_.read_maps();
+        auto actual = kernel_.read_maps(part);
         if (!actual) return fail_as_is(std::move(actual));
-        auto desired = desired_maps(view_, hops_, *actual, capacity);
-        report(desired.unusable);
-        programmed_ = desired.maps.leases.size();
-        narrow.clear();
-        for (const auto &[subnet, lease] : desired.maps.leases)
-            if (lease.encap == WEFT_ENCAP_VXLAN6 && lease.mtu < view_.overlay_mtu()) narrow.emplace(subnet, lease.mtu);
+        if (!beside) {
+            beside = census_;
+            beside->remove(actual->leases);
+        }
+        auto desired = desired_maps(view_, hops_, *actual, capacity, part, *beside);
+        report(desired.unusable, part);
+        note_narrow(desired.maps, part, narrow);
+        census_ = std::move(desired.census);
+        crowded_ = desired.crowded;
         return diff(desired.maps, *actual);
     };
     converge("maps", planner, map_failures_, spdlog::level::debug, now);
     if (narrow != narrow_) {
         narrow_ = std::move(narrow);
+        check_host();
         apply_host(now);
     }
     if (step_failures_.all().contains("read maps")) return;
     filled_ = true;
+}
+
+void Reconciler::note_narrow(const MapState &desired, const MapPart *part, NarrowSubnets &narrow) const {
+    std::erase_if(narrow, [&](const auto &entry) { return !part || part->subnets.contains(entry.first); });
+    for (const auto &[subnet, lease] : desired.leases)
+        if (lease.encap == WEFT_ENCAP_VXLAN6 && lease.mtu < view_.overlay_mtu()) narrow.emplace(subnet, lease.mtu);
 }
 
 void Reconciler::apply_rules(TimePoint now) {
@@ -305,15 +362,14 @@ bool Reconciler::perform(const Action &action, const std::string &item, Backoff 
     return true;
 }
 
-void Reconciler::report(const std::vector<Unusable> &unusable) {
-    std::map<Net, std::string> seen;
+void Reconciler::report(const std::vector<Unusable> &unusable, const MapPart *part) {
+    auto before = unusable_;
+    std::erase_if(unusable_, [&](const auto &entry) { return !part || part->subnets.contains(entry.first); });
     for (const auto &[subnet, why] : unusable) {
-        const auto known = unusable_.find(subnet);
-        if (known == unusable_.end() || known->second != why)
+        if (const auto known = before.find(subnet); known == before.end() || known->second != why)
             log_.warn("lease {} is not used: {}", subnet.to_string(), why);
-        seen.emplace(subnet, why);
+        unusable_.insert_or_assign(subnet, why);
     }
-    unusable_ = std::move(seen);
 }
 
 void Reconciler::failed(Backoff &failures, const std::string &item, const Error &error, TimePoint now) {

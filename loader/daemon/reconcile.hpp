@@ -45,10 +45,12 @@ struct NodeOptions {
 
 /// Turns what is known of the cluster into what the kernel holds.
 ///
-/// Contract: the setters only edit inputs. apply() reads what the kernel has, works out the difference (pure, diff.hpp),
-/// writes it in the order of dependence and reads again, until nothing is left to write. Nothing is removed, no map is
-/// written and no program is attached before the first complete snapshot of leases: until then a node that was forwarding
-/// goes on as it was. A write that fails keeps a back-off of its own and holds up nobody else.
+/// Contract: the setters only edit inputs. apply() reads what the kernel has of what may have changed, works out the difference
+/// (pure, diff.hpp), writes it in the order of dependence and reads again, until nothing is left to write. Where one lease
+/// changed that is its part of the maps (map_part.hpp); everything is looked at after any other change, as long as a write
+/// fails, and when told to (check_host(), check_maps(), ...), so that what nobody tells of lasts until the next audit.
+/// Nothing is removed, no map is written and no program is attached before the first complete snapshot of leases: until then
+/// a node that was forwarding goes on as it was. A write that fails keeps a back-off of its own and holds up nobody else.
 /// Threads: one. Time is passed in.
 class Reconciler {
 public:
@@ -61,11 +63,15 @@ public:
     void set_config(const NetConf &conf, const BackendConf &backend);
     void set_own(const Subnet &own);
     /// Every other node's lease: what is not among them is gone.
-    void set_leases(const std::vector<Lease> &leases);
-    void put_lease(const Lease &lease) { view_.others[lease.subnet] = lease.attrs; }
-    void remove_lease(const Subnet &subnet) { view_.others.erase(subnet); }
+    void set_leases(const std::vector<LeasePtr> &leases);
+    void put_lease(LeasePtr lease);
+    void remove_lease(const Subnet &subnet);
     /// Routes or links changed: nodes may be reached another way.
-    void forget_next_hops() { hops_.clear(); }
+    void forget_next_hops();
+    /// Something of the host's own state may have changed: the next apply() looks.
+    void check_host() { check_host_ = true; }
+    /// The same for the maps as a whole; what a lease's change can touch is looked at anyway.
+    void check_maps() { check_maps_ = true; }
     /// Attachments may be gone: the next apply() looks.
     void check_attachments() { check_attachments_ = true; }
     /// An address or a default route came or went: the next apply() looks what there is beside weft's own links.
@@ -85,7 +91,7 @@ public:
     [[nodiscard]] const ClusterView *view() const { return has_uplink_ && has_config_ && has_own_ ? &view_ : nullptr; }
     [[nodiscard]] const std::vector<PodNetwork> &networks() const { return view_.networks; }
     [[nodiscard]] int vtep_ifindex() const { return vtep_ifindex_; } ///< 0: there is none
-    [[nodiscard]] std::size_t programmed() const { return programmed_; }
+    [[nodiscard]] std::size_t programmed() const { return census_.leases(); }
     [[nodiscard]] const std::map<Net, std::string> &unusable() const { return unusable_; }
     /// The host's settings that are kept: path below /proc/sys to value.
     [[nodiscard]] const std::map<std::string, std::optional<std::string>> &settings() const { return settings_; }
@@ -97,8 +103,9 @@ private:
 
     void apply_host(TimePoint now);
     bool load(TimePoint now);
-    void resolve(TimePoint now);
-    void apply_maps(TimePoint now);
+    void apply_leases(TimePoint now);
+    void resolve(const MapPart *part, TimePoint now);
+    void apply_maps(const MapPart *part, TimePoint now);
     void attach(TimePoint now);
     void apply_pods(TimePoint now);
     void apply_rules(TimePoint now);
@@ -106,7 +113,8 @@ private:
                   TimePoint now);
     bool perform(const Action &action, const std::string &item, Backoff &failures, spdlog::level::level_enum level,
                  TimePoint now);
-    void report(const std::vector<Unusable> &unusable);
+    void report(const std::vector<Unusable> &unusable, const MapPart *part);
+    void note_narrow(const MapState &desired, const MapPart *part, NarrowSubnets &narrow) const;
     void failed(Backoff &failures, const std::string &item, const Error &error, TimePoint now);
 
     Kernel &kernel_;
@@ -120,14 +128,16 @@ private:
     NextHops hops_;
     Backoff host_failures_, hop_failures_, map_failures_, pod_failures_, step_failures_;
     int vtep_ifindex_ = 0;
-    std::size_t programmed_ = 0;
+    MapPart changed_; ///< since the last apply(), by others' leases
+    Census census_;   ///< of the maps as last written
+    bool crowded_ = false;
     std::map<Net, std::string> unusable_;
     std::optional<std::pair<int, int>> attached_links_; ///< uplink and weft.1 when last attached
     Surroundings around_;
     NarrowSubnets narrow_;
     std::map<std::string, std::optional<std::string>> settings_;
-    bool filled_ = false, attached_ = false, check_attachments_ = true, check_surroundings_ = true, check_pods_ = true,
-         check_rules_ = true;
+    bool filled_ = false, attached_ = false, check_host_ = true, check_maps_ = true, check_attachments_ = true,
+         check_surroundings_ = true, check_pods_ = true, check_rules_ = true;
     std::optional<FirewallConfig> rules_; ///< as last written
     bool prefer_nftables_ = false;        ///< EnableNFTables, where --firewall leaves it open
     std::string rules_said_;

@@ -53,8 +53,13 @@ nlohmann::json raw(const GoJson &object, const char *key) {
 } // namespace
 
 std::weak_ordering Subnet::operator<=>(const Subnet &other) const {
-    const auto mine = nets(), others = other.nets();
-    return std::lexicographical_compare_three_way(mine.begin(), mine.end(), others.begin(), others.end());
+    if (v4 && other.v4) {
+        if (const auto order = Net(*v4) <=> Net(*other.v4); order != 0) return order;
+    } else if (v4 || other.v4) {
+        return v4 ? std::weak_ordering::less : std::weak_ordering::greater; // as IPv4 sorts before IPv6
+    }
+    if (v6 && other.v6) return Net(*v6) <=> Net(*other.v6);
+    return v6.has_value() <=> other.v6.has_value();
 }
 
 std::vector<Net> Subnet::nets() const {

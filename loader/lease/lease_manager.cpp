@@ -317,7 +317,7 @@ Result<etcd::WatchEnd> LeaseManager::Impl::watch_from(const std::stop_token &sto
         for (const auto &event : events) {
             nudge_.tell_of(event.entry.key);
             auto change = view.apply(event);
-            if (auto *lease = std::get_if<Lease>(&change)) post(&LeaseEvents::put, std::move(*lease));
+            if (auto *lease = std::get_if<LeasePtr>(&change)) post(&LeaseEvents::put, std::move(*lease));
             if (auto *gone = std::get_if<Subnet>(&change)) post(&LeaseEvents::removed, *gone);
         }
         from = revision + 1;

@@ -14,7 +14,7 @@
 #include "base/error.hpp"
 #include "config/net_conf.hpp"
 #include "etcd/options.hpp"
-#include "lease/lease.hpp"
+#include "lease/leases.hpp"
 
 namespace weft {
 
@@ -27,13 +27,13 @@ struct LeaseRequest {
 
 /// Called on the io_context that was passed in, in the order in which things happened. An empty function is skipped.
 struct LeaseEvents {
-    std::function<void(NetConf)> config;              ///< the configuration was read and is valid
-    std::function<void(Lease own)> acquired;          ///< our lease is held (again, or with an IPv6 part now)
-    std::function<void(Error)> lost;                  ///< our lease is gone and could not be had again
-    std::function<void(std::vector<Lease>)> snapshot; ///< every OTHER valid lease, after a list or re-list
-    std::function<void(Lease)> put;                   ///< another node's lease is new or changed
-    std::function<void(Subnet)> removed;              ///< another node's lease was deleted or has expired
-    std::function<void(std::string)> status;          ///< one sentence for the log and sd_notify's STATUS
+    std::function<void(NetConf)> config;                 ///< the configuration was read and is valid
+    std::function<void(Lease own)> acquired;             ///< our lease is held (again, or with an IPv6 part now)
+    std::function<void(Error)> lost;                     ///< our lease is gone and could not be had again
+    std::function<void(std::vector<LeasePtr>)> snapshot; ///< every OTHER valid lease, after a list or re-list
+    std::function<void(LeasePtr)> put;                   ///< another node's lease is new or changed
+    std::function<void(Subnet)> removed;                 ///< another node's lease was deleted or has expired
+    std::function<void(std::string)> status;             ///< one sentence for the log and sd_notify's STATUS
 };
 
 /// waiting_config -> acquiring -> held <-> reacquiring -> lost; a new acquire() leads from any state to acquiring.

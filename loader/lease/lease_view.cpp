@@ -16,23 +16,23 @@ Result<Lease> parse_lease_entry(const std::string &prefix, const etcd::KeyValue 
     return Lease{*subnet, *std::move(attrs)};
 }
 
-std::optional<Lease> LeaseView::read(const etcd::KeyValue &entry) {
+LeasePtr LeaseView::read(const etcd::KeyValue &entry) {
     auto lease = parse_lease_entry(prefix_, entry);
-    if (lease) return *std::move(lease);
+    if (lease) return std::make_shared<const Lease>(*std::move(lease));
     if (reported_.emplace(entry.key, entry.mod_revision).second) report_("skipped: " + lease.error().sentence());
-    return std::nullopt;
+    return nullptr;
 }
 
-std::vector<Lease> LeaseView::reset(const std::vector<etcd::KeyValue> &entries) {
+std::vector<LeasePtr> LeaseView::reset(const std::vector<etcd::KeyValue> &entries) {
     auto before = std::exchange(leases_, {});
-    std::vector<Lease> others;
+    std::vector<LeasePtr> others;
     for (const auto &entry : entries) {
         auto lease = read(entry);
         const auto old = before.find(entry.key);
         if (!lease && old != before.end()) lease = std::move(old->second);
         if (!lease || same_node(lease->attrs, own_)) continue;
-        others.push_back(*lease);
-        leases_.emplace(entry.key, *std::move(lease));
+        others.push_back(lease);
+        leases_.emplace(entry.key, std::move(lease));
     }
     std::erase_if(reported_, [&](const auto &one) {
         return std::none_of(entries.begin(), entries.end(), [&](const auto &entry) { return entry.key == one.first; });
@@ -45,7 +45,7 @@ LeaseView::Change LeaseView::apply(const etcd::Event &event) {
     const auto remove = [&]() -> Change {
         const auto it = leases_.find(key);
         if (it == leases_.end()) return {};
-        const Subnet subnet = it->second.subnet;
+        const Subnet subnet = it->second->subnet;
         leases_.erase(it);
         return subnet;
     };
@@ -57,9 +57,9 @@ LeaseView::Change LeaseView::apply(const etcd::Event &event) {
     if (!lease) return {};
     if (same_node(lease->attrs, own_)) return remove(); // was another's until now
     const auto it = leases_.find(key);
-    if (it != leases_.end() && it->second == *lease) return {}; // a renewal
-    leases_.insert_or_assign(key, *lease);
-    return *std::move(lease);
+    if (it != leases_.end() && *it->second == *lease) return {}; // a renewal
+    leases_.insert_or_assign(key, lease);
+    return lease;
 }
 
 } // namespace weft

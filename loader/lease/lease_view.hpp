@@ -13,7 +13,7 @@
 
 #include "base/error.hpp"
 #include "etcd/client.hpp"
-#include "lease/lease.hpp"
+#include "lease/leases.hpp"
 
 namespace weft {
 
@@ -26,24 +26,24 @@ namespace weft {
 /// before stays, and a later value that can be read is taken. Leases that name our own node are not part of it.
 class LeaseView {
 public:
-    using Change = std::variant<std::monostate, Lease, Subnet>; ///< nothing, new or changed, removed
+    using Change = std::variant<std::monostate, LeasePtr, Subnet>; ///< nothing, new or changed, removed
     using Report = std::function<void(std::string)>;
 
     LeaseView(std::string prefix, LeaseAttrs own, Report report)
         : prefix_(std::move(prefix)), own_(std::move(own)), report_(std::move(report)) {}
 
     /// Starts from a complete list. @return every other lease, in key order
-    std::vector<Lease> reset(const std::vector<etcd::KeyValue> &entries);
+    std::vector<LeasePtr> reset(const std::vector<etcd::KeyValue> &entries);
     Change apply(const etcd::Event &event);
 
 private:
-    /// The lease, or nothing when the entry cannot be read (then reported).
-    std::optional<Lease> read(const etcd::KeyValue &entry);
+    /// The lease, or nullptr when the entry cannot be read (then reported).
+    LeasePtr read(const etcd::KeyValue &entry);
 
     const std::string prefix_;
     const LeaseAttrs own_;
     const Report report_;
-    std::map<std::string, Lease> leases_; ///< by etcd key
+    std::map<std::string, LeasePtr> leases_; ///< by etcd key
     std::set<std::pair<std::string, std::int64_t>> reported_;
 };
 

@@ -100,14 +100,14 @@ LeaseEvents Node::events() {
             own_.reset();
             note("lost " + error.sentence());
         }),
-        .snapshot = locked([this](const std::vector<Lease> &leases) {
+        .snapshot = locked([this](const std::vector<LeasePtr> &leases) {
             peers_.clear();
-            for (const auto &lease : leases) peers_[lease.subnet.to_string()] = lease.attrs.node();
+            for (const auto &lease : leases) peers_[lease->subnet.to_string()] = lease->attrs.node();
             note(fmt::format("snapshot {}", leases.size()));
         }),
-        .put = locked([this](const Lease &lease) {
-            peers_[lease.subnet.to_string()] = lease.attrs.node();
-            note("put " + lease.subnet.to_string());
+        .put = locked([this](const LeasePtr &lease) {
+            peers_[lease->subnet.to_string()] = lease->attrs.node();
+            note("put " + lease->subnet.to_string());
         }),
         .removed = locked([this](const Subnet &subnet) {
             peers_.erase(subnet.to_string());

@@ -50,7 +50,7 @@ ClusterView ip6_view() {
 
 NextHops direct(const ClusterView &v, unsigned mtu = 1500) {
     NextHops hops;
-    for (const auto &[net, lease] : v.others) hops.emplace(lease.public_ip, NextHop{lease.public_ip, 2, mtu});
+    for (const auto &lease : v.others) hops.emplace(lease->attrs.public_ip, NextHop{lease->attrs.public_ip, 2, mtu});
     return hops;
 }
 
@@ -166,7 +166,7 @@ TEST(Desired, HostStateDoesNotGrowWithTheCluster) {
     auto v = view();
     const auto alone = desired_host(v);
     for (int i = 10; i < 110; ++i)
-        v.others[subnet(("10.244." + std::to_string(i) + ".0/24").c_str())] = attrs("192.168.1.9");
+        v.others.put({subnet(("10.244." + std::to_string(i) + ".0/24").c_str()), attrs("192.168.1.9")});
     const auto crowded = desired_host(v);
     EXPECT_EQ(alone.routes, crowded.routes);
     EXPECT_EQ(alone.neighbours, crowded.neighbours);
@@ -174,8 +174,8 @@ TEST(Desired, HostStateDoesNotGrowWithTheCluster) {
 
 TEST(Desired, ALeaseSaysHowItsNodeIsReached) {
     auto v = view();
-    v.others[subnet("10.244.7.0/24")] = attrs("192.168.1.9");
-    v.others[subnet("10.244.8.0/24")] = attrs("172.16.0.9");
+    v.others.put({subnet("10.244.7.0/24"), attrs("192.168.1.9")});
+    v.others.put({subnet("10.244.8.0/24"), attrs("172.16.0.9")});
     NextHops hops;
     hops.emplace(ip("192.168.1.9"), NextHop{ip("192.168.1.9"), 2, 1500});
     hops.emplace(ip("172.16.0.9"), NextHop{ip("192.168.1.1"), 2, 1400});
@@ -196,7 +196,7 @@ TEST(Desired, ALeaseSaysHowItsNodeIsReached) {
 
 TEST(Desired, AWiderPathDoesNotRaiseTheMtu) {
     auto v = view();
-    v.others[subnet("10.244.7.0/24")] = attrs("192.168.1.9");
+    v.others.put({subnet("10.244.7.0/24"), attrs("192.168.1.9")});
     EXPECT_EQ(desired_maps(v, direct(v, 9000), {}, 256).maps.leases.begin()->second.mtu, 1450);
     EXPECT_EQ(desired_maps(v, direct(v, 60), {}, 256).maps.leases.begin()->second.mtu, 68)
         << "never less than IPv4 allows";
@@ -204,7 +204,7 @@ TEST(Desired, AWiderPathDoesNotRaiseTheMtu) {
 
 TEST(Desired, ANodeWithoutARouteKeepsItsEntryAndItsRightToSend) {
     auto v = view();
-    v.others[subnet("10.244.7.0/24")] = attrs("192.168.1.9");
+    v.others.put({subnet("10.244.7.0/24"), attrs("192.168.1.9")});
     NextHops hops;
     hops.emplace(ip("192.168.1.9"), fail_errno(ENETUNREACH, "route"));
     const auto got = desired_maps(v, hops, {}, 256);
@@ -214,17 +214,18 @@ TEST(Desired, ANodeWithoutARouteKeepsItsEntryAndItsRightToSend) {
 
 TEST(Desired, LeasesThatCannotBeUsedAreNamedWithTheReason) {
     auto v = view();
-    v.others[subnet("10.244.7.0/24")] = attrs("192.168.1.9");
-    v.others[subnet("10.244.8.0/24")] = attrs("192.168.1.10");
-    v.others[subnet("10.244.8.0/24")].backend_type = "host-gw";
-    v.others[subnet("10.244.9.0/24")] = attrs("192.168.1.11");
-    v.others[subnet("10.244.9.0/24")].backend_data = nullptr;
-    v.others[subnet("10.244.10.0/24")] = attrs("192.168.1.12", "not a mac");
-    v.others[subnet("10.9.0.0/24")] = attrs("192.168.1.13");
-    v.others[subnet("10.244.3.128/25")] = attrs("192.168.1.14");
-    v.others[subnet("10.244.11.0/24")] = attrs("192.168.1.5");
-    v.others[subnet("10.244.12.0/24")] = attrs("0.0.0.0");
-    v.others[{net4("10.244.7.0/24"), *parse_net6("fd00:7::/64")}] = attrs("192.168.1.15");
+    v.others.put({subnet("10.244.7.0/24"), attrs("192.168.1.9")});
+    auto foreign = attrs("192.168.1.10"), bare = attrs("192.168.1.11");
+    foreign.backend_type = "host-gw";
+    bare.backend_data = nullptr;
+    v.others.put({subnet("10.244.8.0/24"), foreign});
+    v.others.put({subnet("10.244.9.0/24"), bare});
+    v.others.put({subnet("10.244.10.0/24"), attrs("192.168.1.12", "not a mac")});
+    v.others.put({subnet("10.9.0.0/24"), attrs("192.168.1.13")});
+    v.others.put({subnet("10.244.3.128/25"), attrs("192.168.1.14")});
+    v.others.put({subnet("10.244.11.0/24"), attrs("192.168.1.5")});
+    v.others.put({subnet("10.244.12.0/24"), attrs("0.0.0.0")});
+    v.others.put({{net4("10.244.7.0/24"), *parse_net6("fd00:7::/64")}, attrs("192.168.1.15")});
     const auto got = desired_maps(v, direct(v), {}, 256);
     EXPECT_EQ(got.maps.leases.size(), 1U);
     EXPECT_EQ(got.maps.nodes.size(), 1U);
@@ -242,7 +243,7 @@ TEST(Desired, LeasesThatCannotBeUsedAreNamedWithTheReason) {
 TEST(Desired, StatsSlotsStayWithTheirLeases) {
     auto v = view();
     for (const char *net : {"10.244.7.0/24", "10.244.8.0/24", "10.244.9.0/24"})
-        v.others[subnet(net)] = attrs("192.168.1.9");
+        v.others.put({subnet(net), attrs("192.168.1.9")});
     MapState actual;
     actual.leases[net4("10.244.9.0/24")].stats_index = 0;
     actual.leases[net4("10.244.200.0/24")].stats_index = 1; // about to go: its slot is not free yet
@@ -258,7 +259,7 @@ TEST(Desired, StatsSlotsStayWithTheirLeases) {
 TEST(Desired, TooManyLeasesForTheSlotsAreNamed) {
     auto v = view();
     for (const char *net : {"10.244.7.0/24", "10.244.8.0/24", "10.244.9.0/24"})
-        v.others[subnet(net)] = attrs("192.168.1.9");
+        v.others.put({subnet(net), attrs("192.168.1.9")});
     const auto got = desired_maps(v, direct(v), {}, 2);
     EXPECT_EQ(got.maps.leases.size(), 2U);
     ASSERT_EQ(got.unusable.size(), 1U);
@@ -267,9 +268,9 @@ TEST(Desired, TooManyLeasesForTheSlotsAreNamed) {
 
 TEST(Desired, NodesCountTheirLeasesAndPrefixLengthsAreLongestFirst) {
     auto v = view();
-    v.others[subnet("10.244.7.0/24")] = attrs("192.168.1.9");
-    v.others[subnet("10.244.8.0/26")] = attrs("192.168.1.9");
-    v.others[subnet("10.244.9.0/24")] = attrs("192.168.1.10");
+    v.others.put({subnet("10.244.7.0/24"), attrs("192.168.1.9")});
+    v.others.put({subnet("10.244.8.0/26"), attrs("192.168.1.9")});
+    v.others.put({subnet("10.244.9.0/24"), attrs("192.168.1.10")});
     const auto got = desired_maps(v, direct(v), {}, 256).maps;
     EXPECT_EQ(got.nodes.at(ip("192.168.1.9")).leases, 2U);
     EXPECT_EQ(got.nodes.at(ip("192.168.1.10")).leases, 1U);
@@ -294,7 +295,7 @@ NextHops reached(const ClusterView &v, std::initializer_list<std::pair<const cha
 
 TEST(DesiredDual, EachFamilyTravelsOverItsOwnUnderlay) {
     auto v = dual_view();
-    v.others[kDual] = dual_attrs("192.168.1.9", "2001:db8::9");
+    v.others.put({kDual, dual_attrs("192.168.1.9", "2001:db8::9")});
     const auto hops = reached(v, {{"192.168.1.9", "192.168.1.9"}, {"2001:db8::9", "fe80::1"}});
     const auto got = desired_maps(v, hops, {}, 256);
     EXPECT_TRUE(got.unusable.empty());
@@ -318,8 +319,9 @@ TEST(DesiredDual, EachFamilyTravelsOverItsOwnUnderlay) {
 
 TEST(DesiredDual, AFlannelNodesDevicesAreTwoAndWantAChecksum) {
     auto v = dual_view();
-    v.others[kDual] = dual_attrs("192.168.1.9", "2001:db8::9");
-    v.others[kDual].backend_v6_data = {{"VNI", 1}, {"VtepMAC", "02:66:00:00:00:06"}};
+    auto flannels = dual_attrs("192.168.1.9", "2001:db8::9");
+    flannels.backend_v6_data = {{"VNI", 1}, {"VtepMAC", "02:66:00:00:00:06"}};
+    v.others.put({kDual, flannels});
     const auto hops = reached(v, {{"192.168.1.9", "192.168.1.9"}, {"2001:db8::9", "2001:db8::9"}});
     const auto got = desired_maps(v, hops, {}, 256).maps;
     EXPECT_EQ(abi::mac(got.leases.at(*kDual.v4).vtep_mac).to_string(), "02:77:00:00:00:09");
@@ -330,7 +332,7 @@ TEST(DesiredDual, AFlannelNodesDevicesAreTwoAndWantAChecksum) {
 
 TEST(DesiredDual, WhereANodeHasOneAddressTheOtherFamilyGoesInsideIt) {
     auto v = dual_view();
-    v.others[kDual] = dual_attrs("192.168.1.9", nullptr);
+    v.others.put({kDual, dual_attrs("192.168.1.9", nullptr)});
     const auto hops4 = reached(v, {{"192.168.1.9", "192.168.1.9"}});
     auto got = desired_maps(v, hops4, {}, 256).maps;
     ASSERT_EQ(got.leases.size(), 2U);
@@ -342,7 +344,7 @@ TEST(DesiredDual, WhereANodeHasOneAddressTheOtherFamilyGoesInsideIt) {
     EXPECT_EQ(got.leases.at(*kDual.v4).encap, WEFT_ENCAP_DIRECT);
     EXPECT_EQ(got.leases.at(*kDual.v6).encap, WEFT_ENCAP_VXLAN) << "a neighbour in IPv4 only";
 
-    v.others[kDual] = dual_attrs("0.0.0.0", "2001:db8::9");
+    v.others.put({kDual, dual_attrs("0.0.0.0", "2001:db8::9")});
     const auto hops6 = reached(v, {{"2001:db8::9", "2001:db8::9"}});
     got = desired_maps(v, hops6, {}, 256).maps;
     EXPECT_EQ(got.leases.at(*kDual.v4).encap, WEFT_ENCAP_VXLAN6);
@@ -358,8 +360,9 @@ TEST(DesiredDual, WhereANodeHasOneAddressTheOtherFamilyGoesInsideIt) {
 TEST(DesiredDual, HostGatewaysAreNeighboursInTheFamilyTheyCarry) {
     auto v = dual_view();
     v.backend.encap = WEFT_ENCAP_DIRECT;
-    v.others[kDual] = {
+    LeaseAttrs gateway{
         .public_ip = ip("192.168.1.9"), .public_ipv6 = *parse_ip6("2001:db8::9"), .backend_type = "host-gw"};
+    v.others.put({kDual, gateway});
     auto got = desired_maps(v, reached(v, {{"192.168.1.9", "192.168.1.9"}, {"2001:db8::9", "fe80::1"}}), {}, 256);
     EXPECT_EQ(got.maps.leases.at(*kDual.v4).encap, WEFT_ENCAP_DIRECT);
     ASSERT_EQ(got.unusable.size(), 1U);
@@ -369,14 +372,15 @@ TEST(DesiredDual, HostGatewaysAreNeighboursInTheFamilyTheyCarry) {
     got = desired_maps(v, reached(v, {{"192.168.1.9", "192.168.1.9"}, {"2001:db8::9", "2001:db8::9"}}), {}, 256);
     EXPECT_EQ(got.maps.leases.at(*kDual.v6).encap, WEFT_ENCAP_DIRECT);
     EXPECT_EQ(got.maps.leases.at(*kDual.v6).mtu, 1500);
-    v.others[kDual].public_ipv6.reset();
+    gateway.public_ipv6.reset();
+    v.others.put({kDual, gateway});
     EXPECT_EQ(desired_maps(v, {}, {}, 256).unusable.front().why, "it has no PublicIPv6");
 }
 
 TEST(DesiredDual, OneFamilysTroubleIsNotTheOthers) {
     auto v = dual_view();
-    v.others[{net4("10.244.7.0/24"), net6("fd00:244:0:3::/64")}] = dual_attrs("192.168.1.9", "2001:db8::9");
-    v.others[{net4("10.244.8.0/24"), net6("fd00:999::/64")}] = dual_attrs("192.168.1.10", "2001:db8::5");
+    v.others.put({{net4("10.244.7.0/24"), net6("fd00:244:0:3::/64")}, dual_attrs("192.168.1.9", "2001:db8::9")});
+    v.others.put({{net4("10.244.8.0/24"), net6("fd00:999::/64")}, dual_attrs("192.168.1.10", "2001:db8::5")});
     auto why = desired_maps(v, {}, {}, 256).unusable;
     ASSERT_EQ(why.size(), 2U);
     EXPECT_THAT(why[0].why, HasSubstr("overlaps this node's own fd00:244:0:3::/64"));
@@ -387,7 +391,7 @@ TEST(DesiredDual, OneFamilysTroubleIsNotTheOthers) {
 
 TEST(DesiredDual, IPv6AloneIsForwardedTo) {
     auto v = ip6_view();
-    v.others[{std::nullopt, net6("fd00:244:0:7::/64")}] = dual_attrs("0.0.0.0", "2001:db8::9");
+    v.others.put({{std::nullopt, net6("fd00:244:0:7::/64")}, dual_attrs("0.0.0.0", "2001:db8::9")});
     const auto got = desired_maps(v, reached(v, {{"2001:db8::9", "2001:db8::9"}}), {}, 256);
     EXPECT_TRUE(got.unusable.empty());
     EXPECT_EQ(got.maps.leases.at(net6("fd00:244:0:7::/64")).encap, WEFT_ENCAP_VXLAN6);
@@ -410,12 +414,12 @@ std::vector<std::string> items(const std::vector<Action> &plan) {
 
 TEST(Diff, MapsAreWrittenSoThatNoPacketMeetsHalfALease) {
     auto v = view();
-    v.others[subnet("10.244.7.0/24")] = attrs("192.168.1.9");
+    v.others.put({subnet("10.244.7.0/24"), attrs("192.168.1.9")});
     const auto before = desired_maps(v, direct(v), {}, 256).maps;
     EXPECT_THAT(items(diff(before, MapState{})),
                 ElementsAre("+ prefix lengths", "+ node 192.168.1.9", "+ lease 10.244.7.0/24"));
     v.others.clear();
-    v.others[subnet("10.244.8.0/26")] = attrs("192.168.1.10");
+    v.others.put({subnet("10.244.8.0/26"), attrs("192.168.1.10")});
     const auto after = desired_maps(v, direct(v), before, 256).maps;
     const auto plan = diff(after, before);
     EXPECT_THAT(items(plan), ElementsAre("+ prefix lengths", "+ node 192.168.1.10", "+ lease 10.244.8.0/26",

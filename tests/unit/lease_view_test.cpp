@@ -26,8 +26,8 @@ etcd::Event del(std::string_view name, std::int64_t revision) {
 
 /// "put 10.5.1.0/24 192.0.2.1", "removed 10.5.1.0/24" or "".
 std::string text(const LeaseView::Change &change) {
-    if (const auto *lease = std::get_if<Lease>(&change))
-        return "put " + lease->subnet.to_string() + " " + lease->attrs.public_ip.to_string();
+    if (const auto *lease = std::get_if<LeasePtr>(&change))
+        return "put " + (*lease)->subnet.to_string() + " " + (*lease)->attrs.public_ip.to_string();
     if (const auto *subnet = std::get_if<Subnet>(&change)) return "removed " + subnet->to_string();
     return "";
 }
@@ -36,7 +36,7 @@ class LeaseViewTest : public ::testing::Test {
 protected:
     std::vector<std::string> reset(const std::vector<etcd::KeyValue> &entries) {
         std::vector<std::string> subnets;
-        for (const auto &lease : view_.reset(entries)) subnets.push_back(lease.subnet.to_string());
+        for (const auto &lease : view_.reset(entries)) subnets.push_back(lease->subnet.to_string());
         return subnets;
     }
     std::vector<std::string> reports_;

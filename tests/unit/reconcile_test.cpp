@@ -3,12 +3,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <linux/neighbour.h>
 #include <spdlog/sinks/ostream_sink.h>
 
-#include <set>
+#include <random>
 #include <sstream>
 
+#include "fake_kernel.hpp"
 #include "net/sysctl.hpp"
 
 namespace weft {
@@ -33,115 +33,11 @@ Uplink uplink() {
             .v6 = std::nullopt};
 }
 
-Lease lease(const char *net, const char *public_ip) {
-    return {subnet(net),
-            {.public_ip = ip(public_ip), .backend_type = "vxlan", .backend_data = {{"VtepMAC", "1e:3a:76:11:44:7f"}}}};
+LeasePtr lease(const char *net, const char *public_ip) {
+    return std::make_shared<const Lease>(subnet(net), LeaseAttrs{.public_ip = ip(public_ip),
+                                                                 .backend_type = "vxlan",
+                                                                 .backend_data = {{"VtepMAC", "1e:3a:76:11:44:7f"}}});
 }
-
-/// A host as memory: what is performed is what is read, unless told to refuse or to forget.
-class FakeKernel : public Kernel {
-public:
-    HostState host;
-    MapState maps;
-    std::vector<std::string> log; ///< "+ lease 10.5.3.0/24", "load", "attach"
-    std::set<std::string> refuses, forgets, unreachable;
-    int loads = 0, resolved = 0;
-    bool attached = false;
-    std::optional<DatapathConfig> config;
-
-    Result<HostNetwork> read_network() override { return HostNetwork{}; }
-    Result<net::RouteAnswer> route_to(const Ip &) override { return net::RouteAnswer{}; }
-    Result<HostState> read_host(const HostState &desired) override {
-        auto now = host;
-        for (const auto &[path, value] : desired.sysctls)
-            if (!now.sysctls.contains(path))
-                now.sysctls[path] = path.contains("weft.1") && !host.vtep ? std::nullopt : std::optional("0");
-        return now;
-    }
-    Status perform(const Action &action) override {
-        const auto item = item_of(action);
-        if (refuses.contains(item)) return fail(item + " refused", EPERM);
-        log.push_back((is_removal(action) ? "- " : "+ ") + item);
-        if (!forgets.contains(item)) std::visit([this](const auto &a) { write(a); }, action);
-        return {};
-    }
-    std::vector<Result<NextHop>> resolve(const std::vector<Ip> &nodes, const Uplink &) override {
-        std::vector<Result<NextHop>> hops;
-        for (const auto &node : nodes) {
-            ++resolved;
-            if (unreachable.contains(node.to_string()))
-                hops.push_back(fail_errno(ENETUNREACH, "route"));
-            else
-                hops.push_back(NextHop{node, 2, 1500});
-        }
-        return hops;
-    }
-    Status load(const DatapathConfig &wanted) override {
-        if (refuses.contains("load")) return fail("load refused");
-        if (config && config->vtep_ifindex == wanted.vtep_ifindex && config->subnets == wanted.subnets) return {};
-        config = wanted;
-        ++loads;
-        log.push_back("load");
-        return {};
-    }
-    Result<std::vector<std::string>> attach() override {
-        if (refuses.contains("attach")) return fail("attach refused");
-        log.push_back("attach");
-        attached = true;
-        return std::vector<std::string>{};
-    }
-    std::string_view datapath_mode() const override { return attached ? "tc" : "none"; }
-    Result<MapState> read_maps() override { return maps; }
-    std::optional<Drops> read_drops() const override { return Drops{}; }
-    Result<std::vector<PodState>> read_pods() override { return pods; }
-    bool has_other_mac(int, const Ip &, const Mac &) override { return false; }
-    std::vector<PodState> pods;
-    std::vector<std::string> pod_sources; ///< of the routes to them that were written
-    Result<std::vector<std::string>> ensure_firewall(const FirewallConfig &wanted,
-                                                     FirewallChoice wanted_choice) override {
-        ++rule_checks;
-        if (refuses.contains("rules")) return fail("rules refused");
-        choice = wanted_choice;
-        if (rules == wanted) return std::vector<std::string>{};
-        rules = wanted;
-        if (wanted.wants_nothing()) return std::vector<std::string>{};
-        log.push_back("rules");
-        return std::vector<std::string>{"written to nftables"};
-    }
-    bool rules_change_silently() const override { return false; }
-    FirewallState firewall_state() const override { return {"nftables", complaint}; }
-    FirewallConfig rules;
-    FirewallChoice choice = FirewallChoice::automatic;
-    std::string complaint;
-    int rule_checks = 0;
-
-private:
-    void write(const SetSysctl &a) { host.sysctls[a.path] = a.value; }
-    void write(const ReplaceVtep &a) {
-        host = HostState{.sysctls = host.sysctls, .vtep = a.device, .vtep_ifindex = host.vtep_ifindex + 7};
-        for (const auto &setting : a.settings) write(setting);
-    }
-    void write(const ChangeVtep &a) { host.vtep = a.device; }
-    void write(const AddAddress &a) { host.addresses.insert(a.address); }
-    void write(const RemoveAddress &a) { host.addresses.erase(a.address); }
-    void write(const SetNeighbour &a) { host.neighbours[a.address] = a.mac; }
-    void write(const AddRoute &a) { host.routes[route_key(a.route)] = a.route; }
-    void write(const RemoveRoute &a) { host.routes.erase(route_key(a.route)); }
-    void write(const SetPrefixLens &a) { maps.prefix_lens = a.lens; }
-    void write(const PutNode &a) { maps.nodes[a.address] = a.node; }
-    void write(const RemoveNode &a) { maps.nodes.erase(a.address); }
-    void write(const PutLease &a) { maps.leases[a.subnet] = a.lease; }
-    void write(const RemoveLease &a) { maps.leases.erase(a.subnet); }
-    void write(const PutEndpoint &a) {
-        for (auto &pod : pods)
-            if (pod.address == a.address) pod.endpoint = a.endpoint;
-    }
-    void write(const RoutePod &a) {
-        for (auto &pod : pods)
-            if (host_net(pod.address) == a.route.destination) pod.cut_off = false;
-        pod_sources.push_back(a.route.source ? a.route.source->to_string() : "");
-    }
-};
 
 class ReconcileTest : public ::testing::Test {
 protected:
@@ -262,6 +158,77 @@ TEST_F(ReconcileTest, LeasesComeChangeAndGo) {
         << "one snapshot replaces all";
 }
 
+TEST_F(ReconcileTest, OneLeasesChangeLooksAtItsPartOfTheMapsOnly) {
+    bring_up();
+    const int before = kernel.whole_reads;
+    r.put_lease(lease("10.244.8.0/24", "192.168.1.9")); // of a node that has one already
+    EXPECT_THAT(apply(1s), ElementsAre("+ node 192.168.1.9", "+ lease 10.244.8.0/24"));
+    EXPECT_EQ(kernel.maps.nodes.at(ip("192.168.1.9")).leases, 2U);
+    EXPECT_NE(kernel.maps.leases.at(net4("10.244.7.0/24")).stats_index,
+              kernel.maps.leases.at(net4("10.244.8.0/24")).stats_index);
+    r.put_lease(lease("10.244.9.0/26", "192.168.1.10"));
+    EXPECT_THAT(apply(2s), ElementsAre("+ prefix lengths", "+ node 192.168.1.10", "+ lease 10.244.9.0/26"));
+    r.remove_lease(subnet("10.244.9.0/26"));
+    EXPECT_THAT(apply(3s), ElementsAre("- lease 10.244.9.0/26", "- node 192.168.1.10", "+ prefix lengths"));
+    EXPECT_EQ(kernel.whole_reads, before);
+    EXPECT_EQ(r.programmed(), 2U);
+
+    kernel.maps.leases.erase(net4("10.244.7.0/24"));
+    EXPECT_THAT(apply(4s), IsEmpty());
+    r.check_maps();
+    EXPECT_THAT(apply(5s), ElementsAre("+ lease 10.244.7.0/24")) << "what nobody tells of waits for an audit";
+}
+
+/// Nodes with one subnet or several, with one family or both, whose subnets collide with each other's and with ours, or that
+/// speak something else.
+TEST_F(ReconcileTest, AfterAnyChangesAnAuditFindsNothingToDo) {
+    NetConf conf;
+    conf.network = net4("10.244.0.0/16");
+    conf.enable_ipv6 = true;
+    conf.ipv6_network = *parse_net6("fd00:244::/48");
+    r.set_config(conf, {});
+    auto both = uplink();
+    both.v6 = {*parse_ip6("2001:db8::5"), *parse_ip6("2001:db8::5")};
+    r.set_uplink(both);
+    r.set_own({net4("10.244.3.0/24"), *parse_net6("fd00:244:0:3::/64")});
+    r.set_leases({});
+    kernel.unreachable = {"192.168.1.12"};
+    apply();
+    std::minstd_rand random(1);
+    const auto any = [&](unsigned n) { return static_cast<unsigned>(random() % n); };
+    std::vector<Subnet> there;
+    for (int step = 0; step < 1000; ++step) {
+        for (unsigned changes = 1 + any(3); changes > 0; --changes) {
+            Lease lease;
+            const auto part = [&] { return std::to_string(1 + any(5)); };
+            if (any(4) > 0) lease.subnet.v4 = net4(("10.244." + part() + (any(6) > 0 ? ".0/24" : ".0/25")).c_str());
+            if (!lease.subnet.v4 || any(2) > 0) lease.subnet.v6 = *parse_net6("fd00:244:0:" + part() + "::/64");
+            if (any(3) == 0) {
+                r.remove_lease(there.empty() || any(2) == 0 ? lease.subnet : there[any(there.size())]);
+                continue;
+            }
+            const auto node = std::to_string(9 + any(5));
+            if (any(5) > 0) lease.attrs.public_ip = ip(("192.168.1." + node).c_str());
+            if (any(2) > 0) lease.attrs.public_ipv6 = *parse_ip6("2001:db8::" + node);
+            lease.attrs.backend_type = any(8) > 0 ? "vxlan" : "host-gw";
+            lease.attrs.backend_data = {{"VtepMAC", "1e:3a:76:11:44:7f"}};
+            there.push_back(lease.subnet);
+            r.put_lease(std::make_shared<const Lease>(lease));
+        }
+        const int whole = kernel.whole_reads;
+        apply();
+        ASSERT_EQ(kernel.whole_reads, whole) << "step " << step;
+        const auto maps = kernel.maps;
+        const auto unusable = r.unusable();
+        const auto programmed = r.programmed();
+        r.check_maps();
+        ASSERT_THAT(apply(), IsEmpty()) << "step " << step;
+        ASSERT_EQ(r.unusable(), unusable) << "step " << step;
+        ASSERT_EQ(r.programmed(), programmed) << "step " << step;
+        ASSERT_EQ(kernel.maps.leases.size(), programmed);
+    }
+}
+
 TEST_F(ReconcileTest, OneThatFailsHoldsNobodyUpAndIsTriedAgainLater) {
     bring_up();
     kernel.refuses = {"lease 10.244.8.0/24"};
@@ -336,6 +303,7 @@ TEST_F(ReconcileTest, ADeviceMadeAnewGetsEverythingAndALoad) {
     bring_up();
     const int first = kernel.config->vtep_ifindex;
     kernel.host = HostState{.sysctls = kernel.host.sysctls, .vtep_ifindex = kernel.host.vtep_ifindex};
+    r.check_host();
     const auto log_of_repair = apply(1s);
     EXPECT_THAT(log_of_repair, Contains("+ device weft.1"));
     EXPECT_THAT(log_of_repair, Contains(HasSubstr("+ route 10.244.0.0/16")));
@@ -475,10 +443,10 @@ TEST_F(ReconcileRulesTest, AComplaintIsSaidOnce) {
 
 TEST_F(ReconcileTest, AForeignBackendIsReportedOnce) {
     bring_up();
-    auto foreign = lease("10.244.8.0/24", "192.168.1.10");
+    auto foreign = *lease("10.244.8.0/24", "192.168.1.10");
     foreign.attrs.backend_type = "host-gw";
     kernel.unreachable = {"192.168.1.10"}; // nobody asks
-    r.put_lease(foreign);
+    r.put_lease(std::make_shared<const Lease>(foreign));
     apply(1s);
     apply(2s);
     const auto text = said.str();
@@ -520,61 +488,6 @@ TEST_F(ReconcileTest, APodsRouteIsPutBackWithTheGatewayAsItsSource) {
     EXPECT_THAT(kernel.pod_sources, ElementsAre("10.244.3.1", "")) << "of another IPAM's address the kernel chooses";
     r.check_pods();
     EXPECT_THAT(apply(1s), IsEmpty());
-}
-
-TEST(PodStates, ARouteIsMissedOnlyWhereTheVethIsUp) {
-    weft_endpoint endpoints[3]{};
-    for (int i = 0; i < 3; ++i) endpoints[i].ifindex = static_cast<__u32>(7 + i);
-    const auto pods = pod_states({{abi::ip(ip("10.244.3.2")), endpoints[0]},
-                                  {abi::ip(ip("10.244.3.3")), endpoints[1]},
-                                  {abi::ip(ip("10.244.3.4")), endpoints[2]}},
-                                 {}, {}, {{.index = 7, .flags = IFF_UP}, {.index = 8, .flags = IFF_UP}},
-                                 {{.destination = host_net(ip("10.244.3.2")), .ifindex = 7, .scope = RT_SCOPE_LINK},
-                                  {.destination = host_net(ip("10.244.3.3")), .ifindex = 7, .scope = RT_SCOPE_LINK}});
-    ASSERT_EQ(pods.size(), 3U);
-    EXPECT_FALSE(pods[0].cut_off);
-    EXPECT_TRUE(pods[1].cut_off) << "it leads to another pod";
-    EXPECT_FALSE(pods[2].cut_off) << "a dead pod's";
-}
-
-TEST(PodStates, AQdiscThatShapesAndAMacThatArpFoundAreSeen) {
-    weft_endpoint one{}, two{};
-    one.ifindex = 7;
-    two.ifindex = 8;
-    const auto pods = pod_states(
-        {{abi::ip(ip("10.244.3.2")), one}, {abi::ip(ip("10.244.3.3")), two}},
-        {{.ifindex = 7, .kind = "noqueue"}, {.ifindex = 7, .kind = "clsact"}, {.ifindex = 8, .kind = "tbf"}},
-        {{.ifindex = 7,
-          .address = ip("10.244.3.2"),
-          .mac = parse_mac("02:00:00:00:00:02").value(),
-          .state = NUD_REACHABLE},
-         {.ifindex = 8, .address = ip("10.244.3.2"), .mac = parse_mac("02:00:00:00:00:03").value(), .state = NUD_STALE},
-         {.ifindex = 8,
-          .address = ip("10.244.3.3"),
-          .mac = parse_mac("02:00:00:00:00:04").value(),
-          .state = NUD_FAILED}},
-        {}, {});
-    ASSERT_EQ(pods.size(), 2U);
-    EXPECT_FALSE(pods[0].shaped);
-    EXPECT_TRUE(pods[1].shaped);
-    EXPECT_EQ(pods[0].mac_seen, *parse_mac("02:00:00:00:00:02"));
-    EXPECT_EQ(pods[1].mac_seen, std::nullopt)
-        << "an entry that has failed tells nothing, nor does one on another's link";
-}
-
-TEST(PodStates, EachAddressOfADualStackPodIsLookedAt) {
-    weft_endpoint endpoint{};
-    endpoint.ifindex = 7;
-    const auto mac = *parse_mac("02:00:00:00:00:02");
-    const Ip address = *parse_ip("10.244.3.2"), address6 = *parse_ip("fd00:244:0:3::2");
-    const auto pods = pod_states({{abi::ip(address), endpoint}, {abi::ip(address6), endpoint}}, {},
-                                 {{.ifindex = 7, .address = address6, .mac = mac, .state = NUD_REACHABLE}}, {}, {});
-    ASSERT_EQ(pods.size(), 2U);
-    EXPECT_EQ(pods[0].mac_seen, std::nullopt);
-    EXPECT_EQ(pods[1].mac_seen, mac);
-    const auto plan = plan_pods(pods, {});
-    ASSERT_EQ(plan.size(), 1U);
-    EXPECT_EQ(std::get<PutEndpoint>(plan.front()).address, address6);
 }
 
 } // namespace
