@@ -65,6 +65,24 @@ static __always_inline enum weft_reason ip_view_l4(struct cursor *c, struct ip_v
 	return reason;
 }
 
+/* Spreads flows evenly over 32 bits. Only after ip_view_l4(). Multiplication by 2^64 over the golden ratio, a word at a time
+ * (Knuth, The Art of Computer Programming 3, 6.4). */
+static __always_inline __u32 ip_flow_hash(const struct ip_view *v)
+{
+	const struct ip_words from = words_of(&v->flow_saddr), to = words_of(&v->daddr);
+	const __u64 words[] = {from.high, from.low, to.high, to.low,
+			       (__u64)v->sport << 32 | (__u64)v->dport << 16 | v->flow_proto};
+	__u64 hash = 0;
+	__u32 i;
+
+#pragma unroll
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		hash = (hash ^ words[i]) * 0x9e3779b97f4a7c15;
+		hash ^= hash >> 32;
+	}
+	return hash >> 32;
+}
+
 /* Makes linear what ip_view_header() and ip_view_l4() read of the packet at `offset`. */
 static __always_inline void ensure_headers(struct __sk_buff *skb, __u32 offset)
 {
