@@ -58,8 +58,8 @@ static __always_inline void count_sent(struct weft_lease_stats *stats, __u32 pac
 	stats->tx_bytes += bytes;
 }
 
-/* Of the packet's flow. Connected sockets give it, NICs do, and from_pod has the ports at hand: only where there is none of that
- * does the kernel dissect the packet (65 to 80 ns). Kept beside it, because the uplink's choice of a queue asks too. */
+/* Of the packet's flow. Connected sockets give it, NICs do, and from_pod has the ports at hand: only where there is none of
+ * that does the kernel dissect the packet (65 to 80 ns). Kept beside it, because the uplink's choice of a queue asks too. */
 static __always_inline __u32 flow_hash(struct __sk_buff *skb, const struct ip_view *v)
 {
 	__u32 hash = skb->hash;
