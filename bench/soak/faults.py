@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every kind of fault, and what it may cost the traffic."""
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import control_faults as control
+from . import kernel_faults as kernel
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    harm: Callable  # (world, random numbers) -> what was hit; back when it is put right, BenchError if it never is
+    # Datagrams may be lost that were sent so long after its beginning. 0: none, ever.
+    loss_s: float = 0
+    needs_audit: bool = False  # nothing tells weftd of it, so that it waits for the minute's audit: not for short runs
+
+
+# What is done to weftd or etcd costs nothing: the packet path needs neither.
+# What is done to the kernel is a gap until weftd has put it right.
+FAULTS = {fault.name: fault for fault in (
+    Fault("weftd-kill", control.kill_weftd),
+    Fault("weftd-restart", control.restart_weftd),
+    Fault("weftd-upgrade", control.upgrade_weftd),
+    Fault("etcd-outage", control.etcd_outage),
+    Fault("etcd-outage-restart", control.etcd_outage_and_restart),
+    Fault("etcd-member", control.etcd_member_lost),
+    Fault("etcd-leader", control.etcd_leader_lost),
+    Fault("etcd-frozen", control.etcd_leader_frozen),
+    Fault("lease-deleted", control.lease_deleted, loss_s=2),
+    Fault("node-joins-leaves", control.node_joins_and_leaves),
+    Fault("cni-churn", control.cni_churn),
+    Fault("subnet-env", control.subnet_env_removed),
+    Fault("vtep-deleted", kernel.vtep_deleted, loss_s=2),
+    Fault("overlay-route", kernel.overlay_route_deleted, loss_s=2),
+    Fault("pod-route", kernel.pod_route_deleted, loss_s=2),
+    Fault("uplink-program", kernel.program_detached("eth0", "ingress"), loss_s=62, needs_audit=True),
+    Fault("vtep-program", kernel.program_detached("weft.1", "egress"), loss_s=62, needs_audit=True),
+    Fault("pod-qdisc", kernel.pod_qdisc_deleted, loss_s=2, needs_audit=True),
+    Fault("xdp-program", kernel.xdp_program_detached, loss_s=2),
+    Fault("lease-entry", kernel.map_entry_deleted("leases"), loss_s=62, needs_audit=True),
+    Fault("node-entry", kernel.map_entry_deleted("nodes"), loss_s=62, needs_audit=True),
+    Fault("endpoint-entry", kernel.map_entry_deleted("endpoints"), loss_s=62, needs_audit=True),
+    Fault("pin", kernel.pin_removed, needs_audit=True),
+    Fault("firewall-table", kernel.firewall_flushed),
+    Fault("sysctl", kernel.forwarding_off, loss_s=2, needs_audit=True),
+    Fault("neighbours", kernel.neighbours_flushed, loss_s=2),
+    Fault("uplink-bounce", kernel.uplink_bounced, loss_s=3),
+    Fault("uplink-mtu", kernel.uplink_mtu_changed, loss_s=2),
+    Fault("uplink-mac", kernel.uplink_mac_changed, loss_s=2),
+)}

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults of the kernel's network: somebody deletes or changes what weft needs.
+
+Each function does the harm, waits until the node is as before, and says what it hit."""
+import json
+import time
+
+from suite.lab import run
+from suite.tools import tool
+
+# That weftd has put it right: what tells of it comes at once, the rest is found by the audit, once a minute.
+TOLD_S, AUDIT_S = 20, 90
+
+
+def _and_back(world, node, harm, patience=TOLD_S):
+    before = node.kernel_state()
+    harm()
+    world.wait_as_before(node, before, patience)
+
+
+def _ip(world, rng, line, node=None):
+    node = node or rng.choice(world.nodes)
+    _and_back(world, node, lambda: node.ip(line))
+    return f"on {node.name}"
+
+
+def vtep_deleted(world, rng):
+    return _ip(world, rng, "link del weft.1")
+
+
+def overlay_route_deleted(world, rng):
+    return _ip(world, rng, "route del 10.244.0.0/16")
+
+
+def pod_route_deleted(world, rng):
+    node = rng.choice(world.nodes)
+    pod = rng.choice(node.pods)
+    _ip(world, rng, f"route del {pod.address}/32", node)
+    return f"of {pod.address} on {node.name}"
+
+
+def program_detached(device, hook):
+    """Nothing tells of it where TCX holds the program."""
+    def harm(world, rng):
+        node = rng.choice(world.nodes)
+        _and_back(world, node, lambda: node.ns.run(tool("detach_program"), device, hook), AUDIT_S)
+        return f"on {node.name}"
+    return harm
+
+
+def pod_qdisc_deleted(world, rng):
+    node = rng.choice(world.nodes)
+    pod = rng.choice(node.pods)
+    link = node.pod_link(pod)
+    _and_back(world, node, lambda: node.ns.run("tc", "qdisc", "del", "dev", link, "clsact"), AUDIT_S)
+    return f"of {pod.address} on {node.name}"
+
+
+def xdp_program_detached(world, _rng):
+    node = world.xdp_node
+    _and_back(world, node, lambda: node.ip("link set dev eth0 xdp off"))
+    return f"on {node.name}"
+
+
+def map_entry_deleted(name):
+    def harm(world, rng):
+        node = rng.choice(world.nodes)
+        pin = next(node.weft.bpf_dir.glob(f"{name}_v*"))
+        entry = rng.choice(json.loads(run("bpftool", "--json", "map", "dump", "pinned", pin)))
+        _and_back(world, node, lambda: run("bpftool", "map", "delete", "pinned", pin, "key", "hex",
+                                           *(byte.removeprefix("0x") for byte in entry["key"])), AUDIT_S)
+        return f"in {pin.name} on {node.name}"
+    return harm
+
+
+def pin_removed(world, rng):
+    node = rng.choice(world.nodes)
+    pin = rng.choice(sorted(node.weft.bpf_dir.iterdir()))
+    _and_back(world, node, pin.unlink, AUDIT_S)
+    return f"{pin.name} on {node.name}"
+
+
+def firewall_flushed(world, rng):
+    """As `systemctl reload nftables` does it."""
+    node = rng.choice(world.nodes)
+    _and_back(world, node, lambda: node.ns.run("nft", "flush", "ruleset"))
+    return f"on {node.name}"
+
+
+def forwarding_off(world, rng):
+    node = rng.choice(world.nodes)
+    _and_back(world, node, lambda: node.ns.sysctl(net__ipv4__ip_forward=0), AUDIT_S)
+    return f"on {node.name}"
+
+
+def neighbours_flushed(world, rng):
+    """Those of the uplink, and weft.1's permanent one."""
+    def flush():
+        node.ns.run("ip", "neigh", "flush", "dev", "eth0")
+        node.ns.run("ip", "neigh", "flush", "dev", "weft.1", "nud", "permanent")
+    node = rng.choice(world.nodes)
+    _and_back(world, node, flush)
+    return f"on {node.name}"
+
+
+def uplink_bounced(world, rng):
+    def bounce():
+        node.ip("link set eth0 down")
+        time.sleep(rng.uniform(0, 0.8))
+        node.ip("link set eth0 up")
+    node = rng.choice(world.nodes)
+    _and_back(world, node, bounce)
+    return f"on {node.name}"
+
+
+def uplink_mtu_changed(world, rng):
+    """Smaller, and what was: both are followed."""
+    def change():
+        node.ip("link set eth0 mtu 1400")
+        time.sleep(rng.uniform(0, 1))
+        node.ip("link set eth0 mtu 1500")
+    node = rng.choice(world.nodes)
+    _and_back(world, node, change)
+    return f"on {node.name}"
+
+
+def uplink_mac_changed(world, rng):
+    """To another one and back: peers learn both."""
+    node = rng.choice(world.nodes)
+    before = node.kernel_state()
+    mac = node.ns.link("eth0")["address"]
+    node.ip(f"link set eth0 address 02:00:00:00:00:{rng.randrange(256):02x}")
+    world.wait_reachable()
+    node.ip(f"link set eth0 address {mac}")
+    world.wait_as_before(node, before, TOLD_S)
+    world.wait_reachable()
+    return f"on {node.name}"
