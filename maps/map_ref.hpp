@@ -46,6 +46,15 @@ public:
         return fail_errno(-err, name_ + ": delete");
     }
 
+    /// Removes an entry and tells what it was, in one step. @return nothing when there was none
+    [[nodiscard]] Result<std::optional<Value>> take(const Key &key) const {
+        Value value;
+        const int err = bpf_map_lookup_and_delete_elem(fd_, &key, &value);
+        if (err == 0) return value;
+        if (err == -ENOENT) return std::nullopt;
+        return fail_errno(-err, name_ + ": take");
+    }
+
     /// Every entry, in the map's order. Entries that come or go meanwhile may or may not be seen; one that stays is.
     [[nodiscard]] Result<std::vector<std::pair<Key, Value>>> entries() const {
         std::vector<std::pair<Key, Value>> all;

@@ -53,7 +53,11 @@ Daemon::Daemon(asio::io_context &io, Options options, Uplink uplink, Kernel &ker
                   {options_.datapath, options_.bpf_dir, options_.peer_backends, options_.ip_masq,
                    options_.masq_random_ports, options_.forward_rules, options_.firewall, options_.fast_path}),
       signals_(io), apply_timer_(io), audit_timer_(io), rules_poll_timer_(io), rules_check_timer_(io), drops_timer_(io),
-      started_at_(std::chrono::system_clock::now()), state_since_(started_at_) {
+      pulse_(
+          io, kernel, [this]() -> const PulseWatch::Settings & { return reconciler_.settings(); },
+          [this](const PulseWatch::Change &change) { on_pulse(change); }),
+      subnet_file_(options_.subnet_file, log_), started_at_(std::chrono::system_clock::now()),
+      state_since_(started_at_) {
     reconciler_.set_uplink(uplink_);
 }
 
@@ -95,6 +99,7 @@ Status Daemon::start() {
     wait_for_audit();
     watch_rules();
     sample_drops();
+    pulse_.start();
     log_->info("weftd " WEFT_VERSION " starts uplink={} public_ip={} mtu={}", uplink_.name, public_ips(uplink_),
                uplink_.mtu);
     leases_.emplace(io_, options_.etcd, lease_events());
@@ -226,6 +231,7 @@ void Daemon::on_change(const net::NetworkChange &change) {
     switch (change.kind) {
     case link:
     case address:
+        if (change.link_name.starts_with("weft") && !of_vtep) pulse_.suspect_pods();
         if (change.kind == address && !of_vtep)
             reconciler_.check_surroundings();
         else if (!of_vtep && !of_uplink)
@@ -243,7 +249,11 @@ void Daemon::on_change(const net::NetworkChange &change) {
         if (of_pod) reconciler_.check_pods();
         break;
     }
+    case filter: // every pod comes with one, and not each goes with a word
+        if (change.removed || of_uplink || of_vtep) pulse_.suspect_attachments();
+        return;
     case qdisc:
+        if (change.removed && change.qdisc_kind == "clsact") pulse_.suspect_attachments();
         if (!net::shapes(change.qdisc_kind)) return; // every pod's veth gets a clsact
         reconciler_.check_pods();
         break;
@@ -308,6 +318,16 @@ void Daemon::full_resync() {
     reconciler_.check_surroundings();
     reconciler_.check_pods();
     schedule();
+}
+
+void Daemon::on_pulse(const PulseWatch::Change &change) {
+    // What was put right may have been undone in the same way before this pulse, which then shows the same as the one before.
+    const bool repaired = std::exchange(repairs_seen_, reconciler_.repairs()) != reconciler_.repairs();
+    if (change.maps) reconciler_.check_maps();
+    if (change.settings || repaired) reconciler_.check_host();
+    if (change.pods || repaired) reconciler_.check_pods();
+    if (change.attachments || repaired) reconciler_.check_attachments();
+    if (repaired || change != PulseWatch::Change{} || subnet_file_.is_due()) schedule();
 }
 
 void Daemon::wait_for_audit() {
@@ -414,18 +434,7 @@ void Daemon::write_env(const ClusterView &view) {
     if (v4) env.subnet = Net4(v4->network() + 1, v4->prefix_length());
     if (v6) env.ipv6_network = view.network_of(v6->address())->net.v6();
     if (v6) env.ipv6_subnet = Net6(v6->network() + 1, v6->prefix_length());
-    // What is on the disk counts: a file that somebody removed or changed is written again.
-    const auto found = read_subnet_env(options_.subnet_file);
-    if (found && *found == env) {
-        env_ = env;
-        return;
-    }
-    if (auto written = write_subnet_env(options_.subnet_file, env); !written) {
-        log_->error("{}", written.error().sentence());
-        return;
-    }
-    env_ = env;
-    log_->info("{} written subnet={} mtu={}", options_.subnet_file.string(), own_->to_string(), env.mtu);
+    subnet_file_.publish(env);
 }
 
 void Daemon::tell() {
@@ -439,7 +448,7 @@ void Daemon::tell() {
         status += fmt::format(", subnet {}, {} leases of other nodes", own_->to_string(), reconciler_.programmed());
     if (!own_ && !etcd_said_.empty()) status += ": " + etcd_said_;
     std::string message = "STATUS=" + status;
-    const bool news = env_ && !told_ready_;
+    const bool news = subnet_file_.published() && !told_ready_;
     if (news) message += "\nREADY=1";
     if (status == systemd_status_ && !news) return;
     (void)sd_notify(0, message.c_str()); // without NOTIFY_SOCKET there is nobody to tell

@@ -13,13 +13,14 @@
 #include <string>
 
 #include "base/error.hpp"
-#include "config/subnet_env.hpp"
 #include "ctl/control_socket.hpp"
 #include "daemon/drop_history.hpp"
 #include "daemon/flags.hpp"
 #include "daemon/health.hpp"
 #include "daemon/kernel.hpp"
+#include "daemon/pulse_watch.hpp"
 #include "daemon/reconcile.hpp"
+#include "daemon/subnet_file.hpp"
 #include "daemon/uplink.hpp"
 #include "firewall/monitor.hpp"
 #include "lease/lease_manager.hpp"
@@ -62,6 +63,7 @@ private:
     void refresh_uplink();
     void set_uplink(const Uplink &uplink);
     void full_resync();
+    void on_pulse(const PulseWatch::Change &change);
     void wait_for_audit();
     void sample_drops();
     void watch_rules();
@@ -89,13 +91,15 @@ private:
     std::optional<net::NetworkMonitor> monitor_;
     std::optional<net::TooBigMonitor> too_big_monitor_;
     std::optional<RuleMonitor> rule_monitor_;
+    PulseWatch pulse_;
+    std::uint64_t repairs_seen_ = 0; ///< reconciler_.repairs() at the last pulse
     std::optional<LeaseManager> leases_;
 
     std::optional<NetConf> conf_;
     BackendConf backend_;
     DropHistory drops_;
     std::optional<Subnet> own_;
-    std::optional<SubnetEnv> env_; ///< as last written
+    SubnetFile subnet_file_;
     std::string etcd_said_, uplink_said_, systemd_status_;
     NodeState state_ = NodeState::waiting_config;
     std::chrono::system_clock::time_point started_at_, state_since_;

@@ -69,6 +69,8 @@ std::string item_of(const Action &action) {
                           [](const PutLease &a) { return "lease " + a.subnet.to_string(); },
                           [](const RemoveLease &a) { return "lease " + a.subnet.to_string(); },
                           [](const PutEndpoint &a) { return "pod " + a.address.to_string(); },
+                          [](const ListPod &a) { return "pod " + a.address.to_string(); },
+                          [](const UnlistPod &a) { return "pod " + a.address.to_string(); },
                           [](const RoutePod &a) { return "route " + net::to_string(a.route); },
                       },
                       action);
@@ -84,6 +86,8 @@ std::string deed_of(const Action &action) {
                           [](const PutNode &a) { return fmt::format("set leases={}", a.node.leases); },
                           [](const PutLease &a) { return "set " + text(a.lease); },
                           [](const PutEndpoint &a) { return "set " + text(a.endpoint); },
+                          [](const ListPod &a) { return "found without an entry: set " + text(a.endpoint); },
+                          [](const UnlistPod &) { return std::string("its interface is gone: entry removed"); },
                           [](const auto &a) { return std::string(is_removal(a) ? "removed" : "added"); },
                       },
                       action);
@@ -91,7 +95,8 @@ std::string deed_of(const Action &action) {
 
 bool is_removal(const Action &action) {
     return std::holds_alternative<RemoveAddress>(action) || std::holds_alternative<RemoveRoute>(action) ||
-           std::holds_alternative<RemoveNode>(action) || std::holds_alternative<RemoveLease>(action);
+           std::holds_alternative<RemoveNode>(action) || std::holds_alternative<RemoveLease>(action) ||
+           std::holds_alternative<UnlistPod>(action);
 }
 
 std::vector<Action> diff(const HostState &desired, const HostState &actual) {

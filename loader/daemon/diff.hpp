@@ -58,6 +58,14 @@ struct PutEndpoint { ///< of a pod that is still there
     Ip address;
     weft_endpoint endpoint;
 };
+struct ListPod { ///< unless its entry has come meanwhile
+    Ip address;
+    weft_endpoint endpoint;
+};
+struct UnlistPod { ///< unless the address has another holder by now
+    Ip address;
+    int ifindex = 0; ///< of the veth that is gone
+};
 
 struct RoutePod { ///< if its veth is still there
     net::Route route;
@@ -66,7 +74,7 @@ struct RoutePod { ///< if its veth is still there
 /// One write to the kernel.
 using Action =
     std::variant<SetSysctl, ReplaceVtep, ChangeVtep, AddAddress, RemoveAddress, SetNeighbour, AddRoute, RemoveRoute,
-                 SetPrefixLens, PutNode, RemoveNode, PutLease, RemoveLease, PutEndpoint, RoutePod>;
+                 SetPrefixLens, PutNode, RemoveNode, PutLease, RemoveLease, PutEndpoint, ListPod, UnlistPod, RoutePod>;
 
 /// What an action is about: "lease 10.5.3.0/24". Two actions on one thing have one name, and so one back-off.
 [[nodiscard]] std::string item_of(const Action &action);

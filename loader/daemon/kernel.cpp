@@ -8,6 +8,7 @@
 #include <charconv>
 #include <tuple>
 
+#include "datapath/map_ledger.hpp"
 #include "firewall/iptables.hpp"
 #include "net/neigh.hpp"
 #include "net/qdisc.hpp"
@@ -139,7 +140,30 @@ public:
         if (!links) return fail_as_is(std::move(links));
         auto routes = net::list_routes(sock_, {.protocol = net::kRouteProtocol});
         if (!routes) return fail_as_is(std::move(routes));
-        return pod_states(*entries, *qdiscs, *neighbours, *links, *routes);
+        auto pods = pod_states(*entries, *qdiscs, *neighbours, *links, *routes);
+        mark_gone(pods, *links);
+        const auto unlisted = unlisted_pods(pods, *links, *routes);
+        if (!unlisted.empty()) {
+            std::vector<std::pair<weft_ip, weft_endpoint>> found;
+            for (const auto &pod : unlisted)
+                if (const auto endpoint = endpoint_of(pod.veth)) found.emplace_back(abi::ip(pod.address), *endpoint);
+            for (auto &pod : pod_states(found, *qdiscs, *neighbours, *links, *routes)) {
+                pod.listed = false;
+                pods.push_back(std::move(pod));
+            }
+        }
+        return pods;
+    }
+
+    Result<Pulse> read_pulse(const std::map<std::string, std::optional<std::string>> &settings) override {
+        if (!datapath_) return fail("no programs are loaded", ENOENT);
+        auto datapath = datapath_->fingerprint();
+        if (!datapath) return fail_as_is(std::move(datapath));
+        Pulse pulse{.datapath = *datapath, .settings = {}};
+        pulse.datapath.maps = ledger_.without_ours(pulse.datapath.maps);
+        for (const auto &[path, wanted] : settings)
+            if (auto value = net::read_sysctl(path)) pulse.settings[path] = std::move(*value);
+        return pulse;
     }
 
     bool has_other_mac(int ifindex, const Ip &pod, const Mac &mac) override {
@@ -211,6 +235,16 @@ private:
             host.routes.emplace(route_key(route), route);
         }
         return {};
+    }
+
+    /// As the plugin would have written it, but for what it was told of limits to come.
+    std::optional<weft_endpoint> endpoint_of(const net::Link &veth) {
+        const auto inside = net::find_peer(sock_, veth);
+        if (!inside || !*inside) return std::nullopt;
+        return weft_endpoint{.ifindex = static_cast<__u32>(veth.index),
+                             .pod_mac = abi::mac((*inside)->mac),
+                             .host_mac = abi::mac(veth.mac),
+                             .flags = 0};
     }
 
     Result<NextHop> resolve(const Ip &node, const std::optional<Ip> &from, const std::vector<net::Link> &links) {
@@ -308,23 +342,23 @@ private:
     }
 
     Status write(const SetPrefixLens &a) {
-        return with_maps([&](const Datapath &d) { return d.state().put(0, abi::state(a.lens)); });
+        return with_maps([&](const Datapath &d) { return ledger_.put(d.state(), __u32{0}, abi::state(a.lens)); });
     }
     Status write(const PutNode &a) {
-        return with_maps([&](const Datapath &d) { return d.nodes().put(abi::ip(a.address), a.node); });
+        return with_maps([&](const Datapath &d) { return ledger_.put(d.nodes(), abi::ip(a.address), a.node); });
     }
     Status write(const RemoveNode &a) {
-        return with_maps([&](const Datapath &d) { return either_way(d.nodes().erase(abi::ip(a.address))); });
+        return with_maps([&](const Datapath &d) { return ledger_.erase(d.nodes(), abi::ip(a.address)); });
     }
     Status write(const PutLease &a) {
         return with_maps([&](const Datapath &d) -> Status {
             if (a.new_slot)
                 if (auto cleared = d.clear_lease_stats(a.lease.stats_index); !cleared) return cleared;
-            return d.leases().put(abi::lease_key(a.subnet), a.lease);
+            return ledger_.put(d.leases(), abi::lease_key(a.subnet), a.lease);
         });
     }
     Status write(const RemoveLease &a) {
-        return with_maps([&](const Datapath &d) { return either_way(d.leases().erase(abi::lease_key(a.subnet))); });
+        return with_maps([&](const Datapath &d) { return ledger_.erase(d.leases(), abi::lease_key(a.subnet)); });
     }
 
     /// The plugin writes to this map too: a pod that went meanwhile is not brought back, nor is its address's next holder
@@ -336,6 +370,21 @@ private:
             if (!*now || (*now)->ifindex != a.endpoint.ifindex) return {};
             auto put = d.endpoints().put(abi::ip(a.address), a.endpoint, BPF_EXIST);
             return !put && put.error().code() == ENOENT ? Status() : put;
+        });
+    }
+
+    Status write(const ListPod &a) {
+        return with_maps([&](const Datapath &d) -> Status {
+            auto put = d.endpoints().put(abi::ip(a.address), a.endpoint, BPF_NOEXIST);
+            return !put && put.error().code() == EEXIST ? Status() : put;
+        });
+    }
+    Status write(const UnlistPod &a) {
+        return with_maps([&](const Datapath &d) -> Status {
+            const auto taken = d.endpoints().take(abi::ip(a.address));
+            if (!taken) return std::unexpected(taken.error());
+            if (!*taken || static_cast<int>((*taken)->ifindex) == a.ifindex) return {};
+            return write(ListPod{a.address, **taken});
         });
     }
 
@@ -351,6 +400,7 @@ private:
 
     net::NlSocket sock_;
     std::optional<Datapath> datapath_;
+    datapath::MapLedger ledger_;
     std::optional<Firewall> firewall_;
     DatapathConfig loaded_;
     bool attached_ = false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +18,14 @@
 #include "firewall/firewall.hpp"
 
 namespace weft {
+
+/// What changes without a notification, but for weftd's own writes to maps. Two that are equal: nothing did.
+struct Pulse {
+    DatapathFingerprint datapath;
+    std::map<std::string, std::optional<std::string>> settings;
+
+    bool operator==(const Pulse &) const = default;
+};
 
 /// Everything weftd reads from and writes to the operating system's network: the one seam, so that a fake of it can stand
 /// in tests for a whole host.
@@ -49,8 +58,11 @@ public:
     [[nodiscard]] virtual Result<MapState> read_maps(const MapPart *part) = 0;
     /// Since the maps were made; nullopt while they cannot be read.
     [[nodiscard]] virtual std::optional<Drops> read_drops() const = 0;
-    /// Every pod of this node.
+    /// Every pod of this node that is listed or wired.
     [[nodiscard]] virtual Result<std::vector<PodState>> read_pods() = 0;
+    /// @param settings to read, by their paths.
+    [[nodiscard]] virtual Result<Pulse>
+    read_pulse(const std::map<std::string, std::optional<std::string>> &settings) = 0;
     /// Whether that link is a pod's with this address and the programs know it by another MAC. False also when nobody knows.
     [[nodiscard]] virtual bool has_other_mac(int ifindex, const Ip &pod, const Mac &mac) = 0;
 

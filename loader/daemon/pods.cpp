@@ -33,15 +33,55 @@ std::vector<PodState> pod_states(const std::vector<std::pair<weft_ip, weft_endpo
     return pods;
 }
 
+namespace {
+
+/// As the plugin names and marks it.
+bool is_host_end(const net::Link &link) {
+    return link.kind == "veth" && link.name.starts_with("weft") && link.alias.starts_with("weft:");
+}
+
+} // namespace
+
+void mark_gone(std::vector<PodState> &pods, const std::vector<net::Link> &links) {
+    std::set<int> there;
+    for (const auto &link : links)
+        // An alias comes after the veth, and an index may be another device's by now.
+        if (link.kind == "veth" && link.name.starts_with("weft")) there.insert(link.index);
+    for (auto &pod : pods) pod.gone = !there.contains(static_cast<int>(pod.endpoint.ifindex));
+}
+
+std::vector<UnlistedPod> unlisted_pods(const std::vector<PodState> &listed, const std::vector<net::Link> &links,
+                                       const std::vector<net::Route> &routes) {
+    std::set<Ip> known;
+    for (const auto &pod : listed)
+        if (!pod.gone) known.insert(pod.address);
+    std::map<int, const net::Link *> veths;
+    for (const auto &link : links)
+        if (is_host_end(link)) veths.emplace(link.index, &link);
+    std::vector<UnlistedPod> unlisted;
+    for (const auto &route : routes) {
+        const Ip address = route.destination.address();
+        const auto veth = veths.find(route.ifindex);
+        if (veth != veths.end() && route.destination == host_net(address) && !known.contains(address))
+            unlisted.push_back({address, *veth->second});
+    }
+    return unlisted;
+}
+
 std::vector<Action> plan_pods(const std::vector<PodState> &pods, const Subnet &own) {
     std::vector<Action> plan;
+    for (const auto &pod : pods)
+        if (pod.gone) plan.push_back(UnlistPod{pod.address, static_cast<int>(pod.endpoint.ifindex)});
     for (const auto &pod : pods) {
+        if (pod.gone) continue;
         weft_endpoint wanted = pod.endpoint;
         // A flag of its own beside the plugin's: that one holds also before the qdisc is there.
         wanted.flags &= ~static_cast<__u32>(WEFT_EP_SHAPED);
         if (pod.shaped) wanted.flags |= WEFT_EP_SHAPED;
         if (pod.mac_seen) wanted.pod_mac = abi::mac(*pod.mac_seen);
-        if (wanted.flags != pod.endpoint.flags || abi::mac(wanted.pod_mac) != abi::mac(pod.endpoint.pod_mac))
+        if (!pod.listed)
+            plan.push_back(ListPod{pod.address, wanted});
+        else if (wanted.flags != pod.endpoint.flags || abi::mac(wanted.pod_mac) != abi::mac(pod.endpoint.pod_mac))
             plan.push_back(PutEndpoint{pod.address, wanted});
         if (!pod.cut_off) continue;
         net::Route route{.destination = host_net(pod.address),

@@ -113,8 +113,8 @@ std::optional<Reconciler::TimePoint> Reconciler::apply(TimePoint now) {
     apply_rules(now);
     if (load(now) && snapshot_seen_) {
         apply_leases(now);
-        attach(now);
         apply_pods(now);
+        attach(now);
     }
     std::optional<TimePoint> next;
     for (const auto *some : {&host_failures_, &hop_failures_, &map_failures_, &pod_failures_, &step_failures_})
@@ -140,7 +140,7 @@ void Reconciler::apply_host(TimePoint now) {
         vtep_ifindex_ = actual->vtep_ifindex;
         return diff(desired, *actual);
     };
-    converge("host", planner, host_failures_, spdlog::level::info, now);
+    repairs_ += converge("host", planner, host_failures_, spdlog::level::info, now);
 }
 
 /// @return whether programs and maps are there for this view.
@@ -294,26 +294,30 @@ void Reconciler::attach(TimePoint now) {
         return;
     }
     for (const auto &line : *lines) log_.info("attached {}", line);
+    repairs_ += lines->size();
     step_failures_.succeeded(item);
     attached_ = true;
     attached_links_ = links;
     check_attachments_ = false;
 }
 
-/// Last, and no condition of being ready: the plugin has written all that a pod needs.
+/// No condition of being ready: the plugin has written all that a pod needs. But before attach(), which swaps the programs of
+/// all pods that are listed.
 void Reconciler::apply_pods(TimePoint now) {
     if (!check_pods_ && pod_failures_.all().empty() && !step_failures_.all().contains("read pods")) return;
     check_pods_ = false;
     const auto planner = [&]() -> Result<std::vector<Action>> {
         auto pods = kernel_.read_pods();
         if (!pods) return fail_as_is(std::move(pods));
+        check_attachments_ |= !std::ranges::all_of(*pods, &PodState::listed);
         return plan_pods(*pods, view_.own);
     };
-    converge("pods", planner, pod_failures_, spdlog::level::info, now);
+    repairs_ += converge("pods", planner, pod_failures_, spdlog::level::info, now);
 }
 
-void Reconciler::converge(const char *what, const Planner &planner, Backoff &failures, spdlog::level::level_enum level,
-                          TimePoint now) {
+/// @return how many writes the kernel took
+std::size_t Reconciler::converge(const char *what, const Planner &planner, Backoff &failures,
+                                 spdlog::level::level_enum level, TimePoint now) {
     const auto reading = fmt::format("read {}", what);
     std::set<std::string> done;
     std::size_t written = 0;
@@ -321,7 +325,7 @@ void Reconciler::converge(const char *what, const Planner &planner, Backoff &fai
         auto plan = planner();
         if (!plan) {
             failed(step_failures_, reading, plan.error(), now);
-            return;
+            return written;
         }
         step_failures_.succeeded(reading);
         std::set<std::string> pending, now_done;
@@ -349,6 +353,7 @@ void Reconciler::converge(const char *what, const Planner &planner, Backoff &fai
         done.merge(now_done);
     }
     if (written > 0 && level == spdlog::level::debug) log_.info("{}: brought up to date writes={}", what, written);
+    return written;
 }
 
 bool Reconciler::perform(const Action &action, const std::string &item, Backoff &failures,

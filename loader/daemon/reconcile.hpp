@@ -91,6 +91,8 @@ public:
     [[nodiscard]] const ClusterView *view() const { return has_uplink_ && has_config_ && has_own_ ? &view_ : nullptr; }
     [[nodiscard]] const std::vector<PodNetwork> &networks() const { return view_.networks; }
     [[nodiscard]] int vtep_ifindex() const { return vtep_ifindex_; } ///< 0: there is none
+    /// How many things have been put right beside the maps.
+    [[nodiscard]] std::uint64_t repairs() const { return repairs_; }
     [[nodiscard]] std::size_t programmed() const { return census_.leases(); }
     [[nodiscard]] const std::map<Net, std::string> &unusable() const { return unusable_; }
     /// The host's settings that are kept: path below /proc/sys to value.
@@ -109,8 +111,8 @@ private:
     void attach(TimePoint now);
     void apply_pods(TimePoint now);
     void apply_rules(TimePoint now);
-    void converge(const char *what, const Planner &planner, Backoff &failures, spdlog::level::level_enum level,
-                  TimePoint now);
+    std::size_t converge(const char *what, const Planner &planner, Backoff &failures, spdlog::level::level_enum level,
+                         TimePoint now);
     bool perform(const Action &action, const std::string &item, Backoff &failures, spdlog::level::level_enum level,
                  TimePoint now);
     void report(const std::vector<Unusable> &unusable, const MapPart *part);
@@ -131,6 +133,7 @@ private:
     MapPart changed_; ///< since the last apply(), by others' leases
     Census census_;   ///< of the maps as last written
     bool crowded_ = false;
+    std::uint64_t repairs_ = 0;
     std::map<Net, std::string> unusable_;
     std::optional<std::pair<int, int>> attached_links_; ///< uplink and weft.1 when last attached
     Surroundings around_;

@@ -64,7 +64,7 @@ nlohmann::json Daemon::status() const {
 }
 
 HealthServer::Report Daemon::health() const {
-    const bool ready = reconciler_.ready() && env_.has_value();
+    const bool ready = reconciler_.ready() && subnet_file_.published();
     const nlohmann::json body{
         {"ready", ready},
         {"state", to_string(reconciler_.state())},

@@ -2,6 +2,7 @@
 #include "datapath/datapath.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <net/if.h>
 #include <spdlog/spdlog.h>
 
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include "datapath/features.hpp"
+#include "datapath/fingerprint.hpp"
 #include "datapath/libbpf_log.hpp"
 #include "datapath/pins.hpp"
 #include "datapath/skeletons.hpp"
@@ -39,6 +41,7 @@ struct Datapath::Impl {
     datapath::SkelPtr<weft_bpf> tc;
     datapath::SkelPtr<xdp_wire_bpf> xdp; ///< kept while attached by this process
     DatapathMode mode;
+    bool was_attached = false;
 
     struct Attachment {
         int program_fd;
@@ -50,6 +53,8 @@ struct Datapath::Impl {
     [[nodiscard]] Result<std::vector<Attachment>> wanted_attachments() const;
     [[nodiscard]] Status attach_one(const Attachment &wanted, std::vector<std::string> &done) const;
     [[nodiscard]] Status attach_xdp(std::vector<std::string> &done);
+    [[nodiscard]] Status keep_pins(std::vector<std::string> &done) const;
+    [[nodiscard]] Status remove_other_versions(std::vector<std::string> &done) const;
     [[nodiscard]] maps::MapRef<weft_ip, weft_endpoint> endpoints() const {
         return {bpf_map__fd(tc->maps.weft_endpoints), WEFT_PIN_ENDPOINTS};
     }
@@ -98,6 +103,33 @@ Status Datapath::Impl::attach_xdp(std::vector<std::string> &done) {
     return {};
 }
 
+/// The program's pin too: a pod that comes now gets the program of this load, and so no pod is missed before its swap.
+Status Datapath::Impl::keep_pins(std::vector<std::string> &done) const {
+    for (const auto &[map, pin] : datapath::map_pins(*tc)) {
+        auto changed = datapath::keep_map_pin(bpf_map__fd(map), config.bpf_dir, pin);
+        if (!changed) return fail_as_is(std::move(changed));
+        if (*changed) done.push_back(fmt::format("pin {}", pin));
+    }
+    const int from_pod = bpf_program__fd(tc->progs.weft_from_pod);
+    auto changed = datapath::keep_program_pin(from_pod, config.bpf_dir, WEFT_PIN_FROM_POD);
+    if (!changed) return fail_as_is(std::move(changed));
+    if (*changed && was_attached) done.push_back(fmt::format("pin {}", WEFT_PIN_FROM_POD));
+    return {};
+}
+
+/// Last: until its hook's program is swapped, a packet finds its way in the old maps.
+Status Datapath::Impl::remove_other_versions(std::vector<std::string> &done) const {
+    std::vector<std::string_view> pins{WEFT_PIN_FROM_POD};
+    for (const auto &[map, pin] : datapath::map_pins(*tc)) pins.push_back(pin);
+    auto removed = datapath::remove_other_versions(config.bpf_dir, pins);
+    if (!removed) return fail_as_is(std::move(removed));
+    if (!removed->empty())
+        done.push_back(
+            fmt::format("instead of another version of weft, whose pins are removed, and its counters with them: {}",
+                        fmt::join(*removed, " ")));
+    return {};
+}
+
 Datapath::Datapath(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Datapath::Datapath(Datapath &&) noexcept = default;
 Datapath &Datapath::operator=(Datapath &&) noexcept = default;
@@ -114,10 +146,7 @@ Result<Datapath> Datapath::load(const DatapathConfig &config) {
 
 Result<std::vector<std::string>> Datapath::attach() {
     std::vector<std::string> done;
-    // The pin first: a pod that comes now gets the program of this load, and so no pod is missed between the two.
-    const int from_pod = bpf_program__fd(impl_->tc->progs.weft_from_pod);
-    if (auto pinned = datapath::replace_program_pin(from_pod, impl_->config.bpf_dir, WEFT_PIN_FROM_POD); !pinned)
-        return fail_as_is(std::move(pinned));
+    if (auto pinned = impl_->keep_pins(done); !pinned) return fail_as_is(std::move(pinned));
     auto wanted = impl_->wanted_attachments();
     if (!wanted) return fail_as_is(std::move(wanted));
     for (const auto &one : *wanted) {
@@ -130,7 +159,34 @@ Result<std::vector<std::string>> Datapath::attach() {
         spdlog::warn("datapath: {}; packets are decapsulated in tc", attached.error().sentence());
         impl_->mode = DatapathMode::tc;
     }
+    if (auto removed = impl_->remove_other_versions(done); !removed) return fail_as_is(std::move(removed));
+    impl_->was_attached = true;
     return done;
+}
+
+Result<DatapathFingerprint> Datapath::fingerprint() const {
+    const auto &maps = impl_->tc->maps;
+    const auto of_map = [](const bpf_map *map) {
+        return datapath::fingerprint_of_map(bpf_map__fd(map), bpf_map__name(map));
+    };
+    DatapathFingerprint all;
+    for (const auto *map : {maps.weft_leases, maps.weft_nodes, maps.weft_state}) {
+        const auto one = of_map(map);
+        if (!one) return std::unexpected(one.error());
+        all.maps += *one;
+    }
+    const auto endpoints = of_map(maps.weft_endpoints);
+    if (!endpoints) return std::unexpected(endpoints.error());
+    all.endpoints = *endpoints;
+    const auto attachments = impl_->wanted_attachments();
+    if (!attachments) return std::unexpected(attachments.error());
+    for (const auto &place : *attachments)
+        all.attachments = all.attachments * 31 + datapath::fingerprint_of_hook(place.ifindex, place.hook);
+    all.attachments = all.attachments * 31 + datapath::fingerprint_of_xdp(impl_->config.uplink_ifindex);
+    for (const auto &[map, pin] : datapath::map_pins(*impl_->tc))
+        all.attachments = all.attachments * 31 + datapath::pinned_id(impl_->config.bpf_dir, pin);
+    all.attachments = all.attachments * 31 + datapath::pinned_id(impl_->config.bpf_dir, WEFT_PIN_FROM_POD);
+    return all;
 }
 
 DatapathMode Datapath::mode() const { return impl_->mode; }

@@ -36,11 +36,22 @@ struct DatapathConfig {
     std::filesystem::path bpf_dir = "/sys/fs/bpf/weft";
 };
 
+/// What changes without a word from the kernel, in numbers that stay the same as long as it does not.
+struct DatapathFingerprint {
+    std::uint64_t maps = 0;        ///< leases, nodes, state: the sum of theirs
+    std::uint64_t endpoints = 0;   ///< which pods there are
+    std::uint64_t attachments = 0; ///< programs on hooks, and pins
+
+    bool operator==(const DatapathFingerprint &) const = default;
+};
+
 /// The BPF half of a node: programs and maps, loaded, pinned and attached.
 ///
-/// Contract: `load()` reuses maps that are pinned under bpf_dir, so entries and counters survive; `attach()` puts the
-/// programs on the uplink, weft.1 and every pod veth of ours in place of older versions, one atomic swap per hook, and
-/// then replaces the program pins. The destructor closes fds and detaches nothing: pins and attachments keep forwarding.
+/// Contract: `load()` reuses maps that are pinned under bpf_dir, so entries and counters survive; maps of another layout have
+/// other names there (WEFT_ABI_VERSION) and are left alone. `attach()` puts the programs on the uplink, weft.1 and every pod
+/// veth of ours in place of older versions, one atomic swap per hook, puts back pins that are missing, and then removes the
+/// pins of other layouts, which nobody reads any more. The destructor closes fds and detaches nothing: pins and attachments
+/// keep forwarding.
 /// Threads: any one at a time. Must run in the network namespace of the uplink.
 /// Errors: name the program, map or link; the verifier's log goes to the log at debug level.
 class Datapath {
@@ -48,11 +59,13 @@ public:
     [[nodiscard]] static Result<Datapath> load(const DatapathConfig &config);
 
     /// Idempotent: puts back whatever is missing and says so.
-    /// @return one line for each attachment that was made or replaced; empty when everything was in place.
+    /// @return one line for each attachment or pin that was made, replaced or removed; empty when everything was in place.
     [[nodiscard]] Result<std::vector<std::string>> attach();
 
     /// The mode in force once attached: tc or xdp.
     [[nodiscard]] DatapathMode mode() const;
+
+    [[nodiscard]] Result<DatapathFingerprint> fingerprint() const;
 
     /// A loaded program, for BPF_PROG_RUN; -1 for one that this mode does not load.
     [[nodiscard]] int program_fd(weft_hook hook) const;

@@ -14,11 +14,6 @@ namespace {
 constexpr std::uint32_t kEventSampling = 64;
 static_assert((kEventSampling & (kEventSampling - 1)) == 0, "the programs mask a random number with it");
 
-struct MapPin {
-    bpf_map *map;
-    std::string_view pin;
-};
-
 Status set_max_entries(std::initializer_list<bpf_map *> maps, std::uint32_t max_entries) {
     for (bpf_map *map : maps)
         if (const int err = bpf_map__set_max_entries(map, max_entries); err != 0)
@@ -57,6 +52,14 @@ weft_cfg make_cfg(const DatapathConfig &config, const Features &features) {
     return cfg;
 }
 
+std::vector<MapPin> map_pins(const weft_bpf &skel) {
+    const auto &maps = skel.maps;
+    return {{maps.weft_leases, WEFT_PIN_LEASES},       {maps.weft_nodes, WEFT_PIN_NODES},
+            {maps.weft_endpoints, WEFT_PIN_ENDPOINTS}, {maps.weft_state, WEFT_PIN_STATE},
+            {maps.weft_counters, WEFT_PIN_COUNTERS},   {maps.weft_lease_stats, WEFT_PIN_LEASE_STATS},
+            {maps.weft_events, WEFT_PIN_EVENTS}};
+}
+
 Result<SkelPtr<weft_bpf>> load_tc(const DatapathConfig &config, const Features &features) {
     SkelPtr<weft_bpf> skel(weft_bpf::open());
     if (!skel) return fail_errno(errno, "open tc programs");
@@ -66,11 +69,7 @@ Result<SkelPtr<weft_bpf>> load_tc(const DatapathConfig &config, const Features &
     const auto sized =
         set_max_entries({maps.weft_leases, maps.weft_nodes, maps.weft_lease_stats}, std::max(config.max_leases, 1U));
     if (!sized) return std::unexpected(sized.error());
-    for (const auto &[map, pin] :
-         {MapPin{maps.weft_leases, WEFT_PIN_LEASES}, MapPin{maps.weft_nodes, WEFT_PIN_NODES},
-          MapPin{maps.weft_endpoints, WEFT_PIN_ENDPOINTS}, MapPin{maps.weft_state, WEFT_PIN_STATE},
-          MapPin{maps.weft_counters, WEFT_PIN_COUNTERS}, MapPin{maps.weft_lease_stats, WEFT_PIN_LEASE_STATS},
-          MapPin{maps.weft_events, WEFT_PIN_EVENTS}})
+    for (const auto &[map, pin] : map_pins(*skel))
         if (auto set = set_pin(*map, config.bpf_dir, pin); !set) return fail_as_is(std::move(set));
 
     if (const int err = weft_bpf::load(skel.get()); err != 0) return fail_errno(-err, "load tc programs");

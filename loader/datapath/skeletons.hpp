@@ -8,6 +8,8 @@
 #include "xdp_wire.skel.h"
 
 #include <memory>
+#include <string_view>
+#include <vector>
 
 #include "base/error.hpp"
 #include "datapath/datapath.hpp"
@@ -23,6 +25,13 @@ template <class Skeleton> using SkelPtr = std::unique_ptr<Skeleton, SkelDestroy<
 
 /// The programs' constants for a node.
 [[nodiscard]] weft_cfg make_cfg(const DatapathConfig &config, const Features &features);
+
+struct MapPin {
+    bpf_map *map;
+    std::string_view pin;
+};
+/// Every map that is pinned, and its name there.
+[[nodiscard]] std::vector<MapPin> map_pins(const weft_bpf &skel);
 
 /// The tc programs, loaded, on maps that are pinned under config.bpf_dir: reused where they fit, made where not.
 [[nodiscard]] Result<SkelPtr<weft_bpf>> load_tc(const DatapathConfig &config, const Features &features);

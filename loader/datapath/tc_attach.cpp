@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <string>
@@ -42,19 +43,16 @@ struct OurProgram {
 
 enum class Tcx { unsupported, supported };
 
-/// Our program on a TCX hook. EINVAL from the kernel says that it does not know TCX.
+/// Our program on a TCX hook.
 Result<Tcx> find_tcx(int ifindex, TcHook hook, std::optional<OurProgram> &ours) {
-    std::array<__u32, kMaxTcxPrograms> ids{};
-    __u32 flags = 0, count = ids.size();
-    const int err = bpf_prog_query(ifindex, tcx_type(hook), 0, &flags, ids.data(), &count);
-    if (err == -EINVAL) return Tcx::unsupported;
-    if (err == -ENOENT) return Tcx::supported; // no program there yet
-    if (err != 0) return fail_errno(-err, "list TCX programs");
-    for (std::size_t i = 0; i < count && i < ids.size(); ++i) {
-        UniqueFd fd(bpf_prog_get_fd_by_id(ids[i]));
+    auto ids = tcx_programs(ifindex, hook);
+    if (!ids && ids.error().code() == EINVAL) return Tcx::unsupported;
+    if (!ids) return fail_as_is(std::move(ids));
+    for (const auto id : *ids) {
+        UniqueFd fd(bpf_prog_get_fd_by_id(id));
         if (!fd) continue; // gone meanwhile
         const auto info = program_info(fd.get());
-        if (info && std::string_view(info->name).starts_with(kProgramPrefix)) ours = OurProgram{std::move(fd), ids[i]};
+        if (info && std::string_view(info->name).starts_with(kProgramPrefix)) ours = OurProgram{std::move(fd), id};
     }
     return Tcx::supported;
 }
@@ -148,16 +146,22 @@ Status attach_clsact(int program_fd, int ifindex, TcHook hook) {
     return put ? Status() : fail_in(std::move(put), describe(ifindex, hook));
 }
 
+Result<std::vector<std::uint32_t>> tcx_programs(int ifindex, TcHook hook) {
+    std::array<__u32, kMaxTcxPrograms> ids{};
+    __u32 flags = 0, count = ids.size();
+    const int err = bpf_prog_query(ifindex, tcx_type(hook), 0, &flags, ids.data(), &count);
+    if (err == -ENOENT) return std::vector<std::uint32_t>(); // no program there yet
+    if (err != 0) return fail_errno(-err, "list TCX programs");
+    return std::vector<std::uint32_t>(ids.begin(), ids.begin() + std::min<std::size_t>(count, ids.size()));
+}
+
 Result<std::vector<std::uint32_t>> tcx_before_ours(int ifindex, TcHook hook) {
     auto ours = attached_tc(ifindex, hook);
     if (!ours) return fail_as_is(std::move(ours));
-    std::array<__u32, kMaxTcxPrograms> ids{};
-    __u32 flags = 0, count = ids.size();
-    if (!*ours || bpf_prog_query(ifindex, tcx_type(hook), 0, &flags, ids.data(), &count) != 0)
-        return std::vector<std::uint32_t>(); // none, or a kernel without TCX
-    std::vector<std::uint32_t> before;
+    auto before = *ours ? tcx_programs(ifindex, hook) : std::vector<std::uint32_t>();
+    if (!before) return std::vector<std::uint32_t>(); // a kernel without TCX
     // A clsact filter of ours runs after all of them.
-    for (std::size_t i = 0; i < count && i < ids.size() && ids[i] != **ours; ++i) before.push_back(ids[i]);
+    before->erase(std::ranges::find(*before, ours->value_or(0)), before->end());
     return before;
 }
 

@@ -29,6 +29,8 @@ enum class TcHook { ingress, egress };
 /// The id of the weft program on that hook; none when there is none.
 [[nodiscard]] Result<std::optional<std::uint32_t>> attached_tc(int ifindex, TcHook hook);
 
+/// All programs on that hook by TCX, in the order in which they run. Errors: EINVAL from a kernel without TCX.
+[[nodiscard]] Result<std::vector<std::uint32_t>> tcx_programs(int ifindex, TcHook hook);
 /// The programs of others that run on that hook before ours, in their order: TCX programs. Empty where ours is not there.
 [[nodiscard]] Result<std::vector<std::uint32_t>> tcx_before_ours(int ifindex, TcHook hook);
 /// Takes weft's program off the hook, by whichever way it is there. An empty clsact qdisc may stay.

@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <fmt/format.h>
+#include <linux/if_link.h>
 #include <xdp/libxdp.h>
 
 #include <memory>
@@ -49,10 +50,29 @@ std::vector<xdp_program *> find_programs(const xdp_multiprog &all, std::string_v
     return found;
 }
 
+/// Where libxdp has no dispatcher: a detach would leave the driver without any program for a moment, and some drivers reset
+/// their queues for that.
+Status replace_only(bpf_object &object, const std::string &name, int ifindex, const xdp_multiprog &current) {
+    if (const int err = bpf_object__load(&object); err != 0) return fail_errno(-err, "load " + name);
+    bpf_xdp_attach_opts opts{};
+    opts.sz = sizeof(opts);
+    opts.old_prog_fd = xdp_program__fd(xdp_multiprog__main_prog(&current));
+    const unsigned mode =
+        xdp_multiprog__attach_mode(&current) == XDP_MODE_SKB ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
+    const bpf_program *program = bpf_object__find_program_by_name(&object, name.c_str());
+    const int err = bpf_xdp_attach(ifindex, bpf_program__fd(program), mode | XDP_FLAGS_REPLACE, &opts);
+    return err == 0 ? Status() : fail_errno(-err, "replace " + name);
+}
+
 } // namespace
 
 Status attach_xdp(bpf_object &object, std::string_view program_name, int ifindex) {
     const auto what = fmt::format("XDP on interface {}", ifindex);
+    if (const auto current = attached_to(ifindex);
+        current && xdp_multiprog__is_legacy(current.get()) && !find_programs(*current, program_name).empty()) {
+        auto replaced = replace_only(object, std::string(program_name), ifindex, *current);
+        return replaced ? Status() : fail_in(std::move(replaced), what);
+    }
     if (auto detached = detach_xdp(program_name, ifindex); !detached) return fail_as_is(std::move(detached));
 
     const std::string name(program_name);

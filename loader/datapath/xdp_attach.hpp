@@ -11,7 +11,8 @@ namespace weft::datapath {
 
 /// Attaches the XDP program `program_name` of `object` to an interface in native mode through libxdp: behind its dispatcher,
 /// beside other programs, where the kernel can do that, else alone. Loads the object. An older program of the same name is
-/// taken off first; in between, packets take the tc program's way, so none is lost.
+/// replaced in one step where it is alone; behind the dispatcher it is taken off first, and in between packets take the tc
+/// program's way, so none is lost.
 /// Errors: EBUSY in words when a foreign program that shares with nobody holds the interface; EOPNOTSUPP when the driver has no
 /// native XDP (generic XDP is slower than tc and is not tried).
 [[nodiscard]] Status attach_xdp(bpf_object &object, std::string_view program_name, int ifindex);

@@ -28,15 +28,17 @@ std::optional<Link> parse_link(nlmsghdr &msg) {
         .flags = info.ifi_flags,
         .hardware = info.ifi_type,
         .link = static_cast<int>(attrs.u32(IFLA_LINK)),
+        .link_netns = static_cast<int>(attrs.u32(IFLA_LINK_NETNSID, static_cast<std::uint32_t>(-1))),
         .master = static_cast<int>(attrs.u32(IFLA_MASTER)),
     };
 }
 
 /// Asks for one link; "no such device" is an outcome.
-Result<std::optional<Link>> get_link(NlSocket &sock, int index, std::string_view name) {
+Result<std::optional<Link>> get_link(NlSocket &sock, int index, std::string_view name, int netns = -1) {
     auto msg = make_request(RTM_GETLINK);
     attr::put_header(*msg, ifinfomsg{.ifi_index = index});
     if (index == 0) attr::put(*msg, IFLA_IFNAME, std::string(name));
+    if (netns >= 0) attr::put(*msg, IFLA_TARGET_NETNSID, static_cast<std::uint32_t>(netns));
     auto links =
         sock.query<Link>(*msg, fmt::format("read link {}", index == 0 ? name : std::to_string(index)), parse_link);
     if (!links && links.error().code() == ENODEV) return std::nullopt;
@@ -62,6 +64,11 @@ Result<std::vector<Link>> list_links(NlSocket &sock) {
     auto msg = make_request(RTM_GETLINK, NLM_F_DUMP);
     attr::put_header(*msg, ifinfomsg{.ifi_family = AF_UNSPEC});
     return sock.query<Link>(*msg, "list links", parse_link);
+}
+
+Result<std::optional<Link>> find_peer(NlSocket &sock, const Link &veth) {
+    if (veth.link <= 0) return std::nullopt;
+    return get_link(sock, veth.link, {}, veth.link_netns);
 }
 
 Status create_veth(NlSocket &sock, const VethSpec &spec) {

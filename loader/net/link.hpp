@@ -25,6 +25,7 @@ struct Link {
     unsigned flags = 0;    ///< IFF_*
     unsigned hardware = 0; ///< ARPHRD_*
     int link = 0;          ///< IFLA_LINK: a veth's peer (an index of the peer's own namespace), a vxlan's lower device
+    int link_netns = -1;   ///< IFLA_LINK_NETNSID: the namespace of `link`, as this one numbers it; -1: this one
     int master = 0;        ///< bridge or bond it is enslaved to
 
     [[nodiscard]] bool up() const { return (flags & IFF_UP) != 0; }
@@ -39,6 +40,8 @@ struct Link {
 [[nodiscard]] Result<std::optional<Link>> find_link(NlSocket &sock, std::string_view name);
 [[nodiscard]] Result<std::optional<Link>> find_link(NlSocket &sock, int index);
 [[nodiscard]] Result<std::vector<Link>> list_links(NlSocket &sock);
+/// The other end of a veth, wherever that is; nullopt while the kernel does not tell.
+[[nodiscard]] Result<std::optional<Link>> find_peer(NlSocket &sock, const Link &veth);
 
 /// A veth pair: one end here, the other created directly in another namespace. Both start down.
 /// MACs given here are set at creation (addr_assign_type NET_ADDR_SET), so that udev's MACAddressPolicy leaves them alone;

@@ -63,6 +63,12 @@ std::optional<NetworkChange> change_in(nlmsghdr *header) {
         if (const nlattr *kind = nlmsg_find_attr(header, sizeof(tcmsg), TCA_KIND))
             change.qdisc_kind = nla_get_string(kind);
         return change;
+    case RTM_DELTFILTER:
+    case RTM_NEWTFILTER:
+        change.kind = filter;
+        change.removed = header->nlmsg_type == RTM_DELTFILTER;
+        change.ifindex = static_cast<const tcmsg *>(nlmsg_data(header))->tcm_ifindex;
+        return change;
     case RTM_DELROUTE:
     case RTM_NEWROUTE:
         if (leads_nowhere(attr::Attrs<RTA_MAX>(*header, sizeof(rtmsg)).ip(RTA_DST))) return std::nullopt;

@@ -16,7 +16,7 @@ namespace weft::net {
 
 /// What changed on the host, as far as weftd cares to tell changes apart.
 struct NetworkChange {
-    enum class Kind : std::uint8_t { link, address, neighbour, route, qdisc };
+    enum class Kind : std::uint8_t { link, address, neighbour, route, qdisc, filter };
     Kind kind = Kind::link;
     bool removed = false;
     int ifindex = 0;           ///< route: of its first or only next hop, 0 if it has none
@@ -29,7 +29,8 @@ struct NetworkChange {
     bool operator==(const NetworkChange &) const = default;
 };
 
-/// Tells of every change to links, addresses, neighbours, routes and qdiscs in the network namespace it was started in.
+/// Tells of every change to links, addresses, neighbours, routes, qdiscs and tc filters in the network namespace that it was
+/// started in.
 ///
 /// Left out are the link-local addresses of IPv6 and the kernel's own routes to them and to multicast groups: every pod's
 /// link comes with some, and they lead nowhere.

@@ -76,6 +76,7 @@ public:
     int whole_reads = 0;
     std::optional<Drops> read_drops() const override { return Drops{}; }
     Result<std::vector<PodState>> read_pods() override { return pods; }
+    Result<Pulse> read_pulse(const std::map<std::string, std::optional<std::string>> &) override { return Pulse{}; }
     bool has_other_mac(int, const Ip &, const Mac &) override { return false; }
     std::vector<PodState> pods;
     std::vector<std::string> pod_sources; ///< of the routes to them that were written
@@ -117,6 +118,13 @@ private:
     void write(const PutEndpoint &a) {
         for (auto &pod : pods)
             if (pod.address == a.address) pod.endpoint = a.endpoint;
+    }
+    void write(const ListPod &a) {
+        for (auto &pod : pods)
+            if (pod.address == a.address) pod.listed = true;
+    }
+    void write(const UnlistPod &a) {
+        std::erase_if(pods, [&](const PodState &pod) { return pod.address == a.address && pod.gone; });
     }
     void write(const RoutePod &a) {
         for (auto &pod : pods)

@@ -24,6 +24,30 @@ TEST(PodStates, ARouteIsMissedOnlyWhereTheVethIsUp) {
     EXPECT_FALSE(pods[2].cut_off) << "a dead pod's";
 }
 
+TEST(PodStates, AnEntryWithoutAPodGoesAndAPodWithoutAnEntryGetsOne) {
+    weft_endpoint endpoint{};
+    endpoint.ifindex = 7;
+    const Ip gone = *parse_ip("10.244.3.2"), unlisted_one = *parse_ip("10.244.3.3");
+    const std::vector<net::Link> links{{.index = 8, .name = "weft0", .kind = "veth", .alias = "weft:cbr0:box:eth0"},
+                                       {.index = 9, .name = "weft1", .kind = "veth", .alias = "somebody's"}};
+    const std::vector<net::Route> routes{{.destination = host_net(unlisted_one), .ifindex = 8},
+                                         {.destination = *parse_net("10.244.9.0/24"), .ifindex = 8},
+                                         {.destination = host_net(*parse_ip("10.244.3.4")), .ifindex = 9}};
+    auto pods = pod_states({{abi::ip(gone), endpoint}}, {}, {}, links, routes);
+    mark_gone(pods, links);
+    ASSERT_EQ(pods.size(), 1U);
+    EXPECT_TRUE(pods[0].gone);
+    const auto unlisted = unlisted_pods(pods, links, routes);
+    ASSERT_EQ(unlisted.size(), 1U);
+    EXPECT_EQ(unlisted[0].address, unlisted_one);
+    EXPECT_EQ(unlisted[0].veth.index, 8);
+    pods.push_back({.address = unlisted_one, .endpoint = {.ifindex = 8}, .listed = false});
+    const auto plan = plan_pods(pods, {});
+    ASSERT_EQ(plan.size(), 2U);
+    EXPECT_EQ(std::get<UnlistPod>(plan[0]).ifindex, 7);
+    EXPECT_EQ(std::get<ListPod>(plan[1]).address, unlisted_one);
+}
+
 TEST(PodStates, AQdiscThatShapesAndAMacThatArpFoundAreSeen) {
     weft_endpoint one{}, two{};
     one.ifindex = 7;
