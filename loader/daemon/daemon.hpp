@@ -107,7 +107,7 @@ private:
     std::chrono::steady_clock::time_point applied_at_;
     std::chrono::steady_clock::time_point rules_checked_at_;
     bool rules_check_pending_ = false;
-    bool scheduled_ = false, told_ready_ = false;
+    bool scheduled_ = false, much_was_looked_at_ = false, told_ready_ = false;
     int exit_code_ = 0;
 };
 

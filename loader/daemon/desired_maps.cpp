@@ -44,25 +44,12 @@ private:
     std::map<Net, std::uint32_t> held_;
 };
 
-Result<Mac> vtep_mac_in(const nlohmann::json &data, const char *name) {
-    const auto found = data.is_object() ? data.find("VtepMAC") : data.end();
-    if (!data.is_object() || found == data.end() || !found->is_string())
-        return fail(fmt::format("its {} {} has no VtepMAC", name, data.dump()));
-    auto mac = parse_mac(found->get_ref<const std::string &>());
-    if (!mac) return fail_in(std::move(mac), "its VtepMAC");
-    return mac;
-}
-
 /// Of the device that takes what comes over that underlay: flannel's nodes have one for each family, weft's one for both.
 Result<Mac> vtep_mac_of(const LeaseAttrs &attrs, bool over_v4) {
     const bool of_v6 = !attrs.backend_v6_data.is_null() && (!over_v4 || attrs.backend_data.is_null());
-    return of_v6 ? vtep_mac_in(attrs.backend_v6_data, "BackendV6Data") : vtep_mac_in(attrs.backend_data, "BackendData");
-}
-
-bool takes_zero_csum6(const LeaseAttrs &attrs) {
-    const auto &data = attrs.backend_v6_data;
-    const auto found = data.is_object() ? data.find("ZeroCsum6") : data.end();
-    return data.is_object() && found != data.end() && *found == true;
+    auto mac = (of_v6 ? attrs.backend_v6_data : attrs.backend_data).vtep_mac();
+    if (!mac) return fail_in(std::move(mac), of_v6 ? "its BackendV6Data" : "its BackendData");
+    return mac;
 }
 
 /// How the lease's node is reached from here, once it is known by which way. host-gw has no other way than the segment.
@@ -87,7 +74,7 @@ weft_lease lease_entry(const ClusterView &view, const Net &subnet, const LeaseAt
     entry.mtu = static_cast<__u16>(view.overlay_mtu());
     if (!hop) return entry; // WEFT_ENCAP_NONE
     entry.encap = static_cast<__u8>(encap);
-    if (encap == WEFT_ENCAP_VXLAN6 && !takes_zero_csum6(attrs)) entry.flags |= WEFT_LEASE_OUTER_CSUM;
+    if (encap == WEFT_ENCAP_VXLAN6 && !attrs.backend_v6_data.zero_csum6()) entry.flags |= WEFT_LEASE_OUTER_CSUM;
     entry.next_hop = abi::ip(hop->neighbour);
     entry.ifindex = static_cast<__u32>(hop->ifindex);
     const unsigned overhead = overhead_of(encap);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <asio/io_context.hpp>
-#include <malloc.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -12,6 +11,7 @@
 #include "daemon/flags.hpp"
 #include "daemon/kernel.hpp"
 #include "daemon/log.hpp"
+#include "daemon/memory.hpp"
 #include "daemon/uplink.hpp"
 
 namespace {
@@ -54,15 +54,6 @@ int run(const Options &options, const std::vector<std::string> &warnings) {
     if (auto started = daemon.start(); !started) return refuse(started.error());
     io.run();
     return daemon.exit_code();
-}
-
-/// One arena for all threads: each of gRPC's would keep the most that its own ever held (8 MB of 54 with 10,000 leases). And
-/// what a large list took goes back to the kernel, where glibc would learn to keep the next one.
-void keep_memory_small() {
-    constexpr int kLarge = 64 * 1024;
-    mallopt(M_ARENA_MAX, 1);
-    mallopt(M_MMAP_THRESHOLD, kLarge);
-    mallopt(M_TRIM_THRESHOLD, kLarge);
 }
 
 } // namespace

@@ -79,6 +79,27 @@ std::string Subnet::to_string() const {
     return text;
 }
 
+BackendData::BackendData(const nlohmann::json &data) {
+    if (data.is_null()) return;
+    text_ = data.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    if (!data.is_object()) return;
+    if (const auto found = data.find("VtepMAC"); found != data.end() && found->is_string())
+        if (const auto mac = parse_mac(found->get_ref<const std::string &>())) vtep_mac_ = *mac;
+    const auto zero = data.find("ZeroCsum6");
+    zero_csum6_ = zero != data.end() && *zero == true;
+}
+
+nlohmann::json BackendData::to_json() const { return is_null() ? nlohmann::json() : nlohmann::json::parse(text_); }
+
+Result<Mac> BackendData::vtep_mac() const {
+    if (vtep_mac_) return *vtep_mac_;
+    const auto data = to_json();
+    const auto found = data.is_object() ? data.find("VtepMAC") : data.end();
+    if (!data.is_object() || found == data.end() || !found->is_string())
+        return fail(fmt::format("{} has no VtepMAC", data.dump()));
+    return fail_in(parse_mac(found->get_ref<const std::string &>()), "VtepMAC");
+}
+
 std::string LeaseAttrs::node() const {
     return public_ip.is_unspecified() && public_ipv6 ? public_ipv6->to_string() : public_ip.to_string();
 }
@@ -127,8 +148,8 @@ std::string format_lease_value(const LeaseAttrs &attrs) {
     value["PublicIP"] = attrs.public_ip.to_string();
     value["PublicIPv6"] = attrs.public_ipv6 ? Ordered(attrs.public_ipv6->to_string()) : Ordered();
     if (!attrs.backend_type.empty()) value["BackendType"] = attrs.backend_type;
-    if (!attrs.backend_data.is_null()) value["BackendData"] = Ordered(attrs.backend_data);
-    if (!attrs.backend_v6_data.is_null()) value["BackendV6Data"] = Ordered(attrs.backend_v6_data);
+    if (!attrs.backend_data.is_null()) value["BackendData"] = Ordered::parse(attrs.backend_data.text());
+    if (!attrs.backend_v6_data.is_null()) value["BackendV6Data"] = Ordered::parse(attrs.backend_v6_data.text());
     if (attrs.awaits_ipv6) value[kAwaitsIpv6] = true;
     return value.dump(-1, ' ', false, Ordered::error_handler_t::replace);
 }

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include <compare>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,13 +28,39 @@ struct Subnet {
     [[nodiscard]] std::string to_string() const; ///< "10.5.34.0/24" or "10.5.34.0/24 fd00:0:0:5::/64", for messages
 };
 
+/// What a backend says of itself in a lease: any JSON, of which weft reads two fields. There are as many as there are nodes, so
+/// the fields and the text are kept, and no tree.
+class BackendData {
+public:
+    BackendData() = default;                 ///< null: none
+    BackendData(std::nullptr_t) {}           // NOLINT(google-explicit-constructor)
+    BackendData(const nlohmann::json &data); // NOLINT(google-explicit-constructor)
+    BackendData(nlohmann::json::initializer_list_t data) : BackendData(nlohmann::json(data)) {} ///< as nlohmann::json
+
+    [[nodiscard]] bool is_null() const { return text_.empty(); }
+    [[nodiscard]] nlohmann::json to_json() const;
+    /// As compact JSON; "" for null.
+    [[nodiscard]] const std::string &text() const { return text_; }
+    /// VtepMAC: of the node's vxlan device. Errors: it has none, or something else.
+    [[nodiscard]] Result<Mac> vtep_mac() const;
+    /// ZeroCsum6, a field of weft's own: the node takes VXLAN over IPv6 without a UDP checksum.
+    [[nodiscard]] bool zero_csum6() const { return zero_csum6_; }
+
+    bool operator==(const BackendData &other) const { return text_ == other.text_; }
+
+private:
+    std::string text_;
+    std::optional<Mac> vtep_mac_;
+    bool zero_csum6_ = false;
+};
+
 /// What a node says of itself in its lease.
 struct LeaseAttrs {
     Ip4 public_ip; ///< 0.0.0.0: not said
     std::optional<Ip6> public_ipv6;
-    std::string backend_type;       ///< "vxlan", "host-gw", ...; "" for flannel's udp and alloc
-    nlohmann::json backend_data;    ///< null: none. vxlan: {"VNI":1,"VtepMAC":"1e:3a:76:11:44:7f"}
-    nlohmann::json backend_v6_data; ///< null: none
+    std::string backend_type;    ///< "vxlan", "host-gw", ...; "" for flannel's udp and alloc
+    BackendData backend_data;    ///< vxlan: {"VNI":1,"VtepMAC":"1e:3a:76:11:44:7f"}
+    BackendData backend_v6_data; ///< the same
     /// The node has a subnet without IPv6 only because flannels without IPv6 hold leases, whom its full key would crash
     /// (README.md). A field of weft's own, "AwaitsIPv6", written only when true.
     bool awaits_ipv6 = false;

@@ -343,7 +343,7 @@ void LeaseManager::Impl::follow(const std::stop_token &stop, etcd::Client &clien
             failed(listing.error());
             continue;
         }
-        post(&LeaseEvents::snapshot, view.reset(listing->entries));
+        post(&LeaseEvents::snapshot, view.reset(std::exchange(listing->entries, {})));
         nudge_.give(); // what happened to our own key before this list is in no event
         for (auto from = listing->revision + 1; !stop.stop_requested();) {
             const auto end = watch_from(stop, client, view, from, opened);

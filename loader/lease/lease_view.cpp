@@ -6,10 +6,17 @@
 
 namespace weft {
 
+namespace {
+
+std::string_view without(std::string_view prefix, std::string_view key) {
+    if (key.starts_with(prefix)) key.remove_prefix(prefix.size());
+    return key;
+}
+
+} // namespace
+
 Result<Lease> parse_lease_entry(const std::string &prefix, const etcd::KeyValue &entry) {
-    std::string_view name = entry.key;
-    if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
-    auto subnet = parse_subnet_key(name);
+    auto subnet = parse_subnet_key(without(prefix, entry.key));
     if (!subnet) return fail_in(std::move(subnet), "etcd key " + entry.key);
     auto attrs = parse_lease_value(entry.value);
     if (!attrs) return fail_in(std::move(attrs), "value of etcd key " + entry.key);
@@ -23,17 +30,23 @@ LeasePtr LeaseView::read(const etcd::KeyValue &entry) {
     return nullptr;
 }
 
+LeaseSet::iterator LeaseView::find(std::string_view key) const {
+    const auto subnet = parse_subnet_key(without(prefix_, key));
+    return subnet ? leases_.find(*subnet) : leases_.end();
+}
+
 std::vector<LeasePtr> LeaseView::reset(const std::vector<etcd::KeyValue> &entries) {
-    auto before = std::exchange(leases_, {});
+    LeaseSet now;
     std::vector<LeasePtr> others;
     for (const auto &entry : entries) {
         auto lease = read(entry);
-        const auto old = before.find(entry.key);
-        if (!lease && old != before.end()) lease = std::move(old->second);
+        if (!lease)
+            if (const auto before = find(entry.key); before != leases_.end()) lease = *before;
         if (!lease || same_node(lease->attrs, own_)) continue;
         others.push_back(lease);
-        leases_.emplace(entry.key, std::move(lease));
+        now.insert(std::move(lease));
     }
+    leases_ = std::move(now);
     std::erase_if(reported_, [&](const auto &one) {
         return std::none_of(entries.begin(), entries.end(), [&](const auto &entry) { return entry.key == one.first; });
     });
@@ -42,11 +55,11 @@ std::vector<LeasePtr> LeaseView::reset(const std::vector<etcd::KeyValue> &entrie
 
 LeaseView::Change LeaseView::apply(const etcd::Event &event) {
     const auto &key = event.entry.key;
+    const auto known = find(key);
     const auto remove = [&]() -> Change {
-        const auto it = leases_.find(key);
-        if (it == leases_.end()) return {};
-        const Subnet subnet = it->second->subnet;
-        leases_.erase(it);
+        if (known == leases_.end()) return {};
+        const Subnet subnet = (*known)->subnet;
+        leases_.erase(known);
         return subnet;
     };
     if (event.deleted) {
@@ -56,9 +69,11 @@ LeaseView::Change LeaseView::apply(const etcd::Event &event) {
     auto lease = read(event.entry);
     if (!lease) return {};
     if (same_node(lease->attrs, own_)) return remove(); // was another's until now
-    const auto it = leases_.find(key);
-    if (it != leases_.end() && *it->second == *lease) return {}; // a renewal
-    leases_.insert_or_assign(key, lease);
+    if (known != leases_.end()) {
+        if (**known == *lease) return {}; // a renewal
+        leases_.erase(known);
+    }
+    leases_.insert(lease);
     return lease;
 }
 

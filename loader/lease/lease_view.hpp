@@ -3,10 +3,10 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -37,13 +37,14 @@ public:
     Change apply(const etcd::Event &event);
 
 private:
+    [[nodiscard]] LeaseSet::iterator find(std::string_view key) const;
     /// The lease, or nullptr when the entry cannot be read (then reported).
     LeasePtr read(const etcd::KeyValue &entry);
 
     const std::string prefix_;
     const LeaseAttrs own_;
     const Report report_;
-    std::map<std::string, LeasePtr> leases_; ///< by etcd key
+    LeaseSet leases_; ///< a subnet has one key, and a key one subnet
     std::set<std::pair<std::string, std::int64_t>> reported_;
 };
 

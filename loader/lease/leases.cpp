@@ -9,7 +9,7 @@ namespace {
 
 std::vector<Ip> found_by(const Lease &lease) {
     auto addresses = addresses_of(lease.attrs);
-    for (const Net &part : lease.subnet.nets()) addresses.push_back(part.address());
+    if (lease.subnet.v4 && lease.subnet.v6) addresses.emplace_back(lease.subnet.v6->address());
     return addresses;
 }
 
@@ -65,9 +65,13 @@ std::vector<const Lease *> Leases::of_node(const Ip &address) const {
 
 std::vector<const Lease *> Leases::with_part(const Net &part) const {
     std::vector<const Lease *> found;
+    const auto is_part = [&](const Lease &lease) { return lease.subnet.v4 == part || lease.subnet.v6 == part; };
+    const Subnet alone = part.is_v4() ? Subnet{part.v4(), std::nullopt} : Subnet{std::nullopt, part.v6()};
+    for (auto it = by_subnet_.lower_bound(alone); it != by_subnet_.end() && is_part(**it); ++it)
+        found.push_back(it->get());
     const auto [begin, end] = by_address_.equal_range(part.address());
     for (auto it = begin; it != end; ++it)
-        if (it->second->subnet.v4 == part || it->second->subnet.v6 == part) found.push_back(it->second);
+        if (it->second->subnet.v4 && it->second->subnet.v6 == part) found.push_back(it->second);
     return found;
 }
 

@@ -14,6 +14,14 @@ namespace weft {
 /// One copy of a lease serves all who know of it, whichever thread they are on.
 using LeasePtr = std::shared_ptr<const Lease>;
 
+struct BySubnet {
+    using is_transparent = void;
+    bool operator()(const LeasePtr &a, const LeasePtr &b) const { return a->subnet < b->subnet; }
+    bool operator()(const LeasePtr &a, const Subnet &b) const { return a->subnet < b; }
+    bool operator()(const Subnet &a, const LeasePtr &b) const { return a < b->subnet; }
+};
+using LeaseSet = std::set<LeasePtr, BySubnet>;
+
 /// Leases in the order of their subnets, found by what is in them too, so that one lease that comes or goes costs the same
 /// among ten others and among a hundred thousand.
 class Leases {
@@ -39,15 +47,8 @@ public:
     [[nodiscard]] std::size_t size() const { return by_subnet_.size(); }
 
 private:
-    struct BySubnet {
-        using is_transparent = void;
-        bool operator()(const LeasePtr &a, const LeasePtr &b) const { return a->subnet < b->subnet; }
-        bool operator()(const LeasePtr &a, const Subnet &b) const { return a->subnet < b; }
-        bool operator()(const Subnet &a, const LeasePtr &b) const { return a < b->subnet; }
-    };
-
-    std::set<LeasePtr, BySubnet> by_subnet_;
-    /// A lease stands here with its node's addresses and with the first address of each part.
+    LeaseSet by_subnet_;
+    /// By the node's addresses, and by the IPv6 part where there is another: that the order above does not find.
     std::unordered_multimap<Ip, const Lease *> by_address_;
 };
 

@@ -205,7 +205,7 @@ TEST(Ipv6Only, NoBackendDataWithoutAnIpv4Subnet) {
     const auto value = parse_lease_value(**etcd.get(key("0.0.0.0-0&fd00:0:0:7::-64")));
     ASSERT_TRUE(value);
     EXPECT_TRUE(value->backend_data.is_null());
-    EXPECT_EQ(value->backend_v6_data["ZeroCsum6"], true);
+    EXPECT_EQ(value->backend_v6_data.to_json()["ZeroCsum6"], true);
 }
 
 } // namespace

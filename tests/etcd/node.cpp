@@ -31,8 +31,9 @@ LeaseAttrs vxlan_attrs(const std::string &nodes) {
             attrs.backend_data = data;
         } else {
             attrs.public_ipv6 = ip.to_v6();
-            attrs.backend_v6_data = data;
-            attrs.backend_v6_data["ZeroCsum6"] = true;
+            auto with_zero = data;
+            with_zero["ZeroCsum6"] = true;
+            attrs.backend_v6_data = with_zero;
         }
     }
     return attrs;

@@ -232,10 +232,11 @@ TEST(Desired, LeasesThatCannotBeUsedAreNamedWithTheReason) {
     std::string all;
     for (const auto &[net, why] : got.unusable) all += net.to_string() + " " + why + "\n";
     for (const char *part :
-         {"10.244.8.0/24 its BackendType is \"host-gw\"", "10.244.9.0/24 its BackendData null has no VtepMAC",
-          "10.244.10.0/24 its VtepMAC: \"not a mac\"", "10.9.0.0/24 it is not in the Network 10.244.0.0/16",
-          "10.244.3.128/25 it overlaps this node's own", "10.244.11.0/24 its PublicIP is this node's own",
-          "10.244.12.0/24 it has no PublicIP", "10.244.7.0/24 another key leases the same subnet"})
+         {"10.244.8.0/24 its BackendType is \"host-gw\"", "10.244.9.0/24 its BackendData: null has no VtepMAC",
+          "10.244.10.0/24 its BackendData: VtepMAC: \"not a mac\"",
+          "10.9.0.0/24 it is not in the Network 10.244.0.0/16", "10.244.3.128/25 it overlaps this node's own",
+          "10.244.11.0/24 its PublicIP is this node's own", "10.244.12.0/24 it has no PublicIP",
+          "10.244.7.0/24 another key leases the same subnet"})
         EXPECT_THAT(all, HasSubstr(part));
     EXPECT_EQ(got.unusable.size(), 9U);
 }

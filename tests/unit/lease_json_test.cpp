@@ -64,7 +64,7 @@ TEST(LeaseValue, ReaderMatchesNamesWithoutCaseAndIgnoresTheRest) {
     EXPECT_EQ(attrs->public_ip.to_string(), "192.0.2.2");
     EXPECT_FALSE(attrs->public_ipv6);
     EXPECT_EQ(attrs->backend_type, "vxlan");
-    EXPECT_EQ(attrs->backend_data["VNI"], 7);
+    EXPECT_EQ(attrs->backend_data.to_json()["VNI"], 7);
     EXPECT_TRUE(attrs->backend_v6_data.is_null());
 }
 
@@ -72,9 +72,9 @@ TEST(LeaseValue, WhatMayBeMissing) {
     EXPECT_EQ(parse_lease_value("{}")->public_ip.to_string(), "0.0.0.0");
     EXPECT_EQ(parse_lease_value(R"({"PublicIP":"1.2.3.4"})")->backend_type, "");
     // extension's backend data is a string, flannel takes any shape
-    EXPECT_EQ(
-        parse_lease_value(R"({"PublicIP":"1.2.3.4","BackendType":"extension","BackendData":"text"})")->backend_data,
-        "text");
+    EXPECT_EQ(parse_lease_value(R"({"PublicIP":"1.2.3.4","BackendType":"extension","BackendData":"text"})")
+                  ->backend_data.to_json(),
+              "text");
 }
 
 TEST(LeaseValue, BottomlessNestingIsRefused) {
