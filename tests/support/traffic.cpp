@@ -97,6 +97,39 @@ Result<FlowReport> SteadyFlow::report() {
                       json.value("reordered", std::uint64_t{0}), json.value("longest_pause_ms", 0.0)};
 }
 
+Result<Flood> Flood::start(const Netns &from, const Netns &at, std::string_view to, unsigned per_second) {
+    const auto port = std::to_string(kTrafficPort + 2);
+    auto receiver = at.spawn({WEFT_FLOOD, "receive", port});
+    if (!receiver) return fail_as_is(std::move(receiver));
+    if (!receiver->wait_for_output("listening")) return fail("weft_flood: " + receiver->describe());
+    auto sender = from.spawn({WEFT_FLOOD, "send", std::string(to), port, std::to_string(per_second)});
+    if (!sender) return fail_as_is(std::move(sender));
+    Flood flood(std::move(*sender), std::move(*receiver));
+    if (!wait_until([&] { return flood.count().value_or(Count{}).received > 0; })) return fail("nothing arrives");
+    return flood;
+}
+
+Result<Flood::Count> Flood::count() {
+    if (auto asked = receiver_.signal(SIGUSR1); !asked) return fail_as_is(std::move(asked));
+    ++counts_;
+    const auto lines = [&] { return static_cast<std::size_t>(std::ranges::count(receiver_.out(), '\n')); };
+    if (!wait_until([&] { return lines() > counts_; })) return fail("no count: " + receiver_.describe());
+    const auto out = receiver_.out();
+    const auto json = nlohmann::json::parse(out.substr(out.rfind('\n', out.size() - 2) + 1), nullptr, false);
+    return Count{json.value("received", std::uint64_t{0}), json.value("wrong", std::uint64_t{0})};
+}
+
+Result<std::uint64_t> Flood::finish() {
+    if (sender_.terminate() != 0) return fail("weft_flood: " + sender_.describe());
+    const auto sent = nlohmann::json::parse(sender_.out(), nullptr, false).value("sent", std::uint64_t{0});
+    Result<Count> now = Count{};
+    (void)wait_until([&] { return !(now = count()) || now->received + now->wrong >= sent; }, 3s, 50ms);
+    if (!now) return fail_as_is(std::move(now));
+    if (now->received == sent && now->wrong == 0) return sent;
+    return fail(
+        fmt::format("{} of {} datagrams arrived, and {} were wrong or came twice", now->received, sent, now->wrong));
+}
+
 Status ping(const Netns &from, std::string_view to, unsigned count, std::string_view options) {
     auto out = from.run(words(fmt::format("ping -n -q -c {} -i 0.01 -W 2 {} {}", count, options, to)));
     if (!out) return fail_as_is(std::move(out));

@@ -85,6 +85,25 @@ private:
     std::size_t reports_ = 0;
 };
 
+/// A one-way UDP flow of 64 bytes, many a second, of which not one may be missing. Ends with the object.
+class Flood {
+public:
+    /// Comes back when datagrams arrive. @param to an IPv4 address of the namespace `at`
+    [[nodiscard]] static Result<Flood> start(const Netns &from, const Netns &at, std::string_view to,
+                                             unsigned per_second = 50'000);
+    /// Stops sending. @return how many were sent; an error if one did not arrive exactly once as it was sent.
+    Result<std::uint64_t> finish();
+
+private:
+    Flood(Process sender, Process receiver) : sender_(std::move(sender)), receiver_(std::move(receiver)) {}
+    struct Count {
+        std::uint64_t received = 0, wrong = 0;
+    };
+    Result<Count> count();
+    Process sender_, receiver_;
+    std::size_t counts_ = 0;
+};
+
 /// `count` echo requests 10 ms apart, all of which must be answered. `options`: more arguments for ping ("-s 1400 -M do").
 Status ping(const Netns &from, std::string_view to, unsigned count = 3, std::string_view options = {});
 
