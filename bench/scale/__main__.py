@@ -17,7 +17,7 @@ from suite.lab import STATE, BenchError, Lab, NotHere, handle_endings, wait_unti
 from suite.machine import Watch
 from suite.weft import ENDPOINT, Etcd
 
-from . import etcd_load, report
+from . import etcd_load, pods, report
 from .cluster import PREFIX, Cluster
 
 SKIPPED = 77
@@ -35,13 +35,15 @@ class Size:
     watchers: tuple      # that are nothing but watchers
     watched_changes: int
     keys: tuple          # in etcd at once
+    pods: int            # of one node
+    pods_idle_s: float   # with them; weftd looks at everything once a minute
 
 
 SIZES = {
     "full": Size(nodes=(10, 25, 50), changes=10, busy_s=5, idle_s=30, rejoins=5, renewal_s=130, watchers=(50, 200, 1000),
-                 watched_changes=100, keys=(10_000, 100_000)),
+                 watched_changes=100, keys=(10_000, 100_000), pods=250, pods_idle_s=61),
     "smoke": Size(nodes=(3, 5), changes=1, busy_s=0.5, idle_s=0.5, rejoins=1, renewal_s=0, watchers=(10,),
-                  watched_changes=4, keys=(256,)),
+                  watched_changes=4, keys=(256,), pods=3, pods_idle_s=0.5),
 }
 EXPIRY_S = 2
 STRANGER = 7  # a node that is a key in etcd only
@@ -217,11 +219,15 @@ def many_keys(etcd, counts):
         prefix = f"/keys-{count}/network"
         before = etcd_load.standing(etcd)
         keys(etcd, "fill", prefix, count)
-        once = etcd_load.standing(etcd)
+        once, load = etcd_load.standing(etcd), etcd_load.Load(etcd)
+        etcd.ns.run("etcdctl", "--endpoints", ENDPOINT, "get", "--prefix", prefix)
+        listed = load.so_far()
         keys(etcd, "fill", prefix, count)
         twice = etcd_load.standing(etcd)
         found.append({"keys": count, "db_bytes_a_key": (once["db_used_bytes"] - before["db_used_bytes"]) / count,
                       "db_bytes_a_renewal": (twice["db_used_bytes"] - once["db_used_bytes"]) / count,
+                      "listed_bytes_a_key": listed["sent_bytes"] / count,
+                      "listing_etcd_cpu_s": listed["cpu_s"],
                       "resident_bytes_a_key": (once["resident_bytes"] - before["resident_bytes"]) / count})
     return found
 
@@ -245,6 +251,7 @@ def run(options):
         if size.renewal_s:
             found["renewals"] = renewals(cluster, size.renewal_s)
             say("renewals done")
+        found["pods"] = pods.of_node(lab, cluster, size.pods, size.pods_idle_s)
         for node in cluster.nodes:
             cluster.kill(node)
         found["watchers"] = only_watchers(lab, etcd, size.watchers, size.watched_changes)

@@ -64,9 +64,18 @@ def of_watchers(found):
 
 
 def of_keys(found):
-    return (["leases in etcd", "bytes of its database each", "bytes more for each written anew", "bytes resident each"],
-            [[f"{row['keys']:,}", *(f"{row[name]:.0f}" for name in ("db_bytes_a_key", "db_bytes_a_renewal",
-                                                                     "resident_bytes_a_key"))] for row in found["keys"]])
+    names = ("db_bytes_a_key", "db_bytes_a_renewal", "listed_bytes_a_key", "resident_bytes_a_key")
+    return (["leases in etcd", "bytes of its database each", "bytes more for each written anew", "bytes to list each",
+             "bytes resident each"],
+            [[f"{row['keys']:,}", *(f"{row[name]:.0f}" for name in names)] for row in found["keys"]])
+
+
+def of_pods(found):
+    pods = found["pods"]
+    return (["pods of a node", "ms an ADD", "KB of the kernel's memory each", "of those, bytes in weft's maps", "KB of weftd each",
+             "weftd ready after a restart, ms", "CPU with the minute's audit"],
+            [[f"{pods['pods']}", f"{pods['add_ms']:.1f}", f"{pods['kernel_kb_a_pod']:.0f}", f"{pods['maps_bytes_a_pod']:.0f}",
+              f"{pods['weftd_kb_a_pod']:.1f}", _ms(pods["restart_ready_ms"]), f"{pods['weftd_cpu']:.2%}"]])
 
 
 def document(found):
@@ -85,7 +94,7 @@ def document(found):
         calls = ", ".join(f"{count:.1f} {name}" for name, count in found["renewals"]["calls_each"].items())
         parts.append(f"A renewal asks of etcd: {calls}.\n")
     parts += ["## etcd with watchers only\n", markdown(*of_watchers(found)), "## etcd with many leases\n",
-              markdown(*of_keys(found))]
+              markdown(*of_keys(found)), "## A node with pods\n", markdown(*of_pods(found))]
     return "\n".join(parts)
 
 

@@ -36,6 +36,8 @@ def _with_services(count, carry):
 
 # What new connections and small packets cost is where rules would show.
 RULED = {"wires": ("framed",), "measurements": ("tcp-rr", "tcp-crr", "udp-64")}
+# What an option could cost shows on the wire whose packets are many.
+OPTIONAL = {"wires": ("framed",), "measurements": ("tcp-1", "tcp-rr", "tcp-crr", "udp-64")}
 
 CONTENDERS = {contender.name: contender for contender in (
     Contender("host", "host to host", lambda pair, etcd: None, with_pods=False),
@@ -45,6 +47,10 @@ CONTENDERS = {contender.name: contender for contender in (
               tunnel="weft.1"),
     Contender("weft-xdp", "weft, XDP", _weft("vxlan", "--datapath=xdp"), tunnel="weft.1"),
     Contender("weft-stack", "weft, fast path off", _weft("vxlan", "--fast-path=off"), tunnel="weft.1"),
+    Contender("weft-peers", "weft, all backends taken", _weft("vxlan", "--peer-backends=vxlan,host-gw,udp,ipip"),
+              tunnel="weft.1", **OPTIONAL),
+    Contender("weft-no-rules", "weft, no firewall rules", _weft("vxlan", "--ip-masq=false", "--iptables-forward-rules=false"),
+              tunnel="weft.1", **OPTIONAL),
     Contender("flannel-host-gw", "flannel host-gw", _flannel("host-gw"), baseline="flannel-host-gw"),
     Contender("weft-host-gw", "weft host-gw", _weft("host-gw"), baseline="flannel-host-gw"),
     Contender("flannel-1k", "flannel, 1,000 services", _with_services(1000, _flannel("vxlan")), "flannel-1k",

@@ -61,7 +61,7 @@ def at_scale(lab, etcd, leases):
     seconds, programmed = node.start()
     # What was not done has no time.
     figures = {"cold_start_s": seconds if programmed == leases else None, "programmed": programmed,
-               "resident_mb": node.weft.memory_mb()}
+               "resident_mb": node.weft.memory_mb(), "maps_mb": node.weft.map_mb()}
     costs = costs_of(node, leases, node.add_pods()) if programmed == leases else []
     before = node.weft.cpu_seconds()
     keys(etcd, "churn", node.prefix, CHANGES_PER_S, CHURN_S)

@@ -98,11 +98,32 @@ def of_programs(results):
     return header, rows
 
 
+def of_sizes(results):
+    """(header, rows): how much of each program there is."""
+    rows = {}
+    for row in results["programs"]:
+        name = row["name"].partition(":")[0]
+        rows[name] = [name, *(f"{row[key]:,}" for key in ("program_instructions", "machine_code_bytes", "verifier_walked"))]
+    return ["program", "BPF instructions", "bytes of machine code", "walked by the verifier"], list(rows.values())
+
+
+def of_instructions(results):
+    """(header, rows): executed for one packet, the system call that runs the program taken off. Empty where nobody counts."""
+    rows = {row["name"]: [row["name"], f"{row['instructions']:,.0f}"] for row in results["programs"] if row["instructions"]}
+    return ["", "instructions a packet"], list(rows.values())
+
+
+def of_traffic(results):
+    return ["program", "ns", "as counted", "of which counting"], [
+        [name, *(f"{told[key]:.0f}" for key in ("ns", "counted_ns", "empty_ns"))] for name, told in results["traffic"].items()]
+
+
 def of_control(results):
     control = results["control"]
     rows = []
     for title, key, form in (("cold start to all programmed", "cold_start_s", "{:.3f} s"),
                              ("weftd resident", "resident_mb", "{:.1f} MB"),
+                             ("kernel memory of its maps", "maps_mb", "{:.1f} MB"),
                              ("CPU with 100 changes a second", "cpu", "{:.1%}")):
         for count, found in control["leases"].items():
             value = f"only {found['programmed']:,} fit" if found[key] is None else form.format(found[key])
@@ -141,12 +162,12 @@ def document(results):
     for wire in results.get("paths", {}).get("wires", {}):
         parts.append(f"## Wire: {wire}\n\n{WIRES[wire].title}.\n\n" + markdown(*of_wire(results, wire, spread=True)))
     if "traffic" in results:
-        parts.append("## Programs under traffic, ns a packet\n\n" + markdown(
-            ["program", "ns"], [[name, f"{ns:.0f}"] for name, ns in results["traffic"].items()]))
-    for title, key, make in (("Programs by themselves", "programs", of_programs),
+        parts.append("## Programs under traffic, ns a packet\n\n" + markdown(*of_traffic(results)))
+    for title, key, make in (("Programs by themselves", "programs", of_programs), ("Programs' sizes", "programs", of_sizes),
+                             ("Instructions", "programs", of_instructions),
                              ("Control plane", "control", of_control), ("CNI", "cni", of_cni)):
-        if key in results:
-            parts.append(f"## {title}\n\n" + markdown(*make(results)))
+        if key in results and (table := make(results))[1]:
+            parts.append(f"## {title}\n\n" + markdown(*table))
     return "\n".join(parts)
 
 
@@ -155,7 +176,7 @@ def summary(results):
     parts = []
     for wire in results.get("paths", {}).get("wires", {}):
         parts.append(f"wire: {wire}\n" + aligned(*of_wire(results, wire, spread=False)))
-    for key, make in (("programs", of_programs), ("control", of_control), ("cni", of_cni)):
+    for key, make in (("traffic", of_traffic), ("programs", of_programs), ("programs", of_sizes), ("control", of_control), ("cni", of_cni)):
         if key in results:
             parts.append(aligned(*make(results)))
     parts.append(aligned(*of_targets(results)))

@@ -60,12 +60,11 @@ def _pairs(contender, baseline, prefix):
 TARGETS = [
     *_pairs("weft", "flannel", ""),
     *_pairs("weft-host-gw", "flannel-host-gw", "host-gw: "),
-    Target("10,000 services loaded: UDP 64 B packets/s, to none", 0.98, True, ("udp-64", "kpps"), "framed", "weft-10k",
-           "weft"),
-    Target("10,000 services loaded: connections/s, to none", 0.98, True, ("tcp-crr", "per_s"), "framed", "weft-10k",
-           "weft"),
-    Target("push (from_pod) under traffic, ns a packet", 120, False, ("traffic", "from_pod")),
-    Target("pop and deliver (from_wire) under traffic, ns a packet", 80, False, ("traffic", "from_wire")),
+    *(Target(f"{count} services loaded: {what}, to none", 0.98, True, figure, "framed", contender, "weft")
+      for count, contender in (("1,000", "weft-1k"), ("10,000", "weft-10k"))
+      for what, figure in (("UDP 64 B packets/s", ("udp-64", "kpps")), ("connections/s", ("tcp-crr", "per_s")))),
+    Target("push (from_pod) under traffic, ns a packet", 120, False, ("traffic", "from_pod", "ns")),
+    Target("pop and deliver (from_wire) under traffic, ns a packet", 80, False, ("traffic", "from_wire", "ns")),
     Target("cold start, 10,000 leases programmed, s", 0.5, False, ("control", "leases", "10000", "cold_start_s")),
     Target("cold start, 100,000 leases programmed, s", 5, False, ("control", "leases", "100000", "cold_start_s")),
     Target("weftd resident with 10,000 leases, MB", 20, False, ("control", "leases", "10000", "resident_mb")),

@@ -11,8 +11,8 @@ BUILD = OTHER_BUILD = ROOT / "build"  # set by the command line
 
 SYSTEM = ("bpftool", "bridge", "etcd", "etcdctl", "ethtool", "ip", "iperf3", "iptables-restore", "nsenter", "taskset", "tc")
 OF_WEFT = ("weft", "weftctl", "weftd")
-OWN = ("checked_flow", "cni_bench", "detach_program", "lease_watch", "lease_watchers", "live_frames", "program_cost",
-       "transactions")
+OWN = ("checked_flow", "cni_bench", "detach_program", "empty_program", "lease_watch", "lease_watchers", "live_frames",
+       "program_cost", "transactions")
 
 
 def set_builds(path, other):

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 
-from .lab import BPF, STATE, BenchError, wait_until
+from .lab import BPF, STATE, BenchError, run, wait_until
 from .tools import binary
 
 ETCD = "198.18.0.1"
@@ -91,9 +91,14 @@ class WeftNode:
         self._notify.said.clear()
         self.process = self.ns.spawn(
             self.program("weftd"), f"--etcd-endpoints={self._endpoints}", f"--etcd-prefix={self.prefix}", "--iface=eth0",
-            "--ip-masq", f"--run-dir={self.directory}/run", f"--bpf-dir={self.bpf_dir}",
-            f"--subnet-file={self.directory}/subnet.env", *self._flags, log=f"{self.directory.name}.log",
+            f"--run-dir={self.directory}/run", f"--bpf-dir={self.bpf_dir}",
+            f"--subnet-file={self.directory}/subnet.env", *self._with_masquerade(), log=f"{self.directory.name}.log",
             env={"NOTIFY_SOCKET": str(self.directory / "notify")})
+
+    def _with_masquerade(self):
+        """As flannel's manifests have it, unless the flags say otherwise."""
+        said = any(flag.startswith("--ip-masq=") for flag in self._flags)
+        return self._flags if said else ("--ip-masq", *self._flags)
 
     def wait_for(self, word, timeout=120.0):
         """Until weftd tells its service manager this word. @return when (time.monotonic), and all that it said then"""
@@ -150,6 +155,11 @@ class WeftNode:
                 if line.startswith("VmRSS:"):
                     return int(line.split()[1]) / 1024
         return None
+
+    def map_mb(self):
+        """What the kernel holds in this node's maps."""
+        pins = [pin for pin in self.bpf_dir.iterdir() if not pin.name.startswith("from_pod")]
+        return sum(json.loads(run("bpftool", "--json", "map", "show", "pinned", pin))["bytes_memlock"] for pin in pins) / 1e6
 
     def cpu_seconds(self):
         with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as stat:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a loaded program costs for one packet, by BPF_PROG_RUN: nanoseconds, and instructions where the machine counts them.
+// What a loaded program costs for one packet, by BPF_PROG_RUN: nanoseconds, and instructions where the machine counts them; and
+// how large it is.
 //
 //   program_cost <CASES.json     in the network namespace of the node whose programs they are
 //
@@ -144,6 +145,16 @@ Case empty_case(const Case &like) {
     return empty;
 }
 
+/// Instructions after the verifier, bytes after the JIT, and how many the verifier walked on all paths together.
+json size_of(const Case &test) {
+    bpf_prog_info info{};
+    __u32 length = sizeof info;
+    if (const int err = bpf_obj_get_info_by_fd(test.program.get(), &info, &length); err != 0) die(test.name, -err);
+    return {{"program_instructions", info.xlated_prog_len / sizeof(bpf_insn)},
+            {"machine_code_bytes", info.jited_prog_len},
+            {"verifier_walked", info.verified_insns}};
+}
+
 json difference(const Case &test, const Instructions &instructions) {
     const Cost of_empty = cost_of(empty_case(test), instructions), of_program = cost_of(test, instructions);
     json row{{"name", test.name},
@@ -152,6 +163,7 @@ json difference(const Case &test, const Instructions &instructions) {
              {"instructions", nullptr}};
     if (of_program.instructions && of_empty.instructions)
         row["instructions"] = *of_program.instructions - *of_empty.instructions;
+    row.update(size_of(test));
     return row;
 }
 
