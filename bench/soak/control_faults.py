@@ -143,15 +143,17 @@ def lease_deleted(world, rng):
 def node_joins_and_leaves(world, rng):
     """With a pod that reaches everybody; in the end its lease is revoked, as etcd does when it expires."""
     node = world.make_node(f"x{rng.randrange(10**6)}")
-    node.weft.wait_ready()
-    wait_until(lambda: len(node.weft.ctl("leases")) == len(world.nodes), "a new node does not learn the others' leases")
-    pod = world.make_pod(node, f"{node.name}1")
-    for other in world.nodes:
-        wait_until(lambda: world.reaches(pod.ns, other.pods[0]), f"a new node's pod does not reach {other.pods[0].ns.name}", 5)
-    world.remove_pod(node, pod)
-    key = f"{PREFIX}/subnets/{node.subnet().replace('/', '-')}"
-    world.kill(node.weft.process, rng.choice((KILL, END)))
-    world.etcd.revoke(key)
+    try:
+        node.weft.wait_ready()
+        wait_until(lambda: len(node.weft.ctl("leases")) == len(world.nodes), "a new node does not learn the others' leases")
+        pod = world.make_pod(node, f"{node.name}1")
+        for other in world.nodes:
+            wait_until(lambda: world.reaches(pod.ns, other.pods[0]),
+                       f"a new node's pod does not reach {other.pods[0].ns.name}", 5)
+        world.remove_pod(node, pod)
+    finally:
+        world.kill(node.weft.process, rng.choice((KILL, END)))
+        world.etcd.revoke(f"{PREFIX}/subnets/{node.subnet().replace('/', '-')}")
     for other in world.nodes:
         _wait_synced(world, other)
     world.remove_node(node)

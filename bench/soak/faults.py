@@ -13,7 +13,6 @@ class Fault:
     harm: Callable  # (world, random numbers) -> what was hit; back when it is put right, BenchError if it never is
     # Datagrams may be lost that were sent so long after its beginning. 0: none, ever.
     loss_s: float = 0
-    needs_audit: bool = False  # nothing tells weftd of it, so that it waits for the minute's audit: not for short runs
 
 
 # What is done to weftd or etcd costs nothing: the packet path needs neither.
@@ -34,16 +33,16 @@ FAULTS = {fault.name: fault for fault in (
     Fault("vtep-deleted", kernel.vtep_deleted, loss_s=2),
     Fault("overlay-route", kernel.overlay_route_deleted, loss_s=2),
     Fault("pod-route", kernel.pod_route_deleted, loss_s=2),
-    Fault("uplink-program", kernel.program_detached("eth0", "ingress"), loss_s=62, needs_audit=True),
-    Fault("vtep-program", kernel.program_detached("weft.1", "egress"), loss_s=62, needs_audit=True),
-    Fault("pod-qdisc", kernel.pod_qdisc_deleted, loss_s=2, needs_audit=True),
+    Fault("uplink-program", kernel.program_detached("eth0", "ingress"), loss_s=2),
+    Fault("vtep-program", kernel.program_detached("weft.1", "egress"), loss_s=2),
+    Fault("pod-qdisc", kernel.pod_qdisc_deleted, loss_s=2),
     Fault("xdp-program", kernel.xdp_program_detached, loss_s=2),
-    Fault("lease-entry", kernel.map_entry_deleted("leases"), loss_s=62, needs_audit=True),
-    Fault("node-entry", kernel.map_entry_deleted("nodes"), loss_s=62, needs_audit=True),
-    Fault("endpoint-entry", kernel.map_entry_deleted("endpoints"), loss_s=62, needs_audit=True),
-    Fault("pin", kernel.pin_removed, needs_audit=True),
+    Fault("lease-entry", kernel.map_entry_deleted("leases"), loss_s=2),
+    Fault("node-entry", kernel.map_entry_deleted("nodes"), loss_s=2),
+    Fault("endpoint-entry", kernel.map_entry_deleted("endpoints"), loss_s=2),
+    Fault("pin", kernel.pin_removed),
     Fault("firewall-table", kernel.firewall_flushed),
-    Fault("sysctl", kernel.forwarding_off, loss_s=2, needs_audit=True),
+    Fault("sysctl", kernel.forwarding_off, loss_s=2),
     Fault("neighbours", kernel.neighbours_flushed, loss_s=2),
     Fault("uplink-bounce", kernel.uplink_bounced, loss_s=3),
     Fault("uplink-mtu", kernel.uplink_mtu_changed, loss_s=2),
