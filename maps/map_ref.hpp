@@ -4,6 +4,8 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include <algorithm>
+#include <array>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -55,25 +57,40 @@ public:
         return fail_errno(-err, name_ + ": take");
     }
 
+    /// Puts entry after entry in one system call. The n-th value belongs to the n-th key; where one fails, those before it
+    /// are there.
+    [[nodiscard]] Status put_all(const std::vector<Key> &keys, const std::vector<Value> &values) const {
+        auto count = static_cast<__u32>(keys.size());
+        if (count == 0) return {};
+        const int err = bpf_map_update_batch(fd_, keys.data(), values.data(), &count, nullptr);
+        return err == 0 ? Status() : fail_errno(-err, name_ + ": update of many");
+    }
+
     /// Every entry, in the map's order. Entries that come or go meanwhile may or may not be seen; one that stays is.
     [[nodiscard]] Result<std::vector<std::pair<Key, Value>>> entries() const {
         std::vector<std::pair<Key, Value>> all;
-        Key key;
-        const Key *previous = nullptr;
-        int err;
-        while ((err = bpf_map_get_next_key(fd_, previous, &key)) == 0) {
-            Value value;
-            if (bpf_map_lookup_elem(fd_, &key, &value) == 0) all.emplace_back(key, value);
-            previous = &key;
+        std::vector<Key> keys(kBatch);
+        std::vector<Value> values(kBatch);
+        std::array<__u32, std::max<std::size_t>(sizeof(Key) / 4, 1)>
+            position; // the kernel's own: a bucket's number, or a key
+        for (bool first = true;; first = false) {
+            auto count = static_cast<__u32>(keys.size());
+            const int err = bpf_map_lookup_batch(fd_, first ? nullptr : &position, &position, keys.data(),
+                                                 values.data(), &count, nullptr);
+            // -ENOSPC: a bucket with more than fit.
+            if (err != 0 && err != -ENOENT) return fail_errno(-err, name_ + ": read");
+            for (__u32 i = 0; i < count; ++i) all.emplace_back(keys[i], values[i]);
+            if (err == -ENOENT) return all; // that was the last
         }
-        if (err != -ENOENT) return fail_errno(-err, name_ + ": next key");
-        return all;
     }
 
     [[nodiscard]] int fd() const { return fd_; }
     [[nodiscard]] const std::string &name() const { return name_; }
 
 private:
+    /// No bucket of a hash is ever so full: it has more buckets than entries.
+    static constexpr std::size_t kBatch = 1024;
+
     int fd_;
     std::string name_;
 };

@@ -8,7 +8,7 @@
 #include <charconv>
 #include <tuple>
 
-#include "datapath/map_ledger.hpp"
+#include "daemon/lease_maps.hpp"
 #include "firewall/iptables.hpp"
 #include "net/neigh.hpp"
 #include "net/qdisc.hpp"
@@ -69,6 +69,17 @@ public:
         return std::visit([this](const auto &a) { return write(a); }, action);
     }
 
+    Status perform_all(std::span<const Action> actions) override {
+        while (!actions.empty()) {
+            const auto kind = actions.front().index();
+            const auto end = std::ranges::find_if(actions, [&](const Action &a) { return a.index() != kind; });
+            const auto run = actions.first(static_cast<std::size_t>(end - actions.begin()));
+            if (auto written = write_run(run); !written) return written;
+            actions = actions.subspan(run.size());
+        }
+        return {};
+    }
+
     std::vector<Result<NextHop>> resolve(const std::vector<Ip> &nodes, const Uplink &uplink) override {
         std::vector<Result<NextHop>> hops;
         const auto links = net::list_links(sock_);
@@ -102,12 +113,7 @@ public:
 
     Result<MapState> read_maps(const MapPart *part) override {
         if (!datapath_) return fail("no programs are loaded", ENOENT);
-        MapState maps;
-        if (auto read = part ? read_part(*part, maps) : read_all(maps); !read) return fail_as_is(std::move(read));
-        auto state = datapath_->state().get(0);
-        if (!state) return fail_as_is(std::move(state));
-        if (*state) maps.prefix_lens = abi::prefix_lens(**state);
-        return maps;
+        return LeaseMaps::read(*datapath_, part);
     }
 
     std::optional<Drops> read_drops() const override {
@@ -160,7 +166,7 @@ public:
         auto datapath = datapath_->fingerprint();
         if (!datapath) return fail_as_is(std::move(datapath));
         Pulse pulse{.datapath = *datapath, .settings = {}};
-        pulse.datapath.maps = ledger_.without_ours(pulse.datapath.maps);
+        pulse.datapath.maps = lease_maps_.without_ours(pulse.datapath.maps);
         for (const auto &[path, wanted] : settings)
             if (auto value = net::read_sysctl(path)) pulse.settings[path] = std::move(*value);
         return pulse;
@@ -190,27 +196,13 @@ public:
     }
 
 private:
-    Status read_all(MapState &maps) const {
-        auto leases = datapath_->leases().entries();
-        if (!leases) return fail_as_is(std::move(leases));
-        for (const auto &[key, lease] : *leases) maps.leases.emplace(abi::subnet(key), lease);
-        auto nodes = datapath_->nodes().entries();
-        if (!nodes) return fail_as_is(std::move(nodes));
-        for (const auto &[key, node] : *nodes) maps.nodes.emplace(abi::ip(key), node);
-        return {};
-    }
-
-    Status read_part(const MapPart &part, MapState &maps) const {
-        for (const Net &subnet : part.subnets) {
-            auto lease = datapath_->leases().get(abi::lease_key(subnet));
-            if (!lease) return fail_as_is(std::move(lease));
-            if (*lease) maps.leases.emplace(subnet, **lease);
-        }
-        for (const Ip &address : part.nodes) {
-            auto node = datapath_->nodes().get(abi::ip(address));
-            if (!node) return fail_as_is(std::move(node));
-            if (*node) maps.nodes.emplace(address, **node);
-        }
+    Status write_run(std::span<const Action> run) {
+        if (std::holds_alternative<PutNode>(run.front()))
+            return with_maps([&](const Datapath &d) { return lease_maps_.put_nodes(d, run); });
+        if (std::holds_alternative<PutLease>(run.front()))
+            return with_maps([&](const Datapath &d) { return lease_maps_.put_leases(d, run); });
+        for (const auto &action : run)
+            if (auto written = perform(action); !written) return written;
         return {};
     }
 
@@ -341,24 +333,12 @@ private:
         return either_way(net::remove_route(sock_, *route));
     }
 
-    Status write(const SetPrefixLens &a) {
-        return with_maps([&](const Datapath &d) { return ledger_.put(d.state(), __u32{0}, abi::state(a.lens)); });
-    }
-    Status write(const PutNode &a) {
-        return with_maps([&](const Datapath &d) { return ledger_.put(d.nodes(), abi::ip(a.address), a.node); });
-    }
-    Status write(const RemoveNode &a) {
-        return with_maps([&](const Datapath &d) { return ledger_.erase(d.nodes(), abi::ip(a.address)); });
-    }
-    Status write(const PutLease &a) {
-        return with_maps([&](const Datapath &d) -> Status {
-            if (a.new_slot)
-                if (auto cleared = d.clear_lease_stats(a.lease.stats_index); !cleared) return cleared;
-            return ledger_.put(d.leases(), abi::lease_key(a.subnet), a.lease);
-        });
-    }
-    Status write(const RemoveLease &a) {
-        return with_maps([&](const Datapath &d) { return ledger_.erase(d.leases(), abi::lease_key(a.subnet)); });
+    /// What is about a map of leases.
+    template <class MapAction>
+    Status write(const MapAction &a)
+        requires requires(LeaseMaps &maps, const Datapath &d) { maps.write(d, a); }
+    {
+        return with_maps([&](const Datapath &d) { return lease_maps_.write(d, a); });
     }
 
     /// The plugin writes to this map too: a pod that went meanwhile is not brought back, nor is its address's next holder
@@ -400,7 +380,7 @@ private:
 
     net::NlSocket sock_;
     std::optional<Datapath> datapath_;
-    datapath::MapLedger ledger_;
+    LeaseMaps lease_maps_;
     std::optional<Firewall> firewall_;
     DatapathConfig loaded_;
     bool attached_ = false;

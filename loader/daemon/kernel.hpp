@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,6 +45,9 @@ public:
     /// @param desired names the settings to read.
     [[nodiscard]] virtual Result<HostState> read_host(const HostState &desired) = 0;
     [[nodiscard]] virtual Status perform(const Action &action) = 0;
+    /// All of them, in order and many at once where the kernel can. An error is one of them's, it is not said whose; what
+    /// was done stays.
+    [[nodiscard]] virtual Status perform_all(std::span<const Action> actions) = 0;
 
     /// How each of `nodes` is reached by a packet from the uplink's address of its family; one answer each, in their order.
     [[nodiscard]] virtual std::vector<Result<NextHop>> resolve(const std::vector<Ip> &nodes, const Uplink &uplink) = 0;

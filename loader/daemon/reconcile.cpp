@@ -14,6 +14,9 @@ namespace {
 /// passes would be a fight with somebody over the same object.
 constexpr int kMaxPasses = 4;
 
+/// From so many writes on they go to the kernel together, and nobody asks what each of them is called.
+constexpr std::size_t kMany = 64;
+
 std::uint8_t encap_bits(const std::set<weft_encap> &encaps) {
     unsigned bits = 0;
     for (const auto encap : encaps) bits |= 1U << encap;
@@ -328,6 +331,11 @@ std::size_t Reconciler::converge(const char *what, const Planner &planner, Backo
             return written;
         }
         step_failures_.succeeded(reading);
+        if (pass == 0 && plan->size() >= kMany && failures.all().empty() && snapshot_seen_ &&
+            perform_all(*plan, level)) {
+            written += plan->size();
+            continue;
+        }
         std::set<std::string> pending, now_done;
         for (const auto &action : *plan) {
             if (is_removal(action) && !snapshot_seen_) continue;
@@ -354,6 +362,14 @@ std::size_t Reconciler::converge(const char *what, const Planner &planner, Backo
     }
     if (written > 0 && level == spdlog::level::debug) log_.info("{}: brought up to date writes={}", what, written);
     return written;
+}
+
+/// @return whether all of it is done: otherwise one after another will show what is not.
+bool Reconciler::perform_all(const std::vector<Action> &plan, spdlog::level::level_enum level) {
+    if (!kernel_.perform_all(plan)) return false;
+    if (log_.should_log(level))
+        for (const auto &action : plan) log_.log(level, "{}: {}", item_of(action), deed_of(action));
+    return true;
 }
 
 bool Reconciler::perform(const Action &action, const std::string &item, Backoff &failures,

@@ -113,6 +113,7 @@ private:
     void apply_rules(TimePoint now);
     std::size_t converge(const char *what, const Planner &planner, Backoff &failures, spdlog::level::level_enum level,
                          TimePoint now);
+    bool perform_all(const std::vector<Action> &plan, spdlog::level::level_enum level);
     bool perform(const Action &action, const std::string &item, Backoff &failures, spdlog::level::level_enum level,
                  TimePoint now);
     void report(const std::vector<Unusable> &unusable, const MapPart *part);

@@ -214,13 +214,20 @@ maps::MapRef<__u32, weft_state> Datapath::state() const {
     return {bpf_map__fd(impl_->tc->maps.weft_state), WEFT_PIN_STATE};
 }
 
-Status Datapath::clear_lease_stats(__u32 stats_index) const {
+Status Datapath::clear_lease_stats(const std::vector<__u32> &slots) const {
     const int cpus = libbpf_num_possible_cpus();
     if (cpus < 0) return fail_errno(-cpus, "count CPUs");
-    const std::vector<weft_lease_stats> zero(static_cast<std::size_t>(cpus));
+    const std::size_t at_once = 1024;
+    const std::vector<weft_lease_stats> zero(static_cast<std::size_t>(cpus) * std::min(at_once, slots.size()));
     const int fd = bpf_map__fd(impl_->tc->maps.weft_lease_stats);
-    const int err = bpf_map_update_elem(fd, &stats_index, zero.data(), BPF_ANY);
-    return err == 0 ? Status() : fail_errno(-err, WEFT_PIN_LEASE_STATS);
+    for (std::size_t done = 0; done < slots.size();) {
+        auto count = static_cast<__u32>(std::min(at_once, slots.size() - done));
+        const int err = count == 1 ? bpf_map_update_elem(fd, &slots[done], zero.data(), BPF_ANY)
+                                   : bpf_map_update_batch(fd, &slots[done], zero.data(), &count, nullptr);
+        if (err != 0) return fail_errno(-err, WEFT_PIN_LEASE_STATS);
+        done += count;
+    }
+    return {};
 }
 
 } // namespace weft

@@ -74,8 +74,8 @@ public:
     [[nodiscard]] maps::MapRef<weft_ip, weft_node> nodes() const;
     [[nodiscard]] maps::MapRef<weft_ip, weft_endpoint> endpoints() const;
     [[nodiscard]] maps::MapRef<__u32, weft_state> state() const;
-    /// Zeroes a slot of lease_stats on every CPU, for a lease that is given it anew.
-    [[nodiscard]] Status clear_lease_stats(__u32 stats_index) const;
+    /// Zeroes slots of lease_stats on every CPU, for leases that are given them anew.
+    [[nodiscard]] Status clear_lease_stats(const std::vector<__u32> &slots) const;
 
     Datapath(Datapath &&) noexcept;
     Datapath &operator=(Datapath &&) noexcept;

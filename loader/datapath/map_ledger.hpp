@@ -28,6 +28,18 @@ public:
         if (*taken) ours_ -= fingerprint_of_entry(&key, sizeof(Key), &**taken, sizeof(Value));
         return {};
     }
+    /// Many in one step. What somebody else writes during it counts as ours, until the next audit.
+    template <class Key, class Value>
+    [[nodiscard]] Status put_all(const maps::MapRef<Key, Value> &map, const std::vector<Key> &keys,
+                                 const std::vector<Value> &values) {
+        const auto before = fingerprint_of_map(map.fd(), map.name());
+        if (!before) return std::unexpected(before.error());
+        const auto put = map.put_all(keys, values);
+        const auto after = fingerprint_of_map(map.fd(), map.name());
+        if (!after) return std::unexpected(after.error());
+        ours_ += *after - *before;
+        return put;
+    }
     [[nodiscard]] std::uint64_t without_ours(std::uint64_t fingerprint) const { return fingerprint - ours_; }
 
 private:

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -38,6 +39,13 @@ public:
         if (!forgets.contains(item)) std::visit([this](const auto &a) { write(a); }, action);
         return {};
     }
+    Status perform_all(std::span<const Action> actions) override {
+        ++bulks;
+        for (const auto &action : actions)
+            if (auto done = perform(action); !done) return done;
+        return {};
+    }
+    int bulks = 0;
     std::vector<Result<NextHop>> resolve(const std::vector<Ip> &nodes, const Uplink &) override {
         std::vector<Result<NextHop>> hops;
         for (const auto &node : nodes) {

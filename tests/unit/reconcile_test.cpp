@@ -229,6 +229,39 @@ TEST_F(ReconcileTest, AfterAnyChangesAnAuditFindsNothingToDo) {
     }
 }
 
+TEST_F(ReconcileTest, ManyWritesGoTogetherAndOneByOneWhereThatFails) {
+    configure();
+    acquire();
+    std::vector<LeasePtr> leases;
+    for (int i = 10; i < 110; ++i) {
+        const auto text = std::to_string(i);
+        leases.push_back(lease(("10.244." + text + ".0/24").c_str(), ("192.168.1." + text).c_str()));
+    }
+    r.set_leases(leases);
+    kernel.refuses = {"lease 10.244.50.0/24"};
+    apply();
+    EXPECT_EQ(kernel.bulks, 1);
+    EXPECT_EQ(kernel.maps.leases.size(), 99U);
+    EXPECT_EQ(r.failures().size(), 1U);
+    EXPECT_TRUE(r.failures().contains("lease 10.244.50.0/24"));
+    kernel.refuses.clear();
+    EXPECT_THAT(apply(10s), ElementsAre("+ lease 10.244.50.0/24"));
+
+    kernel.maps = {};
+    r.check_maps();
+    apply(20s);
+    EXPECT_EQ(kernel.bulks, 2);
+    EXPECT_EQ(kernel.maps.leases.size(), 100U);
+    EXPECT_EQ(r.state(), NodeState::synced);
+
+    kernel.maps = {};
+    kernel.forgets = {"lease 10.244.60.0/24"};
+    r.check_maps();
+    apply(30s);
+    EXPECT_THAT(r.failures().at("lease 10.244.60.0/24").sentence, HasSubstr("does not have it"));
+    EXPECT_EQ(r.state(), NodeState::syncing);
+}
+
 TEST_F(ReconcileTest, OneThatFailsHoldsNobodyUpAndIsTriedAgainLater) {
     bring_up();
     kernel.refuses = {"lease 10.244.8.0/24"};
