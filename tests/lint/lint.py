@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 MAX_FILE_LINES = 600
 MAX_README_LINES = 20
+DATA_FOLDERS = {"fixtures", "corpus"}
 MAX_COMMENT_COLUMNS = 128  # clang-format does not touch comments; code it holds to 120
 GPL, DUAL, APACHE = "GPL-2.0-only", "GPL-2.0-only OR Apache-2.0", "Apache-2.0"
 
@@ -197,7 +198,7 @@ def readme(files):
     folders = {str(PurePosixPath(path).parent) for path in files}
     for folder in sorted(folders):
         parts = PurePosixPath(folder).parts
-        if any(part.startswith(".") for part in parts) or "fixtures" in parts or parts[:1] == ("docs",):
+        if any(part.startswith(".") for part in parts) or DATA_FOLDERS & set(parts) or parts[:1] == ("docs",):
             continue
         path = str(PurePosixPath(folder) / "README.md")
         if path not in files:

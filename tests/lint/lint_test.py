@@ -134,9 +134,9 @@ class Readme(unittest.TestCase):
         files = {"README.md": "weft\n", "loader/a.cpp": APACHE, "loader/README.md": "x\n", "cni/a.cpp": APACHE}
         self.assertEqual(self.missing(files), ["cni/README.md"])
 
-    def test_hidden_folders_fixtures_and_docs_need_none(self):
+    def test_hidden_folders_data_and_docs_need_none(self):
         files = {"README.md": "weft\n", ".ci/run": "", "tests/README.md": "x\n", "tests/fixtures/a/b.json": "{}",
-                 "docs/adr/0001.md": "x\n"}
+                 "tests/fuzz/corpus/a/0815": "{", "tests/fuzz/README.md": "x\n", "docs/adr/0001.md": "x\n"}
         self.assertEqual(self.missing(files), [])
 
     def test_it_is_short_except_the_trees_own(self):
