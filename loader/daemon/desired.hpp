@@ -148,7 +148,7 @@ struct DesiredMaps {
                                        std::uint32_t slots, const MapPart *part = nullptr, const Census &beside = {});
 
 /// How many subnets a node can see: sizes the maps. A node has one of each family, so the family that has fewer decides.
-/// Capped, because a /8 of /30 would not fit into memory.
+/// Capped, because a /8 of /30 would not fit into memory: counters take 32 bytes a subnet and CPU, used or not.
 [[nodiscard]] std::uint32_t subnet_capacity(const std::vector<PodNetwork> &networks);
 
 } // namespace weft

@@ -10,7 +10,7 @@
 namespace weft {
 namespace {
 
-constexpr std::uint32_t kMaxSubnets = 65536;
+constexpr unsigned kMaxSubnetBits = 17; ///< 131,072
 
 const char *family_name(bool v4) { return v4 ? "IPv4" : "IPv6"; }
 
@@ -189,10 +189,10 @@ Result<Ip> node_of(const ClusterView &view, const Net &subnet, const LeaseAttrs 
 }
 
 std::uint32_t subnet_capacity(const std::vector<PodNetwork> &networks) {
-    std::uint32_t nodes = kMaxSubnets;
+    std::uint32_t nodes = 1U << kMaxSubnetBits;
     for (const auto &[net, subnet_len] : networks) {
         const unsigned bits = subnet_len > net.prefix_length() ? subnet_len - net.prefix_length() : 0;
-        if (bits < 16) nodes = std::min(nodes, std::max(1U << bits, 16U));
+        nodes = std::min(nodes, std::max(1U << std::min(bits, kMaxSubnetBits), 16U));
     }
     return nodes * static_cast<std::uint32_t>(networks.size());
 }

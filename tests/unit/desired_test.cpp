@@ -402,7 +402,8 @@ TEST(DesiredDual, IPv6AloneIsForwardedTo) {
 TEST(Desired, MapsHoldEverySubnetOfTheNetwork) {
     EXPECT_EQ(subnet_capacity({{net4("10.244.0.0/16"), 24}}), 256U);
     EXPECT_EQ(subnet_capacity({{net4("10.0.0.0/8"), 24}}), 65536U);
-    EXPECT_EQ(subnet_capacity({{net4("10.0.0.0/8"), 30}}), 65536U);
+    EXPECT_EQ(subnet_capacity({{net4("10.0.0.0/8"), 25}}), 131072U);
+    EXPECT_EQ(subnet_capacity({{net4("10.0.0.0/8"), 30}}), 131072U);
     EXPECT_EQ(subnet_capacity({{net4("10.0.0.0/28"), 30}}), 16U);
     EXPECT_EQ(subnet_capacity({{net4("10.244.0.0/16"), 24}, {net6("fd00::/48"), 64}}), 512U);
 }
