@@ -216,7 +216,7 @@ Result<bool> IptablesRules::ensure(const FirewallConfig &config, RuleFamily fami
     const auto &tools = *tables.tools;
     std::string payload;
     std::vector<const IptablesPlace *> written;
-    for (const auto &place : kIptablesPlaces) {
+    for (const auto &place : places_) {
         const auto wanted = iptables_rules(place, config, family, tools.random_fully);
         auto found = find(tools, place);
         if (!found) return fail_as_is(std::move(found));
@@ -252,7 +252,7 @@ std::vector<std::string> IptablesRules::list() {
     for (const auto family : kRuleFamilies) {
         if (!tables_[family].installed(system_, family)) continue;
         const auto name = name_of(system_, family);
-        for (const auto &place : kIptablesPlaces) {
+        for (const auto &place : places_) {
             const auto found = find(*tables_[family].tools, place);
             if (!found || found->nothing()) continue;
             for (const auto *some : {&found->jumps, &found->rules})

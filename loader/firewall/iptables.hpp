@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -64,7 +65,9 @@ struct IptablesFound {
 class IptablesRules final : public RuleKeeper {
 public:
     /// @param system iptables_nft or iptables_legacy.
-    explicit IptablesRules(RuleSystem system) : system_(system) {}
+    /// @param places weft's, or those of somebody whose rules are to be listed and removed.
+    explicit IptablesRules(RuleSystem system, std::span<const IptablesPlace> places = kIptablesPlaces)
+        : system_(system), places_(places) {}
 
     [[nodiscard]] Result<bool> ensure(const FirewallConfig &config) override;
     [[nodiscard]] Result<bool> remove() override;
@@ -84,6 +87,7 @@ private:
     [[nodiscard]] Result<bool> ensure(const FirewallConfig &config, RuleFamily family);
 
     RuleSystem system_;
+    std::span<const IptablesPlace> places_;
     std::map<RuleFamily, Tables> tables_;
 };
 
