@@ -30,15 +30,15 @@ constexpr auto kShortestPause = 20ms; ///< between applies: a burst of events be
 constexpr auto kLongestPause = 2s;
 
 /// What peers have to know besides the address.
-nlohmann::json backend_data(const BackendConf &backend, const Uplink &uplink) {
+nlohmann::json backend_data(const BackendConf &backend, const Mac &vtep_mac) {
     if (backend.encap != WEFT_ENCAP_VXLAN) return nullptr;
-    return {{"VNI", backend.vni}, {"VtepMAC", vtep_mac(uplink).to_string()}};
+    return {{"VNI", backend.vni}, {"VtepMAC", vtep_mac.to_string()}};
 }
 
 /// The same device serves IPv6. Unlike the device of flannel's nodes it takes packets over IPv6 without a UDP checksum, which
 /// BPF programs cannot compute; flannel ignores the field.
-nlohmann::json backend_v6_data(const BackendConf &backend, const Uplink &uplink) {
-    auto data = backend_data(backend, uplink);
+nlohmann::json backend_v6_data(const BackendConf &backend, const Mac &vtep_mac) {
+    auto data = backend_data(backend, vtep_mac);
     if (!data.is_null()) data["ZeroCsum6"] = true;
     return data;
 }
@@ -162,6 +162,7 @@ void Daemon::on_config(const NetConf &conf) {
     backend_ = *backend;
     set_uplink(*uplink);
     reconciler_.set_config(conf, backend_);
+    keep_known_mac();
     std::vector<std::string> networks;
     for (const auto &network : reconciler_.networks()) networks.push_back(network.net.to_string());
     log_->info("network configuration read networks={} backend={} public_ip={}", fmt::join(networks, ","),
@@ -170,6 +171,15 @@ void Daemon::on_config(const NetConf &conf) {
     const bool any = previous.v4 || previous.v6;
     request_lease(any ? std::optional(Subnet{previous.v4, previous.v6}) : std::nullopt);
     tell();
+}
+
+/// Peers go on with what they know of this node, be it a flannel's that ran here until now.
+void Daemon::keep_known_mac() {
+    const auto known = kernel_.read_known_mac(backend_, conf_->enable_ipv4);
+    if (!known)
+        log_->warn("{}", known.error().sentence());
+    else
+        reconciler_.set_known_mac(*known);
 }
 
 std::string Daemon::why_unusable(const NetConf &conf, const BackendConf &backend, const Uplink &uplink) const {
@@ -197,8 +207,9 @@ void Daemon::request_lease(std::optional<Subnet> previous) {
         .attrs = {.public_ip = uplink_.v4 ? uplink_.v4->public_ip : Ip4(),
                   .public_ipv6 = uplink_.v6 ? std::optional(uplink_.v6->public_ip) : std::nullopt,
                   .backend_type = backend_.encap == WEFT_ENCAP_UDP ? "" : std::string(backend_.name()),
-                  .backend_data = conf_->enable_ipv4 ? backend_data(backend_, uplink_) : nullptr,
-                  .backend_v6_data = conf_->enable_ipv6 ? backend_v6_data(backend_, uplink_) : nullptr},
+                  .backend_data = conf_->enable_ipv4 ? backend_data(backend_, reconciler_.mac_of_vtep()) : nullptr,
+                  .backend_v6_data =
+                      conf_->enable_ipv6 ? backend_v6_data(backend_, reconciler_.mac_of_vtep()) : nullptr},
         .previous = std::move(previous),
         .renew_margin = options_.renew_margin,
     };
@@ -236,6 +247,8 @@ void Daemon::on_change(const net::NetworkChange &change) {
         if (change.link_name.starts_with("weft") && !of_vtep) pulse_.suspect_pods();
         if (change.kind == address && !of_vtep)
             reconciler_.check_surroundings();
+        else if (change.link_name.starts_with("flannel") || (change.removed && reconciler_.has_flannels_bridge()))
+            reconciler_.check_flannel(); // its own, or one that was on its bridge
         else if (!of_vtep && !of_uplink)
             return;
         if (of_uplink) {
@@ -319,6 +332,7 @@ void Daemon::full_resync() {
     reconciler_.check_rules();
     reconciler_.check_surroundings();
     reconciler_.check_pods();
+    reconciler_.check_flannel();
     schedule();
 }
 

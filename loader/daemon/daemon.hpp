@@ -57,6 +57,7 @@ private:
     void on_change(const net::NetworkChange &change);
     /// Empty if it can be worked with.
     [[nodiscard]] std::string why_unusable(const NetConf &conf, const BackendConf &backend, const Uplink &uplink) const;
+    void keep_known_mac();
     void request_lease(std::optional<Subnet> previous);
 
     [[nodiscard]] Result<Uplink> choose_uplink(Families families);

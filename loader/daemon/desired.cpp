@@ -34,6 +34,8 @@ Mac vtep_mac(const Uplink &uplink) {
     return mac;
 }
 
+bool is_drawn_by_weft(const Mac &mac) { return mac.bytes[0] == 0x02 && mac.bytes[1] == 0x77; }
+
 const PodNetwork *ClusterView::network_of(const Ip &address) const {
     const auto found =
         std::ranges::find(networks, address.is_v4(), [](const PodNetwork &one) { return one.net.is_v4(); });
@@ -92,7 +94,7 @@ HostState desired_host(const ClusterView &view, const Surroundings &around, cons
         .name = kVtepName,
         .port = view.backend.port,
         .zero_csum6_rx = true, // also without IPv6, so that switching it on needs no other device
-        .mac = vtep_mac(view.uplink),
+        .mac = view.mac_of_vtep(),
         .mtu = view.overlay_mtu(),
     };
     for (const Net &own : view.own.nets()) {

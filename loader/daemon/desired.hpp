@@ -37,6 +37,8 @@ inline constexpr std::uint32_t kUnreachableMetric = 1U << 24;
 /// weft.1's MAC: the same after every restart and reboot, so that peers need not learn a new one. Of the address that peers
 /// are told, IPv4's where there are both.
 [[nodiscard]] Mac vtep_mac(const Uplink &uplink);
+/// Whether it may be one of those. Flannel's are random, and one in thirty thousand looks like it.
+[[nodiscard]] bool is_drawn_by_weft(const Mac &mac);
 
 /// One family of the cluster's pod network.
 struct PodNetwork {
@@ -50,12 +52,14 @@ struct ClusterView {
     BackendConf backend;
     std::set<weft_encap> also; ///< leases of these backends are used beside those of our own
     Uplink uplink;
-    Subnet own; ///< with an IPv4 part
+    std::optional<Mac> known_mac; ///< that peers know weft.1 by, where it is not the uplink's: a flannel's before it
+    Subnet own;                   ///< with an IPv4 part
     Leases others;
 
     /// The pod network of an address's family; nullptr where that is off.
     [[nodiscard]] const PodNetwork *network_of(const Ip &address) const;
     [[nodiscard]] Families families() const;
+    [[nodiscard]] Mac mac_of_vtep() const { return known_mac ? *known_mac : vtep_mac(uplink); }
     /// What the uplink carries, outer headers included.
     [[nodiscard]] unsigned underlay_mtu() const { return backend.mtu.value_or(uplink.mtu); }
     /// Longest inner packet: what pods and weft.1 get as their MTU. There is one for both families and all nodes. Leaves room

@@ -72,31 +72,38 @@ std::string item_of(const Action &action) {
                           [](const ListPod &a) { return "pod " + a.address.to_string(); },
                           [](const UnlistPod &a) { return "pod " + a.address.to_string(); },
                           [](const RoutePod &a) { return "route " + net::to_string(a.route); },
+                          [](const TakePlace &a) { return "device " + a.device.name; },
+                          [](const RemoveLink &a) { return "device " + a.link.name; },
+                          [](const RemoveOthersRoute &a) { return "flannel's route " + net::to_string(a.route); },
+                          [](const RemoveFlannelRules &) { return std::string("flannel's firewall rules"); },
                       },
                       action);
 }
 
 std::string deed_of(const Action &action) {
-    return std::visit(Overloaded{
-                          [](const SetSysctl &a) { return "set value=" + a.value; },
-                          [](const ReplaceVtep &a) { return "made " + text(a.device); },
-                          [](const ChangeVtep &a) { return "set " + text(a.device); },
-                          [](const SetNeighbour &a) { return "set mac=" + a.mac.to_string(); },
-                          [](const SetPrefixLens &a) { return "set lengths=" + text(a.lens); },
-                          [](const PutNode &a) { return fmt::format("set leases={}", a.node.leases); },
-                          [](const PutLease &a) { return "set " + text(a.lease); },
-                          [](const PutEndpoint &a) { return "set " + text(a.endpoint); },
-                          [](const ListPod &a) { return "found without an entry: set " + text(a.endpoint); },
-                          [](const UnlistPod &) { return std::string("its interface is gone: entry removed"); },
-                          [](const auto &a) { return std::string(is_removal(a) ? "removed" : "added"); },
-                      },
-                      action);
+    return std::visit(
+        Overloaded{
+            [](const SetSysctl &a) { return "set value=" + a.value; },
+            [](const ReplaceVtep &a) { return "made " + text(a.device); },
+            [](const ChangeVtep &a) { return "set " + text(a.device); },
+            [](const SetNeighbour &a) { return "set mac=" + a.mac.to_string(); },
+            [](const SetPrefixLens &a) { return "set lengths=" + text(a.lens); },
+            [](const PutNode &a) { return fmt::format("set leases={}", a.node.leases); },
+            [](const PutLease &a) { return "set " + text(a.lease); },
+            [](const PutEndpoint &a) { return "set " + text(a.endpoint); },
+            [](const ListPod &a) { return "found without an entry: set " + text(a.endpoint); },
+            [](const UnlistPod &) { return std::string("its interface is gone: entry removed"); },
+            [](const TakePlace &a) { return fmt::format("took the place of {}", fmt::join(a.old, " and ")); },
+            [](const auto &a) { return std::string(is_removal(a) ? "removed" : "added"); },
+        },
+        action);
 }
 
 bool is_removal(const Action &action) {
     return std::holds_alternative<RemoveAddress>(action) || std::holds_alternative<RemoveRoute>(action) ||
            std::holds_alternative<RemoveNode>(action) || std::holds_alternative<RemoveLease>(action) ||
-           std::holds_alternative<UnlistPod>(action);
+           std::holds_alternative<UnlistPod>(action) || std::holds_alternative<RemoveLink>(action) ||
+           std::holds_alternative<RemoveOthersRoute>(action) || std::holds_alternative<RemoveFlannelRules>(action);
 }
 
 std::vector<Action> diff(const HostState &desired, const HostState &actual) {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "daemon/desired.hpp"
+#include "net/link.hpp"
 
 namespace weft {
 
@@ -71,10 +74,24 @@ struct RoutePod { ///< if its veth is still there
     net::Route route;
 };
 
+struct TakePlace { ///< puts other vxlan devices down and weft.1 up, with what goes through it, in immediate succession
+    std::set<std::string> old;
+    net::VxlanDevice device;
+    std::map<Ip, Mac> neighbours;
+    std::vector<net::Route> routes;
+};
+struct RemoveLink { ///< of flannel's, with its addresses, routes and neighbours
+    net::Link link;
+};
+struct RemoveOthersRoute { ///< of flannel's
+    net::Route route;
+};
+struct RemoveFlannelRules {};
+
 /// One write to the kernel.
-using Action =
-    std::variant<SetSysctl, ReplaceVtep, ChangeVtep, AddAddress, RemoveAddress, SetNeighbour, AddRoute, RemoveRoute,
-                 SetPrefixLens, PutNode, RemoveNode, PutLease, RemoveLease, PutEndpoint, ListPod, UnlistPod, RoutePod>;
+using Action = std::variant<SetSysctl, ReplaceVtep, ChangeVtep, AddAddress, RemoveAddress, SetNeighbour, AddRoute,
+                            RemoveRoute, SetPrefixLens, PutNode, RemoveNode, PutLease, RemoveLease, PutEndpoint,
+                            ListPod, UnlistPod, RoutePod, TakePlace, RemoveLink, RemoveOthersRoute, RemoveFlannelRules>;
 
 /// What an action is about: "lease 10.5.3.0/24". Two actions on one thing have one name, and so one back-off.
 [[nodiscard]] std::string item_of(const Action &action);

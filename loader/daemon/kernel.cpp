@@ -9,6 +9,8 @@
 #include <tuple>
 
 #include "daemon/lease_maps.hpp"
+#include "daemon/urgency.hpp"
+#include "firewall/flannel_rules.hpp"
 #include "firewall/iptables.hpp"
 #include "net/neigh.hpp"
 #include "net/qdisc.hpp"
@@ -106,6 +108,11 @@ public:
         return lines;
     }
 
+    Status attach_vtep() override {
+        if (!datapath_) return fail("no programs are loaded", ENOENT);
+        return datapath_->attach_vtep();
+    }
+
     std::string_view datapath_mode() const override {
         if (!datapath_ || !attached_) return "none";
         return datapath_->mode() == DatapathMode::xdp ? "xdp" : "tc";
@@ -176,6 +183,13 @@ public:
         if (!datapath_) return false;
         const auto entry = datapath_->endpoints().get(abi::ip(pod));
         return entry && *entry && static_cast<int>((*entry)->ifindex) == ifindex && abi::mac((*entry)->pod_mac) != mac;
+    }
+
+    Result<FlannelLeft> read_flannel(const BackendConf &backend, bool with_rules) override {
+        return read_flannel_left(sock_, backend, with_rules);
+    }
+    Result<std::optional<Mac>> read_known_mac(const BackendConf &backend, bool v4) override {
+        return read_vtep_mac(sock_, backend, v4);
     }
 
     Result<std::vector<std::string>> ensure_firewall(const FirewallConfig &wanted, FirewallChoice choice) override {
@@ -268,11 +282,14 @@ private:
     }
 
     /// Two vxlan devices can have one port, but only one can be up: the kernel's "Address already in use" does not say who.
-    Status port_is_free(const net::VxlanDevice &device) {
-        auto holder = net::vxlan_holding_port(sock_, device.port, device.name);
+    Status port_is_free(const net::VxlanDevice &device, std::set<std::string> except = {}) {
+        if (!device.up) return {};
+        except.insert(device.name);
+        auto holder = net::vxlan_holding_port(sock_, device.port, except);
         if (!holder) return fail_as_is(std::move(holder));
         if (!*holder) return {};
-        return fail(fmt::format("{} is up on UDP port {}, which {} needs: stop flanneld and remove it (ip link del {})",
+        return fail(fmt::format("{} is up on UDP port {}, which {} needs: stop what it belongs to and remove it (ip "
+                                "link del {})",
                                 **holder, device.port, device.name, **holder),
                     EADDRINUSE);
     }
@@ -372,6 +389,26 @@ private:
         auto added = net::add_route(sock_, a.route, net::IfExists::replace);
         return !added && added.error().code() == ENODEV ? Status() : added; // it is being deleted
     }
+
+    Status write(const TakePlace &a) {
+        const Urgency urgency;
+        if (auto free = port_is_free(a.device, a.old); !free) return free;
+        for (const auto &name : a.old) {
+            auto link = net::find_link(sock_, name);
+            if (!link) return fail_as_is(std::move(link));
+            if (!*link) continue;
+            if (auto down = net::change_link(sock_, (*link)->index, {.up = false}); !down) return down;
+        }
+        if (auto up = write(ChangeVtep{a.device}); !up) return up;
+        for (const auto &[address, mac] : a.neighbours)
+            if (auto set = write(SetNeighbour{address, mac}); !set) return set;
+        for (const auto &route : a.routes)
+            if (auto added = write(AddRoute{route}); !added) return added;
+        return {};
+    }
+    Status write(const RemoveLink &a) { return either_way(net::delete_link(sock_, a.link.index)); }
+    Status write(const RemoveOthersRoute &a) { return either_way(net::remove_route(sock_, a.route)); }
+    Status write(const RemoveFlannelRules &) { return remove_flannel_rules(); }
 
     template <class F> Status with_maps(const F &use) {
         if (!datapath_) return fail("no programs are loaded", ENOENT);

@@ -13,6 +13,7 @@
 #include "daemon/desired.hpp"
 #include "daemon/diff.hpp"
 #include "daemon/drop_history.hpp"
+#include "daemon/flannel_left.hpp"
 #include "daemon/pods.hpp"
 #include "daemon/uplink.hpp"
 #include "datapath/datapath.hpp"
@@ -56,6 +57,8 @@ public:
     [[nodiscard]] virtual Status load(const DatapathConfig &config) = 0;
     /// @return one line for each attachment that was missing.
     [[nodiscard]] virtual Result<std::vector<std::string>> attach() = 0;
+    /// The part of attach() that is weft.1's.
+    [[nodiscard]] virtual Status attach_vtep() = 0;
     /// "tc" or "xdp" once attached, "none" before.
     [[nodiscard]] virtual std::string_view datapath_mode() const = 0;
     /// @param part only these entries, and all prefix lengths; nullptr: everything
@@ -69,6 +72,10 @@ public:
     read_pulse(const std::map<std::string, std::optional<std::string>> &settings) = 0;
     /// Whether that link is a pod's with this address and the programs know it by another MAC. False also when nobody knows.
     [[nodiscard]] virtual bool has_other_mac(int ifindex, const Ip &pod, const Mac &mac) = 0;
+
+    /// What flannel left on this node; see there.
+    [[nodiscard]] virtual Result<FlannelLeft> read_flannel(const BackendConf &backend, bool with_rules) = 0;
+    [[nodiscard]] virtual Result<std::optional<Mac>> read_known_mac(const BackendConf &backend, bool v4) = 0;
 
     /// Makes the firewall's rules of ours be `wanted`. @return one line for each thing that was done.
     [[nodiscard]] virtual Result<std::vector<std::string>> ensure_firewall(const FirewallConfig &wanted,

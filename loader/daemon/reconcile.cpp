@@ -7,6 +7,8 @@
 #include <iterator>
 #include <ranges>
 
+#include "daemon/takeover.hpp"
+
 namespace weft {
 namespace {
 
@@ -98,29 +100,31 @@ void Reconciler::forget_next_hops() {
 NodeState Reconciler::state() const {
     if (!has_config_) return NodeState::waiting_config;
     if (!has_own_) return NodeState::acquiring;
-    const bool clean = host_failures_.all().empty() && hop_failures_.all().empty() && map_failures_.all().empty() &&
-                       pod_failures_.all().empty() && step_failures_.all().empty();
+    const bool clean = std::ranges::all_of(all_failures(), [](const Backoff *some) { return some->all().empty(); });
     return ready() && clean ? NodeState::synced : NodeState::syncing;
 }
 
 std::map<std::string, Backoff::Failure> Reconciler::failures() const {
     std::map<std::string, Backoff::Failure> all;
-    for (const auto *some : {&host_failures_, &hop_failures_, &map_failures_, &pod_failures_, &step_failures_})
-        all.insert(some->all().begin(), some->all().end());
+    for (const auto *some : all_failures()) all.insert(some->all().begin(), some->all().end());
     return all;
 }
 
 std::optional<Reconciler::TimePoint> Reconciler::apply(TimePoint now) {
     if (!view()) return std::nullopt;
-    apply_host(now);
-    apply_rules(now);
-    if (load(now) && snapshot_seen_) {
-        apply_leases(now);
-        apply_pods(now);
-        attach(now);
+    if (look_for_flannel(now)) {
+        apply_host(now);
+        apply_rules(now);
+        if (load(now) && snapshot_seen_) {
+            apply_leases(now);
+            apply_pods(now);
+            if (take_over(now)) attach(now);
+            clear_after_flannel(now);
+            remove_empty_bridge(now);
+        }
     }
-    std::optional<TimePoint> next;
-    for (const auto *some : {&host_failures_, &hop_failures_, &map_failures_, &pod_failures_, &step_failures_})
+    auto next = bridge_goes_at_;
+    for (const auto *some : all_failures())
         if (const auto at = some->next(); at && (!next || *at < *next)) next = at;
     return next;
 }
@@ -135,7 +139,8 @@ void Reconciler::apply_host(TimePoint now) {
             around_ = surroundings(view_.own, *network);
             check_surroundings_ = false;
         }
-    const auto desired = desired_host(view_, around_, narrow_);
+    auto desired = desired_host(view_, around_, narrow_);
+    if (is_place_taken(flannel_)) desired = before_swap(std::move(desired));
     settings_ = desired.sysctls;
     const auto planner = [&]() -> Result<std::vector<Action>> {
         auto actual = kernel_.read_host(desired);
@@ -156,7 +161,7 @@ bool Reconciler::load(TimePoint now) {
         .networks = networks,
         .subnets = view_.own.nets(),
         .nodes = addresses_of(view_.uplink),
-        .vtep_mac = vtep_mac(view_.uplink),
+        .vtep_mac = view_.mac_of_vtep(),
         .port = view_.backend.port,
         .udp_port = view_.backend.udp_port,
         .encaps = encap_bits(view_.encaps()),

@@ -3,6 +3,7 @@
 
 #include <spdlog/logger.h>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -80,6 +81,13 @@ public:
     void check_pods() { check_pods_ = true; }
     /// The same for firewall rules.
     void check_rules() { check_rules_ = true; }
+    /// Something of a flannel's may have come or gone: the next apply() looks what there is to be taken over from it.
+    void check_flannel() { check_flannel_ = true; }
+    /// Whether flannel's pods are, or were, on a bridge of this node.
+    [[nodiscard]] bool has_flannels_bridge() const { return flannel_.bridge.has_value(); }
+    /// weft.1's MAC, if it is to be another than the uplink's.
+    void set_known_mac(const std::optional<Mac> &mac) { view_.known_mac = mac; }
+    [[nodiscard]] Mac mac_of_vtep() const { return view_.mac_of_vtep(); }
 
     /// @return when a failed item wants to be tried again.
     std::optional<TimePoint> apply(TimePoint now);
@@ -111,6 +119,11 @@ private:
     void attach(TimePoint now);
     void apply_pods(TimePoint now);
     void apply_rules(TimePoint now);
+    bool look_for_flannel(TimePoint now);
+    bool take_over(TimePoint now);
+    void clear_after_flannel(TimePoint now);
+    void remove_empty_bridge(TimePoint now);
+    void warn_of_masquerade();
     std::size_t converge(const char *what, const Planner &planner, Backoff &failures, spdlog::level::level_enum level,
                          TimePoint now);
     bool perform_all(const std::vector<Action> &plan, spdlog::level::level_enum level);
@@ -119,6 +132,10 @@ private:
     void report(const std::vector<Unusable> &unusable, const MapPart *part);
     void note_narrow(const MapState &desired, const MapPart *part, NarrowSubnets &narrow) const;
     void failed(Backoff &failures, const std::string &item, const Error &error, TimePoint now);
+
+    [[nodiscard]] std::array<const Backoff *, 6> all_failures() const {
+        return {&host_failures_, &hop_failures_, &map_failures_, &pod_failures_, &step_failures_, &flannel_failures_};
+    }
 
     Kernel &kernel_;
     spdlog::logger &log_;
@@ -139,6 +156,10 @@ private:
     std::optional<std::pair<int, int>> attached_links_; ///< uplink and weft.1 when last attached
     Surroundings around_;
     NarrowSubnets narrow_;
+    FlannelLeft flannel_;
+    Backoff flannel_failures_;
+    std::optional<TimePoint> bridge_goes_at_;
+    bool check_flannel_ = true, looked_for_flannels_rules_ = false;
     std::map<std::string, std::optional<std::string>> settings_;
     bool filled_ = false, attached_ = false, check_host_ = true, check_maps_ = true, check_attachments_ = true,
          check_surroundings_ = true, check_pods_ = true, check_rules_ = true;

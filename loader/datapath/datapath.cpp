@@ -50,6 +50,7 @@ struct Datapath::Impl {
         std::string_view program;
     };
 
+    [[nodiscard]] std::vector<Attachment> vtep_attachments() const;
     [[nodiscard]] Result<std::vector<Attachment>> wanted_attachments() const;
     [[nodiscard]] Status attach_one(const Attachment &wanted, std::vector<std::string> &done) const;
     [[nodiscard]] Status attach_xdp(std::vector<std::string> &done);
@@ -60,14 +61,17 @@ struct Datapath::Impl {
     }
 };
 
+std::vector<Datapath::Impl::Attachment> Datapath::Impl::vtep_attachments() const {
+    using enum datapath::TcHook;
+    return {{bpf_program__fd(tc->progs.weft_from_host), config.vtep_ifindex, egress, "from_host"},
+            {bpf_program__fd(tc->progs.weft_from_tunnel), config.vtep_ifindex, ingress, "from_tunnel"}};
+}
+
 Result<std::vector<Datapath::Impl::Attachment>> Datapath::Impl::wanted_attachments() const {
     using enum datapath::TcHook;
     const auto &programs = tc->progs;
-    std::vector<Attachment> all{
-        {bpf_program__fd(programs.weft_from_host), config.vtep_ifindex, egress, "from_host"},
-        {bpf_program__fd(programs.weft_from_tunnel), config.vtep_ifindex, ingress, "from_tunnel"},
-        {bpf_program__fd(programs.weft_from_wire), config.uplink_ifindex, ingress, "from_wire"},
-    };
+    auto all = vtep_attachments();
+    all.push_back({bpf_program__fd(programs.weft_from_wire), config.uplink_ifindex, ingress, "from_wire"});
     auto pods = endpoints().entries();
     if (!pods) return fail_as_is(std::move(pods));
     for (const auto &[addr, pod] : *pods) {
@@ -187,6 +191,13 @@ Result<DatapathFingerprint> Datapath::fingerprint() const {
         all.attachments = all.attachments * 31 + datapath::pinned_id(impl_->config.bpf_dir, pin);
     all.attachments = all.attachments * 31 + datapath::pinned_id(impl_->config.bpf_dir, WEFT_PIN_FROM_POD);
     return all;
+}
+
+Status Datapath::attach_vtep() {
+    std::vector<std::string> done;
+    for (const auto &one : impl_->vtep_attachments())
+        if (auto attached = impl_->attach_one(one, done); !attached) return attached;
+    return {};
 }
 
 DatapathMode Datapath::mode() const { return impl_->mode; }

@@ -62,6 +62,9 @@ public:
     /// @return one line for each attachment or pin that was made, replaced or removed; empty when everything was in place.
     [[nodiscard]] Result<std::vector<std::string>> attach();
 
+    /// The part of attach() that is weft.1's, for a weft.1 that is about to go up in another device's place.
+    [[nodiscard]] Status attach_vtep();
+
     /// The mode in force once attached: tc or xdp.
     [[nodiscard]] DatapathMode mode() const;
 

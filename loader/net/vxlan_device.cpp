@@ -58,11 +58,12 @@ Result<std::optional<FoundVxlan>> find_vxlan(NlSocket &sock, const std::string &
     return found->front();
 }
 
-Result<std::optional<std::string>> vxlan_holding_port(NlSocket &sock, std::uint16_t port, std::string_view except) {
+Result<std::optional<std::string>> vxlan_holding_port(NlSocket &sock, std::uint16_t port,
+                                                      const std::set<std::string> &except) {
     auto all = list_vxlans(sock);
     if (!all) return fail_as_is(std::move(all));
     const auto holder = std::ranges::find_if(*all, [&](const FoundVxlan &one) {
-        return one.device.port == port && one.device.up && one.device.name != except;
+        return one.device.port == port && one.device.up && !except.contains(one.device.name);
     });
     if (holder == all->end()) return std::nullopt;
     return holder->device.name;

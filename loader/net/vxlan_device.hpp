@@ -3,8 +3,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
-#include <string_view>
 
 #include "base/addr.hpp"
 #include "base/error.hpp"
@@ -45,7 +45,7 @@ struct FoundVxlan {
 
 /// A vxlan device other than `except` that is up on this UDP port: only one of them can be.
 [[nodiscard]] Result<std::optional<std::string>> vxlan_holding_port(NlSocket &sock, std::uint16_t port,
-                                                                    std::string_view except);
+                                                                    const std::set<std::string> &except);
 
 /// Makes the device, down. The MAC is set at creation, so that udev's MACAddressPolicy leaves it alone.
 /// Errors: EEXIST if the name is taken or another external device has the port.

@@ -139,6 +139,14 @@ Result<FlannelNode *> Cluster::add_flannel_node(const std::string &backend, bool
     return &flannel_nodes_.back();
 }
 
+Result<WeftNode *> Cluster::add_stopped_weft_on(const FlannelNode &host) {
+    auto node = WeftNode::create("on-" + host.name(), host.netns().alias());
+    if (!node) return fail_as_is(std::move(node));
+    if (auto written = host.write_subnet_env(node->subnet_file()); !written) return fail_as_is(std::move(written));
+    on_flannel_hosts_.push_back(std::move(*node));
+    return &on_flannel_hosts_.back();
+}
+
 Status Cluster::settle() {
     for (auto &node : flannel_nodes_) {
         if (auto synced = node.sync(*etcd_); !synced) return synced;

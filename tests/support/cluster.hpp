@@ -41,6 +41,8 @@ public:
     /// @param families those of the network configuration, unless given
     Result<FlannelNode *> add_flannel_node(const std::string &backend = "vxlan", bool far = false,
                                            std::optional<Families> families = {});
+    /// weft on the host of a flannel node, not started; with the subnet.env that its flannel wrote.
+    Result<WeftNode *> add_stopped_weft_on(const FlannelNode &node);
     /// Waits until every weft node's packet path knows all other nodes, and makes the flannel nodes learn what there is.
     Status settle();
 
@@ -71,6 +73,7 @@ private:
     std::optional<Process> world_server_;
     std::list<WeftNode> nodes_;
     std::list<FlannelNode> flannel_nodes_;
+    std::list<WeftNode> on_flannel_hosts_;
     unsigned plugged_ = 0;
 };
 

@@ -9,6 +9,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "dirs.hpp"
+
 namespace weft::test {
 namespace {
 
@@ -145,6 +147,18 @@ Status FlannelNode::sync(EtcdServer &etcd) {
             return fail(fmt::format("flannel without IPv6 ends at the lease of {}", peer.subnet.to_string()));
     std::erase_if(*leases, [&](const auto &peer) { return !has_family(peer); });
     return backend_->program(place(), *leases);
+}
+
+Status FlannelNode::write_subnet_env(const std::filesystem::path &file) const {
+    std::string text;
+    for (const auto &family : families()) {
+        const auto *prefix = family.subnet.is_v4() ? "FLANNEL" : "FLANNEL_IPV6";
+        text += fmt::format("{0}_NETWORK={1}\n{0}_SUBNET={2}/{3}\n", prefix, family.network.canonical().to_string(),
+                            (family.base() + 1).to_string(), family.subnet.prefix_length());
+    }
+    std::error_code err;
+    std::filesystem::create_directories(file.parent_path(), err);
+    return write_file(file, fmt::format("{}FLANNEL_MTU={}\nFLANNEL_IPMASQ=true\n", text, mtu()));
 }
 
 Result<Pod *> FlannelNode::add_pod() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <filesystem>
 #include <list>
 #include <memory>
 #include <string>
@@ -36,6 +37,7 @@ public:
     [[nodiscard]] static Result<FlannelNode> create(std::string_view name, const Options &options);
 
     [[nodiscard]] const Netns &netns() const { return ns_; }
+    [[nodiscard]] const std::string &name() const { return name_; }
     [[nodiscard]] const std::vector<FlannelFamily> &families() const { return options_.families; }
     [[nodiscard]] Mac vtep_mac(Family family = Family::v4) const { return stand_in_vtep_mac(of(family).public_ip); }
     [[nodiscard]] std::string base_address(Family family = Family::v4) const { return of(family).base().to_string(); }
@@ -45,6 +47,8 @@ public:
     /// Programs exactly the peers whose leases are in `etcd` now. An error where flannel ends: it is IPv4 only, and a lease has
     /// an IPv6 part.
     Status sync(EtcdServer &etcd);
+    /// As flannel writes it once it has its lease.
+    Status write_subnet_env(const std::filesystem::path &file) const;
     /// A pod as the bridge plugin makes it, with a traffic server. Addresses count up from .2 and ::2.
     Result<Pod *> add_pod();
 

@@ -101,15 +101,22 @@ Result<Netns> Netns::create(std::string_view name) {
     return ns;
 }
 
-Netns::Netns(Netns &&other) noexcept : name_(std::exchange(other.name_, {})) {}
+Netns Netns::alias() const {
+    Netns other(name_);
+    other.owned_ = false;
+    return other;
+}
+
+Netns::Netns(Netns &&other) noexcept : name_(std::exchange(other.name_, {})), owned_(other.owned_) {}
 
 Netns &Netns::operator=(Netns &&other) noexcept {
     std::swap(name_, other.name_);
+    std::swap(owned_, other.owned_);
     return *this;
 }
 
 Netns::~Netns() {
-    if (!name_.empty()) remove_netns(path());
+    if (!name_.empty() && owned_) remove_netns(path());
 }
 
 Result<std::string> Netns::run(std::vector<std::string> argv, SpawnOptions options,

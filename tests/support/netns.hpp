@@ -21,6 +21,9 @@ class Netns {
 public:
     [[nodiscard]] static Result<Netns> create(std::string_view name);
 
+    /// The same namespace in a second role: this object removes nothing.
+    [[nodiscard]] Netns alias() const;
+
     Netns(Netns &&other) noexcept;
     Netns &operator=(Netns &&other) noexcept;
     ~Netns();
@@ -52,6 +55,7 @@ public:
 private:
     explicit Netns(std::string name) : name_(std::move(name)) {}
     std::string name_;
+    bool owned_ = true;
 };
 
 /// Netns::run_in() for the namespace at `path`.

@@ -47,13 +47,17 @@ std::uint64_t count(const Counters &counters, const std::string &name) {
 Result<WeftNode> WeftNode::create(std::string_view name) {
     auto ns = Netns::create(name);
     if (!ns) return fail_as_is(std::move(ns));
+    return create(name, std::move(*ns));
+}
+
+Result<WeftNode> WeftNode::create(std::string_view name, Netns ns) {
     auto dir = TempDir::create(name);
     if (!dir) return fail_as_is(std::move(dir));
     auto bpf = BpfDir::create(name);
     if (!bpf) return fail_as_is(std::move(bpf));
     auto notify = NotifySocket::bind(*dir / "notify");
     if (!notify) return fail_as_is(std::move(notify));
-    return WeftNode(std::string(name), std::move(*ns), std::move(*dir), std::move(*bpf), std::move(*notify));
+    return WeftNode(std::string(name), std::move(ns), std::move(*dir), std::move(*bpf), std::move(*notify));
 }
 
 Status WeftNode::launch(const Options &options) {

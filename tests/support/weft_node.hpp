@@ -48,9 +48,12 @@ public:
     };
 
     [[nodiscard]] static Result<WeftNode> create(std::string_view name);
+    /// On a host that is there already.
+    [[nodiscard]] static Result<WeftNode> create(std::string_view name, Netns ns);
 
     [[nodiscard]] const Netns &netns() const { return ns_; }
     [[nodiscard]] const std::string &name() const { return name_; }
+    [[nodiscard]] const std::filesystem::path &dir() const { return dir_.path(); }
     [[nodiscard]] std::filesystem::path run_dir() const { return dir_ / "run"; }
     [[nodiscard]] std::filesystem::path subnet_file() const { return dir_ / "flannel" / "subnet.env"; }
     [[nodiscard]] const std::filesystem::path &bpf_dir() const { return bpf_.path(); }

@@ -71,6 +71,9 @@ public:
         attached = true;
         return std::vector<std::string>{};
     }
+    Status attach_vtep() override { return {}; }
+    Result<FlannelLeft> read_flannel(const BackendConf &, bool) override { return FlannelLeft{}; }
+    Result<std::optional<Mac>> read_known_mac(const BackendConf &, bool) override { return std::nullopt; }
     std::string_view datapath_mode() const override { return attached ? "tc" : "none"; }
     Result<MapState> read_maps(const MapPart *part) override {
         if (!part) ++whole_reads;
@@ -134,6 +137,7 @@ private:
     void write(const UnlistPod &a) {
         std::erase_if(pods, [&](const PodState &pod) { return pod.address == a.address && pod.gone; });
     }
+    template <class T> void write(const T &) {} // what is about a flannel, which is not here
     void write(const RoutePod &a) {
         for (auto &pod : pods)
             if (host_net(pod.address) == a.route.destination) pod.cut_off = false;

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/flannel_left.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+
+#include "daemon/desired.hpp"
+#include "firewall/flannel_rules.hpp"
+#include "net/vxlan_device.hpp"
+
+namespace weft {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string device_name(const BackendConf &backend, bool v4) {
+    return fmt::format("flannel{}.{}", v4 ? "" : "-v6", backend.vni);
+}
+
+bool is_flannels(const net::Link &link, const BackendConf &backend) {
+    if (link.kind == "ipip") return link.name == "flannel.ipip";
+    return link.kind == "vxlan" &&
+           (link.name == device_name(backend, true) || link.name == device_name(backend, false));
+}
+
+/// A process of that name in the calling thread's network namespace; those of other containers have others. Where /proc shows
+/// this container's processes only, nobody is found.
+std::optional<pid_t> find_process_here(std::string_view name) {
+    std::error_code err;
+    const auto here = fs::read_symlink("/proc/thread-self/ns/net", err);
+    for (fs::directory_iterator it("/proc", err), end; !err && it != end; it.increment(err)) {
+        const auto number = it->path().filename().string();
+        pid_t pid = 0;
+        if (std::from_chars(number.data(), number.data() + number.size(), pid).ec != std::errc()) continue;
+        std::string comm;
+        std::getline(std::ifstream(it->path() / "comm") >> std::ws, comm);
+        std::error_code gone; // it may end while we look
+        if (comm == name && fs::read_symlink(it->path() / "ns/net", gone) == here && !gone) return pid;
+    }
+    return std::nullopt;
+}
+
+} // namespace
+
+Result<FlannelLeft> read_flannel_left(net::NlSocket &sock, const BackendConf &backend, bool with_rules) {
+    FlannelLeft left;
+    auto links = net::list_links(sock);
+    if (!links) return fail_as_is(std::move(links));
+    for (const auto &link : *links) {
+        if (link.name == "cni0" && link.kind == "bridge")
+            left.bridge = {link, static_cast<std::size_t>(std::ranges::count(*links, link.index, &net::Link::master))};
+        if (!is_flannels(link, backend)) continue;
+        left.devices.push_back(link);
+        if (link.kind != "vxlan" || !link.up()) continue;
+        auto vxlan = net::find_vxlan(sock, link.name);
+        if (!vxlan) return fail_as_is(std::move(vxlan));
+        if (*vxlan && (*vxlan)->device.port == backend.port) left.on_port.insert(link.name);
+    }
+    auto routes = net::list_routes(sock, {.protocol = RTPROT_BOOT});
+    if (!routes) return fail_as_is(std::move(routes));
+    for (const auto &route : *routes) {
+        const bool by_device = std::ranges::count(left.devices, route.ifindex, &net::Link::index) > 0;
+        if (route.type == net::RouteType::unicast && route.gateway && route.metric == 0 && !by_device)
+            left.routes.push_back(route);
+    }
+    if (with_rules) left.rules = list_flannel_rules();
+    left.daemon = find_process_here("flanneld");
+    return left;
+}
+
+Result<std::optional<Mac>> read_vtep_mac(net::NlSocket &sock, const BackendConf &backend, bool v4) {
+    for (const auto &name : {device_name(backend, v4), std::string(net::kVtepName)}) {
+        auto found = net::find_vxlan(sock, name);
+        if (!found) return fail_as_is(std::move(found));
+        if (!*found) continue;
+        const auto mac = (*found)->device.mac;
+        // One that weft drew goes with the node's address. Two nodes that exchange addresses must not end up with one MAC.
+        if (name == net::kVtepName && is_drawn_by_weft(mac)) return std::nullopt;
+        return mac;
+    }
+    return std::nullopt;
+}
+
+} // namespace weft
