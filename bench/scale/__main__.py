@@ -15,7 +15,7 @@ from suite.control import CHANGES_PER_S, keys
 from suite.etcd_keys import CHURNED, SUBNET_LEN, subnet_of
 from suite.lab import STATE, BenchError, Lab, NotHere, handle_endings, wait_until
 from suite.machine import Watch
-from suite.weft import ENDPOINT, Etcd
+from suite.weft import ENDPOINT, ETCD, Etcd
 
 from . import etcd_load, pods, report
 from .cluster import PREFIX, Cluster
@@ -47,6 +47,7 @@ SIZES = {
 }
 EXPIRY_S = 2
 STRANGER = 7  # a node that is a key in etcd only
+PROXY = f"{ETCD}:23790"
 WATCHED_CHANGES_PER_S = 10  # each has reached everybody before the next
 
 
@@ -188,28 +189,34 @@ def renewals(cluster, seconds):
 
 
 def only_watchers(lab, etcd, counts, changes):
-    """Watchers with nothing behind them: etcd's share of a large cluster."""
-    found = []
+    """Watchers with nothing behind them: etcd's share of a large cluster; the largest number again behind a proxy of etcd's."""
     keys(etcd, "fill", PREFIX, CHURNED)
-    for count in counts:
-        before, said = etcd_load.standing(etcd), STATE / f"watchers{count}.log"
-        watchers = etcd.ns.spawn(tools.tool("lease_watchers"), ENDPOINT, f"{PREFIX}/", count, log=said.name)
-        wait_until(lambda: watchers.poll() is not None or "watching" in said.read_text(encoding="utf-8"),
-                   f"{count} watchers do not come up", timeout=60)
-        standing, load = etcd_load.standing(etcd), etcd_load.Load(etcd)
-        sent = [int(line) for line in keys(etcd, "churn", PREFIX, WATCHED_CHANGES_PER_S,
-                                           changes / WATCHED_CHANGES_PER_S).split()]
-        time.sleep(2)  # for the last of them
-        told = load.so_far()
-        lab.stop(watchers, signal.SIGTERM)
-        seen = json.loads(said.read_text(encoding="utf-8").splitlines()[-1])
-        by_all = [(row["last_ns"] - at) / 1e6 for at, row in zip(sent, seen["told"]) if row["watchers"] == count]
-        if len(by_all) != len(sent):
-            raise BenchError(f"{count} watchers: {len(sent)} changes, {len(by_all)} of them told to all")
-        found.append({"watchers": count, "changes": len(sent), "last_told_ms": by_all,
-                      "etcd_cpu_ms_a_change": told["cpu_s"] / len(sent) * 1e3,
-                      "resident_bytes_a_watcher": (standing["resident_bytes"] - before["resident_bytes"]) / count})
+    found = [crowd(lab, etcd, count, changes, ENDPOINT) for count in counts]
+    proxy = etcd.ns.spawn("etcd", "grpc-proxy", "start", "--endpoints", ENDPOINT, "--listen-addr", PROXY, log="proxy.log")
+    wait_until(lambda: etcd.ns.run("etcdctl", "--endpoints", PROXY, "get", f"{PREFIX}/config", check=False), "no proxy")
+    found.append(crowd(lab, etcd, counts[-1], changes, f"http://{PROXY}") | {"proxy": True})
+    lab.stop(proxy)
     return found
+
+
+def crowd(lab, etcd, count, changes, endpoint):
+    before, said = etcd_load.standing(etcd), STATE / f"watchers{count}.log"
+    said.unlink(missing_ok=True)
+    watchers = etcd.ns.spawn(tools.tool("lease_watchers"), endpoint, f"{PREFIX}/", count, log=said.name)
+    wait_until(lambda: watchers.poll() is not None or "watching" in said.read_text(encoding="utf-8"),
+               f"{count} watchers do not come up", timeout=60)
+    standing, load = etcd_load.standing(etcd), etcd_load.Load(etcd)
+    sent = [int(line) for line in keys(etcd, "churn", PREFIX, WATCHED_CHANGES_PER_S, changes / WATCHED_CHANGES_PER_S).split()]
+    time.sleep(2)  # for the last of them
+    told = load.so_far()
+    lab.stop(watchers, signal.SIGTERM)
+    seen = json.loads(said.read_text(encoding="utf-8").splitlines()[-1])
+    by_all = [(row["last_ns"] - at) / 1e6 for at, row in zip(sent, seen["told"]) if row["watchers"] == count]
+    if len(by_all) != len(sent):
+        raise BenchError(f"{count} watchers: {len(sent)} changes, {len(by_all)} of them told to all")
+    return {"watchers": count, "changes": len(sent), "last_told_ms": by_all, "proxy": False,
+            "etcd_cpu_ms_a_change": told["cpu_s"] / len(sent) * 1e3,
+            "resident_bytes_a_watcher": (standing["resident_bytes"] - before["resident_bytes"]) / count}
 
 
 def many_keys(etcd, counts):
@@ -251,7 +258,7 @@ def run(options):
         if size.renewal_s:
             found["renewals"] = renewals(cluster, size.renewal_s)
             say("renewals done")
-        found["pods"] = pods.of_node(lab, cluster, size.pods, size.pods_idle_s)
+        found["pods"] = pods.of_node(lab, etcd, size.pods, size.pods_idle_s)
         for node in cluster.nodes:
             cluster.kill(node)
         found["watchers"] = only_watchers(lab, etcd, size.watchers, size.watched_changes)

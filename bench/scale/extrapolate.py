@@ -35,7 +35,8 @@ class Costs:
         largest = cluster["sizes"][-1]
         self.keepalive_bytes_s = largest["idle"]["wire_bytes_a_second_and_node"]
         self.bytes_a_change = largest["busy"]["wire_bytes_a_change_and_node"]
-        crowd, crew = cluster["watchers"][-1], cluster["watchers"][0]
+        direct = [row for row in cluster["watchers"] if not row["proxy"]]
+        crowd, crew = direct[-1], direct[0]
         between = crowd["watchers"] - crew["watchers"]
         self.etcd_cpu_s_a_told = (crowd["etcd_cpu_ms_a_change"] - crew["etcd_cpu_ms_a_change"]) / between / 1e3
         self.etcd_bytes_a_watcher = crowd["resident_bytes_a_watcher"]

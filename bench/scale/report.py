@@ -59,7 +59,7 @@ def of_sizes(found):
 
 def of_watchers(found):
     return (["watchers", "etcd: CPU ms a change", "KB resident each", "last is told, median ms", "slowest"],
-            [[f"{row['watchers']:,}", f"{row['etcd_cpu_ms_a_change']:.2f}", f"{row['resident_bytes_a_watcher'] / 1e3:.0f}",
+            [[f"{row['watchers']:,}{', behind one proxy' if row['proxy'] else ''}", f"{row['etcd_cpu_ms_a_change']:.2f}", f"{row['resident_bytes_a_watcher'] / 1e3:.0f}",
               _ms(statistics.median(row["last_told_ms"])), _ms(max(row["last_told_ms"]))] for row in found["watchers"]])
 
 

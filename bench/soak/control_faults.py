@@ -173,8 +173,33 @@ def subnet_env_removed(world, rng):
     path = node.weft.directory / "subnet.env"
     text = path.read_bytes()
     path.unlink()
-    world.kill(node.weft.process, END)  # nothing tells weftd of a file; its next start writes it
-    node.weft.launch()
-    wait_until(lambda: path.exists() and path.read_bytes() == text, f"{path.name} of {node.name} does not come back")
-    _wait_synced(world, node)
+    wait_until(lambda: path.exists() and path.read_bytes() == text, f"{path.name} of {node.name} does not come back", 5)
     return f"{node.name}'s"
+
+
+def frozen_while_compacted(world, rng):
+    """weftd misses changes, and cannot have them afterwards: it must list anew."""
+    node = rng.choice(world.nodes)
+    node.weft.process.send_signal(signal.SIGSTOP)
+    try:
+        for _ in range(3):
+            world.etcd.etcdctl("put", f"{PREFIX}/subnets/10.244.255.0-24", "{}")
+            revision = world.etcd.delete(f"{PREFIX}/subnets/10.244.255.0-24")
+        world.etcd.etcdctl("compact", str(revision))
+        time.sleep(rng.uniform(0, 2))
+    finally:
+        node.weft.process.send_signal(signal.SIGCONT)
+    _wait_synced(world, node)
+    return f"on {node.name}"
+
+
+def second_weftd(world, rng):
+    """Started by mistake beside the first: it must refuse."""
+    node = rng.choice(world.nodes)
+    first = node.weft.process
+    node.weft.launch()
+    second, node.weft.process = node.weft.process, first
+    wait_until(lambda: second.poll() is not None, f"a second weftd on {node.name} goes on", 10)
+    if second.returncode == 0 or first.poll() is not None:
+        raise BenchError(f"on {node.name} the second weftd ended with {second.returncode}, the first with {first.poll()}")
+    return f"on {node.name}"

@@ -72,6 +72,10 @@ class EtcdMembers(Switch):
     def configure(self, prefix, **net_conf):
         self.etcdctl("put", f"{prefix}/config", json.dumps(net_conf))
 
+    def delete(self, key):
+        """@return the revision that it made"""
+        return json.loads(self.etcdctl("del", key, "--write-out=json"))["header"]["revision"]
+
     def revoke(self, key):
         """What etcd does itself at the end of a lease's time: the key goes with it."""
         lease = json.loads(self.etcdctl("get", key, "--write-out=json"))["kvs"][0]["lease"]

@@ -21,6 +21,8 @@ FAULTS = {fault.name: fault for fault in (
     Fault("weftd-kill", control.kill_weftd),
     Fault("weftd-restart", control.restart_weftd),
     Fault("weftd-upgrade", control.upgrade_weftd),
+    Fault("weftd-frozen", control.frozen_while_compacted),
+    Fault("weftd-twice", control.second_weftd),
     Fault("etcd-outage", control.etcd_outage),
     Fault("etcd-outage-restart", control.etcd_outage_and_restart),
     Fault("etcd-member", control.etcd_member_lost),
