@@ -26,6 +26,10 @@ struct Context {
     if (!env)
         return refuse(code, "this node has no subnet: " + env.error().sentence(),
                       "weftd writes the file once it holds a lease");
+    if (!env->lost.empty())
+        return refuse(
+            code, "this node has lost its subnet, no new pod can have an address of it: " + env->lost,
+            "pods that run go on; weftd takes another subnet when there are none, or this one when it is free");
     return std::move(*env);
 }
 

@@ -14,7 +14,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char *kNetwork = "FLANNEL_NETWORK", *kSubnet = "FLANNEL_SUBNET", *kNetwork6 = "FLANNEL_IPV6_NETWORK",
-                     *kSubnet6 = "FLANNEL_IPV6_SUBNET", *kMtu = "FLANNEL_MTU", *kIpMasq = "FLANNEL_IPMASQ";
+                     *kSubnet6 = "FLANNEL_IPV6_SUBNET", *kMtu = "FLANNEL_MTU", *kIpMasq = "FLANNEL_IPMASQ",
+                     *kLost = "WEFT_SUBNET_LOST";
 
 /// The CIDRs of a comma list; entries that are none are skipped, as flannel's readers do.
 template <class Net>
@@ -85,7 +86,8 @@ std::string format(const SubnetEnv &env) {
     line(kSubnet, env.subnet);
     line(kNetwork6, env.ipv6_network);
     line(kSubnet6, env.ipv6_subnet);
-    return text + fmt::format("{}={}\n{}={}\n", kMtu, env.mtu, kIpMasq, env.ip_masq);
+    text += fmt::format("{}={}\n{}={}\n", kMtu, env.mtu, kIpMasq, env.ip_masq);
+    return env.lost.empty() ? text : text + fmt::format("{}={}\n", kLost, env.lost);
 }
 
 Result<SubnetEnv> parse_subnet_env(std::string_view text) {
@@ -110,6 +112,7 @@ Result<SubnetEnv> parse_subnet_env(std::string_view text) {
     const auto [end, err] = std::from_chars(mtu.data(), mtu.data() + mtu.size(), env.mtu);
     if (err != std::errc{} || end != mtu.data() + mtu.size()) return fail_as_is(bad_value(variables, kMtu, "a number"));
     env.ip_masq = variables.find(kIpMasq)->second == "true";
+    if (const auto lost = variables.find(kLost); lost != variables.end()) env.lost = lost->second;
     return env;
 }
 

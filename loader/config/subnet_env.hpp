@@ -22,6 +22,8 @@ struct SubnetEnv {
     std::optional<Net6> ipv6_subnet;
     unsigned mtu = 0; ///< of pods' interfaces, bytes
     bool ip_masq = false;
+    std::string
+        lost; ///< why no new pod may have an address of it (weft's own WEFT_SUBNET_LOST); usually empty, and not written
 
     [[nodiscard]] std::vector<Net> networks() const; ///< those that are there, IPv4 first
     [[nodiscard]] std::vector<Net> subnets() const;  ///< in the same order
@@ -35,7 +37,7 @@ struct PreviousSubnet {
     std::optional<Net6> v6;
 };
 
-/// The file's bytes, exactly as flannel writes them.
+/// The file's bytes, exactly as flannel writes them, unless the subnet is lost.
 [[nodiscard]] std::string format(const SubnetEnv &env);
 
 /// Reads `KEY=VALUE` lines: blank lines, `#` comments, `export`, quotes and unknown keys are allowed, the last of

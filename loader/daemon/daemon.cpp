@@ -11,6 +11,7 @@
 
 #include "daemon/log.hpp"
 #include "daemon/memory.hpp"
+#include "daemon/only_one.hpp"
 #include "net/qdisc.hpp"
 #include "net/route.hpp"
 
@@ -75,6 +76,9 @@ Status Daemon::start() {
     });
     if (!control) return fail_as_is(std::move(control));
     control_.emplace(std::move(*control));
+    auto claim = claim_network_namespace();
+    if (!claim) return fail_as_is(std::move(claim));
+    claim_ = std::move(*claim);
     if (options_.healthz_port != 0) {
         auto health =
             HealthServer::listen(io_, options_.healthz_ip, options_.healthz_port, [this] { return this->health(); });
@@ -145,7 +149,8 @@ LeaseEvents Daemon::lease_events() {
 }
 
 void Daemon::on_config(const NetConf &conf) {
-    auto uplink = choose_uplink(families_of(conf));
+    auto host = kernel_.read_network();
+    auto uplink = host ? choose_uplink(*host, families_of(conf)) : std::unexpected(host.error());
     auto backend = parse_backend(conf);
     const auto unusable = !uplink    ? uplink.error().sentence()
                           : !backend ? backend.error().sentence()
@@ -167,9 +172,9 @@ void Daemon::on_config(const NetConf &conf) {
     for (const auto &network : reconciler_.networks()) networks.push_back(network.net.to_string());
     log_->info("network configuration read networks={} backend={} public_ip={}", fmt::join(networks, ","),
                backend_.name(), public_ips(uplink_));
-    const auto previous = read_previous_subnet(options_.subnet_file);
-    const bool any = previous.v4 || previous.v6;
-    request_lease(any ? std::optional(Subnet{previous.v4, previous.v6}) : std::nullopt);
+    if (const auto found = read_previous_subnet(options_.subnet_file); found.v4 || found.v6)
+        previous_ = Subnet{found.v4, found.v6};
+    request_lease(previous_);
     tell();
 }
 
@@ -211,6 +216,7 @@ void Daemon::request_lease(std::optional<Subnet> previous) {
                   .backend_v6_data =
                       conf_->enable_ipv6 ? backend_v6_data(backend_, reconciler_.mac_of_vtep()) : nullptr},
         .previous = std::move(previous),
+        .has_pods = has_pods(),
         .renew_margin = options_.renew_margin,
     };
     leases_->acquire(std::move(request), *conf_);
@@ -226,14 +232,40 @@ void Daemon::on_acquired(const Lease &own) {
     else if (!own_)
         log_->info("lease acquired subnet={}", own.subnet.to_string());
     own_ = own.subnet;
+    if (!std::exchange(lost_, {}).empty()) log_->info("subnet {} is this node's again", own.subnet.to_string());
     reconciler_.set_own(own.subnet);
     tell();
     schedule();
 }
 
 void Daemon::on_lost(const Error &why) {
-    // Somebody else has it, and would be cut off if we went on. Our pods are, whatever we do.
+    // Somebody else has it, and would be cut off if we went on to tell others of it. Our pods keep what works without: each
+    // other, this node, the world by masquerade. They cannot have addresses of another subnet, nor new pods any of this one.
+    if (has_pods()) {
+        log_->error("{}: pods that run keep their addresses, new ones are refused until it is free or they are gone",
+                    why.sentence());
+        lost_ = why.sentence();
+        if (!own_) own_ = previous_; // of a node that comes back
+        if (own_) reconciler_.set_own(*own_);
+        tell();
+        schedule();
+        return;
+    }
     log_->error("{}: asking for another subnet", why.sentence());
+    request_lease(std::nullopt);
+}
+
+/// By their interfaces, of which the kernel knows before any map is there.
+bool Daemon::has_pods() {
+    const auto network = kernel_.read_network();
+    return network &&
+           std::ranges::any_of(network->links, [](const auto &link) { return link.alias.starts_with("weft:"); });
+}
+
+void Daemon::look_whether_pods_are_gone() {
+    if (lost_.empty() || has_pods()) return;
+    log_->info("no pod lives in the lost subnet any more: asking for another one");
+    lost_.clear();
     request_lease(std::nullopt);
 }
 
@@ -288,31 +320,49 @@ void Daemon::on_change(const net::NetworkChange &change) {
     schedule();
 }
 
-Result<Uplink> Daemon::choose_uplink(Families families) {
-    auto network = kernel_.read_network();
-    if (!network) return fail_as_is(std::move(network));
+Result<Uplink> Daemon::choose_uplink(const HostNetwork &network, Families families) {
     return select_uplink(
-        options_.uplink, *network, [this](const Ip &destination) { return kernel_.route_to(destination); }, families);
+        options_.uplink, network, [this](const Ip &destination) { return kernel_.route_to(destination); }, families);
 }
 
 void Daemon::refresh_uplink() {
     if (!conf_) return; // chosen once it is known for what
-    const auto uplink = choose_uplink(families_of(*conf_));
+    auto network = kernel_.read_network();
+    if (!network) return;
+    const auto uplink = choose_uplink(*network, families_of(*conf_));
     // What peers know goes on to be true, and the node to be known by the same name: IPv6 often comes up last.
     const bool gained_ip6 = uplink && uplink->v6 && uplink_.v4 && !uplink_.v6 && uplink->v4 == uplink_.v4;
     std::string said;
     if (!uplink)
         said = fmt::format("uplink: {}; {} stays in use", uplink.error().sentence(), uplink_.name);
-    else if (!gained_ip6 && public_ips(*uplink) != public_ips(uplink_))
-        said = fmt::format("uplink: the address is now {} and not {}: restart weftd to publish it", public_ips(*uplink),
-                           public_ips(uplink_));
+    else if (!gained_ip6 && public_ips(*uplink) != public_ips(uplink_)) {
+        if (!still_has(*network, uplink_)) return move_to(*uplink);
+        said =
+            fmt::format("uplink: {} would be chosen now and not {}, which stays in use as long as it is there: restart "
+                        "weftd to change over",
+                        public_ips(*uplink), public_ips(uplink_));
+    }
     if (said != uplink_said_ && !said.empty()) log_->warn("{}", said);
     uplink_said_ = said;
     if (said.empty()) set_uplink(*uplink);
+    if (!said.empty()) set_uplink(as_it_is_now(*network, uplink_));
     if (!gained_ip6) return;
     log_->info("uplink {} has an IPv6 address now: publishing public_ipv6={}", uplink_.name,
                uplink_.v6->public_ip.to_string());
     request_lease(own_);
+}
+
+/// The node's address has changed: its subnet stays, and peers learn where it is now.
+void Daemon::move_to(const Uplink &uplink) {
+    if (const auto unusable = why_unusable(*conf_, backend_, uplink); !unusable.empty()) {
+        if (unusable != uplink_said_) log_->warn("uplink: {}; {} stays in use", unusable, uplink_.name);
+        uplink_said_ = unusable;
+        return;
+    }
+    log_->info("uplink: the address is now {} and not {}: publishing it", public_ips(uplink), public_ips(uplink_));
+    uplink_said_.clear();
+    set_uplink(uplink);
+    request_lease(own_ ? own_ : previous_);
 }
 
 void Daemon::set_uplink(const Uplink &uplink) {
@@ -339,6 +389,7 @@ void Daemon::full_resync() {
 void Daemon::on_pulse(const PulseWatch::Change &change) {
     // What was put right may have been undone in the same way before this pulse, which then shows the same as the one before.
     const bool repaired = std::exchange(repairs_seen_, reconciler_.repairs()) != reconciler_.repairs();
+    look_whether_pods_are_gone();
     if (change.maps) reconciler_.check_maps();
     if (change.settings || repaired) reconciler_.check_host();
     if (change.pods || repaired) reconciler_.check_pods();
@@ -446,7 +497,7 @@ void Daemon::publish() {
 }
 
 void Daemon::write_env(const ClusterView &view) {
-    SubnetEnv env{.mtu = view.overlay_mtu(), .ip_masq = options_.ip_masq};
+    SubnetEnv env{.mtu = view.overlay_mtu(), .ip_masq = options_.ip_masq, .lost = lost_};
     const auto &[v4, v6] = view.own;
     if (v4) env.network = view.network_of(v4->address())->net.v4();
     if (v4) env.subnet = Net4(v4->network() + 1, v4->prefix_length());
@@ -465,6 +516,7 @@ void Daemon::tell() {
     if (own_)
         status += fmt::format(", subnet {}, {} leases of other nodes", own_->to_string(), reconciler_.programmed());
     if (!own_ && !etcd_said_.empty()) status += ": " + etcd_said_;
+    if (!lost_.empty()) status = "SUBNET LOST, no new pods: " + lost_;
     std::string message = "STATUS=" + status;
     const bool news = subnet_file_.published() && !told_ready_;
     if (news) message += "\nREADY=1";

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "base/error.hpp"
+#include "base/unique_fd.hpp"
 #include "ctl/control_socket.hpp"
 #include "daemon/drop_history.hpp"
 #include "daemon/flags.hpp"
@@ -59,10 +60,13 @@ private:
     [[nodiscard]] std::string why_unusable(const NetConf &conf, const BackendConf &backend, const Uplink &uplink) const;
     void keep_known_mac();
     void request_lease(std::optional<Subnet> previous);
+    [[nodiscard]] bool has_pods();
+    void look_whether_pods_are_gone();
 
-    [[nodiscard]] Result<Uplink> choose_uplink(Families families);
+    [[nodiscard]] Result<Uplink> choose_uplink(const HostNetwork &network, Families families);
     void refresh_uplink();
     void set_uplink(const Uplink &uplink);
+    void move_to(const Uplink &uplink);
     void full_resync();
     void on_pulse(const PulseWatch::Change &change);
     void wait_for_audit();
@@ -87,6 +91,7 @@ private:
     Reconciler reconciler_;
     asio::signal_set signals_;
     asio::steady_timer apply_timer_, audit_timer_, rules_poll_timer_, rules_check_timer_, drops_timer_;
+    UniqueFd claim_; ///< on this network namespace
     std::optional<ControlServer> control_;
     std::optional<HealthServer> health_;
     std::optional<net::NetworkMonitor> monitor_;
@@ -99,7 +104,9 @@ private:
     std::optional<NetConf> conf_;
     BackendConf backend_;
     DropHistory drops_;
+    std::optional<Subnet> previous_; ///< of an earlier run
     std::optional<Subnet> own_;
+    std::string lost_; ///< why our subnet is ours no more, while pods still live there
     SubnetFile subnet_file_;
     std::string etcd_said_, uplink_said_, systemd_status_;
     NodeState state_ = NodeState::waiting_config;

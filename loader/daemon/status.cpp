@@ -50,6 +50,7 @@ nlohmann::json Daemon::status() const {
         status["uplink"]["ipv6_address"] = uplink_.v6->address.to_string();
         status["public_ipv6"] = uplink_.v6->public_ip.to_string();
     }
+    if (!lost_.empty()) status["lost"] = lost_;
     if (conf_) status["backend"] = backend_.name();
     if (conf_ && conf_->enable_ipv4) status["network"] = conf_->network.to_string();
     if (conf_ && conf_->enable_ipv6) status["ipv6_network"] = conf_->ipv6_network.to_string();

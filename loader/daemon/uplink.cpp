@@ -209,6 +209,24 @@ Result<Uplink> select_uplink(const UplinkFlags &flags, const HostNetwork &host, 
     return Selection(flags, host, route_to, families).run();
 }
 
+bool still_has(const HostNetwork &host, const Uplink &uplink) {
+    const auto there = [&](const std::optional<Ip> &address) {
+        return !address || std::ranges::any_of(host.addresses, [&](const net::LinkAddress &found) {
+            return found.address.address() == *address;
+        });
+    };
+    return there(uplink.address(true)) && there(uplink.address(false));
+}
+
+Uplink as_it_is_now(const HostNetwork &host, Uplink uplink) {
+    const auto link = std::ranges::find(host.links, uplink.ifindex, &net::Link::index);
+    if (link == host.links.end()) return uplink;
+    uplink.name = link->name;
+    uplink.mac = link->mac;
+    uplink.mtu = link->mtu;
+    return uplink;
+}
+
 std::string public_ips(const Uplink &uplink) {
     std::vector<std::string> texts;
     if (uplink.v4) texts.push_back(uplink.v4->public_ip.to_string());

@@ -65,6 +65,11 @@ using RouteQuery = std::function<Result<net::RouteAnswer>(const Ip &destination)
 [[nodiscard]] Result<Uplink> select_uplink(const UplinkFlags &flags, const HostNetwork &host,
                                            const RouteQuery &route_to, Families families);
 
+/// Whether some link of the host still has each of its addresses.
+[[nodiscard]] bool still_has(const HostNetwork &host, const Uplink &uplink);
+/// The same link, if it is there, by the name, MAC and MTU that it has now.
+[[nodiscard]] Uplink as_it_is_now(const HostNetwork &host, Uplink uplink);
+
 /// "192.0.2.1", "2001:db8::1" or both with a blank between: what peers are told, for messages.
 [[nodiscard]] std::string public_ips(const Uplink &uplink);
 

@@ -126,23 +126,36 @@ Result<Net> pick_free(const Range<Net, Addr> &range, const Holders &holders, con
     return Net(to_addr(free[pick(free.size())]), static_cast<unsigned short>(range.len));
 }
 
+template <class Net> std::unexpected<Error> taken(const Net &net, const ListedLease &holder) {
+    return fail(fmt::format("subnet {} is taken: {} is leased to {}", net.to_string(), holder.subnet.to_string(),
+                            holder.attrs.node()),
+                EADDRINUSE);
+}
+
 template <class Net, class Addr>
 Result<Net> choose(const Range<Net, Addr> &range, const Holders &holders, const Wish &wish, const Pick &pick) {
     const auto part_of = [&](const std::optional<Subnet> &subnet) {
         return subnet ? (*subnet).*range.part : std::optional<Net>();
     };
     if (const auto held = part_of(wish.hold)) {
-        if (const auto *holder = holder_of(*held, range, holders.others))
-            return fail(fmt::format("subnet {} is taken: {} is leased to {}", held->to_string(),
-                                    holder->subnet.to_string(), holder->attrs.node()),
-                        EADDRINUSE);
+        if (const auto *holder = holder_of(*held, range, holders.others)) return taken(*held, *holder);
         return *held;
     }
+    const auto before = part_of(wish.previous);
+    std::optional<Net> mine;
+    bool is_reserved = false;
     for (const auto *lease : holders.mine)
-        if (const auto &part = lease->subnet.*range.part; part && range.has(*part)) return *part;
-    if (const auto before = part_of(wish.previous);
-        before && range.has(*before) && !holder_of(*before, range, holders.others))
-        return *before;
+        if (const auto &part = lease->subnet.*range.part; part && range.has(*part)) {
+            if (part == before && wish.has_pods) return *part;
+            // Reservations are first in the list, and the one of before goes before the others' of ours.
+            if (!mine || (part == before && !is_reserved)) mine = part, is_reserved = lease->reservation;
+        }
+    if (mine) return *mine;
+    if (before && range.has(*before)) {
+        const auto *holder = holder_of(*before, range, holders.others);
+        if (!holder) return *before;
+        if (wish.has_pods) return taken(*before, *holder);
+    }
     return pick_free(range, holders, pick);
 }
 

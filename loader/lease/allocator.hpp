@@ -32,6 +32,7 @@ struct Wish {
     LeaseAttrs self;
     std::optional<Subnet> hold;     ///< pods live there: these parts and no others
     std::optional<Subnet> previous; ///< of an earlier run: each part that fits and is free
+    bool has_pods = false; ///< in `previous`: better no lease for now than another subnet, if somebody else has that
 };
 
 /// What to write to have a lease, in one transaction.
@@ -43,9 +44,10 @@ struct Plan {
 };
 
 /// Plans the lease of a node. Each part that the configuration asks for comes from where the node's pods live, else from a
-/// lease that names the node (a reservation before others), else from `previous`, else it is chosen at random among the
-/// first 100 free ones from the minimum on (so that two nodes that start together seldom ask for the same one, and the
-/// range still fills from below). So a node keeps its IPv4 subnet when the cluster gets IPv6, and the other way round.
+/// lease that names the node (a reservation before others, then that of `previous`), else from `previous`, else it is chosen
+/// at random among the first 100 free ones from the minimum on (so that two nodes that start together seldom ask for the same
+/// one, and the range still fills from below). So a node keeps its IPv4 subnet when the cluster gets IPv6, and the other way
+/// round.
 ///
 /// No IPv6 part while nodes with IPv4-only flannels are there, unless we have published ours before (README.md).
 /// A reservation is given up only for a subnet that includes it.

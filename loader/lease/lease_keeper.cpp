@@ -52,9 +52,9 @@ private:
 };
 
 LeaseKeeper::LeaseKeeper(std::shared_ptr<etcd::Client> client, std::string subnets_prefix, LeaseRequest request,
-                         NetConf conf, std::chrono::seconds ttl, Pick pick)
+                         NetConf conf, std::chrono::seconds ttl, std::shared_ptr<OwnWrite> own, Pick pick)
     : client_(std::move(client)), prefix_(std::move(subnets_prefix)), conf_(std::move(conf)),
-      request_(safe_for_flannel(std::move(request), conf_)), ttl_(ttl), pick_(std::move(pick)) {}
+      request_(safe_for_flannel(std::move(request), conf_)), ttl_(ttl), own_(std::move(own)), pick_(std::move(pick)) {}
 
 LeaseAttrs LeaseKeeper::attrs_of(const Subnet &subnet) const {
     auto attrs = request_.attrs;
@@ -92,6 +92,7 @@ Result<bool> LeaseKeeper::carry_out(const std::stop_token &stop, const Plan &pla
     auto done = client_->commit(stop, step);
     if (!done) return fail_as_is(std::move(done));
     if (!*done && !reservation) grant.set_used(false);
+    if (*done) *own_ = {key, **done};
     return done->has_value();
 }
 
@@ -105,7 +106,12 @@ Result<std::optional<Holding>> LeaseKeeper::try_acquire(const std::stop_token &s
         const auto subnet = parse_subnet_key(std::string_view(entry.key).substr(prefix_.size()));
         if (!subnet) continue;
         auto lease = parse_lease_entry(prefix_, entry);
-        leases.push_back({*subnet, lease ? std::move(lease->attrs) : LeaseAttrs(), entry.lease == 0});
+        const bool ours = entry.key == own_->key && entry.mod_revision == own_->revision;
+        leases.push_back({*subnet,
+                          ours    ? request_.attrs
+                          : lease ? std::move(lease->attrs)
+                                  : LeaseAttrs(),
+                          entry.lease == 0});
     }
     auto plan = plan_lease(leases, conf_, wish, pick_);
     if (!plan) return fail_as_is(std::move(plan));
@@ -128,7 +134,9 @@ Result<Holding> LeaseKeeper::acquire_until_won(const std::stop_token &stop, cons
 }
 
 Result<Holding> LeaseKeeper::acquire(const std::stop_token &stop, const std::optional<Subnet> &back_to) {
-    return acquire_until_won(stop, {.self = request_.attrs, .hold = back_to, .previous = request_.previous}, {});
+    return acquire_until_won(
+        stop, {.self = request_.attrs, .hold = back_to, .previous = request_.previous, .has_pods = request_.has_pods},
+        {});
 }
 
 Result<Holding> LeaseKeeper::extend(const std::stop_token &stop, const Subnet &subnet) {
@@ -143,6 +151,7 @@ Result<bool> LeaseKeeper::rewrite(const std::stop_token &stop, const Subnet &sub
                                        .deletes = {},
                                        .puts = {{key, format_lease_value(attrs_of(subnet)), lease}}});
     if (!done) return fail_as_is(std::move(done));
+    if (*done) *own_ = {key, **done};
     return done->has_value();
 }
 

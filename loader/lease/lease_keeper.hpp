@@ -21,6 +21,12 @@ struct Holding {
     std::string remark; ///< why it has no IPv6 part though the cluster has; "" if it lacks nothing
 };
 
+/// What this process wrote last: a key that is still at that revision is ours, whatever address it names.
+struct OwnWrite {
+    std::string key;
+    std::int64_t revision = 0;
+};
+
 /// Steps on our own key, each one blocking. When to take which is LeaseManager's business.
 ///
 /// Contract: every write compares the key's revision with the one that was looked at, so nobody else's key is ever
@@ -30,9 +36,11 @@ struct Holding {
 /// Errors: etcd's; ENOSPC out of subnets; EADDRINUSE another node has the subnet; EAGAIN the race was lost ten times.
 class LeaseKeeper {
 public:
+    /// @param own outlives a keeper, so that the next one knows the key again when the node's address has changed
     /// @param pick chooses among free subnets; between the list and the write, so a test can act there
     LeaseKeeper(std::shared_ptr<etcd::Client> client, std::string subnets_prefix, LeaseRequest request, NetConf conf,
-                std::chrono::seconds ttl, Pick pick = uniform_pick());
+                std::chrono::seconds ttl, std::shared_ptr<OwnWrite> own = std::make_shared<OwnWrite>(),
+                Pick pick = uniform_pick());
 
     /// Finds or makes our key by flannel's rules. @param back_to only with these parts
     [[nodiscard]] Result<Holding> acquire(const std::stop_token &stop, const std::optional<Subnet> &back_to = {});
@@ -68,6 +76,7 @@ private:
     const NetConf conf_;
     const LeaseRequest request_;
     const std::chrono::seconds ttl_;
+    const std::shared_ptr<OwnWrite> own_;
     const Pick pick_;
 };
 

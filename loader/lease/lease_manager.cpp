@@ -171,6 +171,7 @@ private:
     const std::string subnets_; ///< "<prefix>/subnets/", with the slash: "<prefix>/subnetsX" is none of ours
     std::atomic<LeaseState> state_ = LeaseState::idle;
     Nudge nudge_;
+    const std::shared_ptr<OwnWrite> own_write_ = std::make_shared<OwnWrite>(); ///< of one keeper after the other
     // Last, so that they end before anything that they use.
     std::jthread config_, keeper_;
 };
@@ -285,28 +286,34 @@ void LeaseManager::Impl::keep(const std::stop_token &stop, const LeaseRequest &r
         return lose(Error(EINVAL, "a lease needs a PublicIP or a PublicIPv6, it has neither"));
     const auto client = open_client(stop);
     if (!client) return;
-    LeaseKeeper keeper(client, subnets_, request, conf, tuning_.lease_ttl);
-    auto holding = acquire_until_done(stop, keeper, {});
-    if (!holding) return; // stopped
+    LeaseKeeper keeper(client, subnets_, request, conf, tuning_.lease_ttl, own_write_);
     const Clock::duration renew_after =
         std::max<Clock::duration>(tuning_.lease_ttl - request.renew_margin, std::chrono::seconds(1));
 
     std::jthread watcher; // lives on when the lease is lost: the others' leases are still wanted
-    while (true) {
-        announce(keeper, *holding);
-        if (!watcher.joinable())
-            watcher = std::jthread(
-                [&](const std::stop_token &watcher_stop) { follow(watcher_stop, *client, request.attrs); });
-        if (!hold(stop, keeper, *holding, renew_after)) return;
-        state_ = LeaseState::reacquiring;
-        const auto lost = holding->subnet;
-        say("lease " + lost.to_string() + " was deleted, has expired or was overwritten: asking for it again");
-        holding = acquire_until_done(stop, keeper, lost);
+    const auto watch = [&] {
+        if (watcher.joinable()) return;
+        watcher =
+            std::jthread([&](const std::stop_token &watcher_stop) { follow(watcher_stop, *client, request.attrs); });
+    };
+    std::optional<Subnet> held; ///< once we have had one
+    while (!stop.stop_requested()) {
+        auto holding = acquire_until_done(stop, keeper, held);
         if (stop.stop_requested()) return;
-        if (!holding) break;
+        if (!holding) {
+            if (state_ != LeaseState::lost) lose(holding.error());
+            watch();
+            nudge_.wait(stop, Clock::now() + tuning_.lost_retry);
+            continue;
+        }
+        held = holding->subnet;
+        announce(keeper, *holding);
+        watch();
+        if (!hold(stop, keeper, *holding, renew_after)) return;
+        held = holding->subnet;
+        state_ = LeaseState::reacquiring;
+        say("lease " + held->to_string() + " was deleted, has expired or was overwritten: asking for it again");
     }
-    lose(holding.error());
-    while (!stop.stop_requested()) nudge_.wait(stop, Clock::now() + std::chrono::hours(1));
 }
 
 /// One watch, from `from` on, which it moves along. @return as Client::watch

@@ -22,6 +22,7 @@ namespace weft {
 struct LeaseRequest {
     LeaseAttrs attrs;                      ///< to publish; a lease that names the same node is ours (same_node())
     std::optional<Subnet> previous;        ///< of an earlier run; asked for when we hold no lease
+    bool has_pods = false;                 ///< in `previous`: ask for no other while somebody else has it
     std::chrono::minutes renew_margin{60}; ///< renew this long before the lease expires
 };
 
@@ -29,14 +30,14 @@ struct LeaseRequest {
 struct LeaseEvents {
     std::function<void(NetConf)> config;                 ///< the configuration was read and is valid
     std::function<void(Lease own)> acquired;             ///< our lease is held (again, or with an IPv6 part now)
-    std::function<void(Error)> lost;                     ///< our lease is gone and could not be had again
+    std::function<void(Error)> lost;                     ///< somebody else has our subnet
     std::function<void(std::vector<LeasePtr>)> snapshot; ///< every OTHER valid lease, after a list or re-list
     std::function<void(LeasePtr)> put;                   ///< another node's lease is new or changed
     std::function<void(Subnet)> removed;                 ///< another node's lease was deleted or has expired
     std::function<void(std::string)> status;             ///< one sentence for the log and sd_notify's STATUS
 };
 
-/// waiting_config -> acquiring -> held <-> reacquiring -> lost; a new acquire() leads from any state to acquiring.
+/// waiting_config -> acquiring -> held <-> reacquiring -> lost -> held; a new acquire() leads from any state to acquiring.
 enum class LeaseState {
     idle,           ///< nothing asked for yet
     waiting_config, ///< start_config(): reading the configuration until it is there and valid
@@ -44,7 +45,7 @@ enum class LeaseState {
     acquiring,      ///< no lease yet; retried until there is one
     held,           ///< ours; renewed in time
     reacquiring,    ///< our key was deleted or expired; asking for the same subnet again
-    lost,           ///< somebody else has our subnet; nothing more is tried
+    lost,           ///< somebody else has our subnet; ours again once they let go of it
     stopped,
 };
 [[nodiscard]] std::string_view to_string(LeaseState state);
@@ -56,6 +57,7 @@ struct LeaseTuning {
     std::chrono::milliseconds retry_min{1000};       ///< of acquiring and renewing, doubling up to
     std::chrono::milliseconds retry_max{60'000};     ///< this
     std::chrono::milliseconds repeat_status{60'000}; ///< an unchanged complaint is said again after this
+    std::chrono::milliseconds lost_retry{10'000};    ///< looks whether a lost subnet is free again, at the latest
     /// Publish once more this long after acquiring: flannel up to v0.20 misses what is put between its list and its
     /// watch, so that nodes that start together may never learn of each other.
     std::chrono::milliseconds republish{10'000};
@@ -74,7 +76,7 @@ struct LeaseTuning {
 /// Threads: one reads the configuration and ends, one acquires and renews, one lists and watches; all end with stop().
 /// Public functions and the destructor belong to the io_context's thread. After stop() no event is delivered.
 /// Errors: environment failures (etcd away, no configuration, no free subnet) are said through `status`, once and then
-/// once a minute, and retried for ever; `lost` ends the attempt until the next acquire().
+/// once a minute, and retried for ever; so is a lost subnet, but for a new acquire(), which may ask for another one.
 class LeaseManager {
 public:
     LeaseManager(asio::io_context &io, EtcdOptions etcd, LeaseEvents events, LeaseTuning tuning = {});

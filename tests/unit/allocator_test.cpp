@@ -82,6 +82,24 @@ TEST(Allocator, ThenThePreviousSubnetIfItIsFreeAndFits) {
         EXPECT_EQ(planned(leases, conf(), subnet(previous)), "10.5.1.0-24") << previous;
 }
 
+TEST(Allocator, WherePodsLiveNothingElseWillDo) {
+    const auto with_pods = [](const Leases &leases) {
+        const Wish wish{.self = kMe, .previous = subnet("10.5.3.0-24"), .has_pods = true};
+        return text(plan_lease(leases, conf(), wish, kFirst));
+    };
+    EXPECT_EQ(with_pods({}), "10.5.3.0-24");
+    EXPECT_EQ(with_pods({lease("10.5.2.0-24", kMe), lease("10.5.3.0-24", kMe)}), "10.5.3.0-24");
+    EXPECT_EQ(with_pods({reservation("10.5.2.0-24"), lease("10.5.3.0-24", kMe)}), "10.5.3.0-24");
+    EXPECT_EQ(with_pods({reservation("10.5.2.0-24")}), "10.5.2.0-24") << "nothing of ours is where they live";
+    EXPECT_THAT(with_pods({lease("10.5.3.0-24")}), testing::HasSubstr("subnet 10.5.3.0/24 is taken"));
+}
+
+TEST(Allocator, AmongSeveralOfOursThePreviousOne) {
+    const Leases leases = {lease("10.5.2.0-24", kMe), lease("10.5.3.0-24", kMe)};
+    EXPECT_EQ(planned(leases, conf(), subnet("10.5.3.0-24")), "10.5.3.0-24");
+    EXPECT_EQ(planned(leases, conf()), "10.5.2.0-24");
+}
+
 TEST(Allocator, RandomAmongTheFirstHundredFree) {
     std::size_t choices = 0;
     const Pick count = [&](std::size_t n) {

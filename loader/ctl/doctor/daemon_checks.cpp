@@ -26,6 +26,9 @@ Finding daemon_is_synced(const NodeFacts &facts) {
             CheckState::fail, facts.daemon_said,
             "start it (systemctl start weftd); until then this node learns of no other, what it knows goes on working"};
     const auto state = facts.said("/state");
+    if (facts.said("/etcd/lease") == "lost")
+        return {CheckState::fail, "the node's subnet is another node's now: " + facts.said("/lost"),
+                "pods that run here go on without other nodes; drain the node, and weftd takes another subnet"};
     if (state == "synced") return {CheckState::ok, fmt::format("synced, subnet {}", told_subnets(facts)), {}};
     auto found = "state " + state;
     if (const auto said = facts.said("/etcd/said"); !said.empty()) found += "; etcd: " + said;
