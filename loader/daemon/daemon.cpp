@@ -26,8 +26,9 @@ constexpr auto kAuditInterval = 60s;
 constexpr auto kRulesPause = 100ms;
 constexpr auto kRulesInterval = 1s;
 constexpr auto kDropsInterval = 10s;
-constexpr auto kGather = 1ms;         ///< what belongs together (a link and its addresses) arrives within
-constexpr auto kShortestPause = 20ms; ///< between applies: a burst of events becomes one
+constexpr auto kGather = 1ms;          ///< what belongs together (a link and its addresses) arrives within
+constexpr auto kNothingToGather = 0ms; ///< what etcd tells together arrives together
+constexpr auto kShortestPause = 20ms;  ///< between applies: a burst of events becomes one
 constexpr auto kLongestPause = 2s;
 
 /// What peers have to know besides the address.
@@ -124,20 +125,20 @@ LeaseEvents Daemon::lease_events() {
                 reconciler_.set_leases(all);
                 last_apply_ = {}; // loading the programs is not what the next apply() costs
                 much_was_looked_at_ = true;
-                schedule();
+                schedule(kNothingToGather);
             },
         .put =
             [this](const LeasePtr &lease) {
                 etcd_log_->info("lease {} is there public_ip={} backend={}", lease->subnet.to_string(),
                                 lease->attrs.public_ip.to_string(), lease->attrs.backend_type);
                 reconciler_.put_lease(lease);
-                schedule();
+                schedule(kNothingToGather);
             },
         .removed =
             [this](const Subnet &subnet) {
                 etcd_log_->info("lease {} is gone", subnet.to_string());
                 reconciler_.remove_lease(subnet);
-                schedule();
+                schedule(kNothingToGather);
             },
         .status =
             [this](const std::string &sentence) {
@@ -462,11 +463,13 @@ void Daemon::wait_for_signal() {
 
 /// One apply() soon: at once after a quiet time, so that a new lease is in the maps within milliseconds. The pause since the
 /// last one grows with what an apply() costs, so that a storm of events takes a fifth of a CPU at most.
-void Daemon::schedule() {
+void Daemon::schedule() { schedule(kGather); }
+
+void Daemon::schedule(SteadyClock::duration gather) {
     if (scheduled_) return;
     scheduled_ = true;
     const auto pause = std::clamp<SteadyClock::duration>(4 * last_apply_, kShortestPause, kLongestPause);
-    apply_timer_.expires_at(std::max(SteadyClock::now() + kGather, applied_at_ + pause));
+    apply_timer_.expires_at(std::max(SteadyClock::now() + gather, applied_at_ + pause));
     apply_timer_.async_wait([this](asio::error_code err) {
         if (!err) apply();
     });

@@ -76,6 +76,7 @@ private:
     void check_rules_soon();
     void wait_for_signal();
     void schedule();
+    void schedule(std::chrono::steady_clock::duration gather);
     void apply();
     void publish();
     void write_env(const ClusterView &view);

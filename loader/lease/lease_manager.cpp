@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <thread>
+#include <tuple>
 
 #include "etcd/backoff.hpp"
 #include "etcd/client.hpp"
@@ -136,6 +137,18 @@ private:
         asio::post(io_, [delivery = delivery_, event, ... args = std::move(args)]() mutable {
             const auto &function = delivery->events.*event;
             if (delivery->open && function) function(std::move(args)...);
+        });
+    }
+    /// What etcd tells together (one subnet giving way to another) is delivered together.
+    void post(std::vector<LeaseView::Change> changes) {
+        asio::post(io_, [delivery = delivery_, changes = std::move(changes)] {
+            const auto &[put, removed] = std::tie(delivery->events.put, delivery->events.removed);
+            for (const auto &change : changes) {
+                const auto *lease = std::get_if<LeasePtr>(&change);
+                const auto *gone = std::get_if<Subnet>(&change);
+                if (delivery->open && put && lease) put(*lease);
+                if (delivery->open && removed && gone) removed(*gone);
+            }
         });
     }
     void say(std::string sentence) { post(&LeaseEvents::status, std::move(sentence)); }
@@ -321,12 +334,12 @@ Result<etcd::WatchEnd> LeaseManager::Impl::watch_from(const std::stop_token &sto
                                                       LeaseView &view, std::int64_t &from,
                                                       const std::function<void()> &on_open) {
     return client.watch(stop, subnets_, from, on_open, [&](std::int64_t revision, std::vector<etcd::Event> events) {
+        std::vector<LeaseView::Change> changes;
         for (const auto &event : events) {
             nudge_.tell_of(event.entry.key);
-            auto change = view.apply(event);
-            if (auto *lease = std::get_if<LeasePtr>(&change)) post(&LeaseEvents::put, std::move(*lease));
-            if (auto *gone = std::get_if<Subnet>(&change)) post(&LeaseEvents::removed, *gone);
+            changes.push_back(view.apply(event));
         }
+        post(std::move(changes));
         from = revision + 1;
     });
 }
