@@ -195,6 +195,12 @@ weft_lease_stats Programs::read_peer_stats() {
     return sum;
 }
 
+int Programs::program_fd(weft_hook hook, bool fast_path) const {
+    const auto &programs = fast_path ? fast_ : off_;
+    return hook == WEFT_HOOK_XDP_WIRE ? bpf_program__fd(programs.xdp->progs.weft_xdp_wire)
+                                      : programs.datapath->program_fd(hook);
+}
+
 Outcome Programs::run(weft_hook hook, const Bytes &packet, const Context &context) {
     const bool xdp = hook == WEFT_HOOK_XDP_WIRE;
     const auto before = read_reasons(hook);
@@ -220,9 +226,7 @@ Outcome Programs::run(weft_hook hook, const Bytes &packet, const Context &contex
     opts.ctx_size_in = xdp ? sizeof(md) : sizeof(skb);
     opts.ctx_out = xdp ? static_cast<void *>(&md_out) : &skb_out;
     opts.ctx_size_out = xdp ? sizeof(md_out) : sizeof(skb_out);
-    const auto &programs = context.fast_path ? fast_ : off_;
-    const int fd = xdp ? bpf_program__fd(programs.xdp->progs.weft_xdp_wire) : programs.datapath->program_fd(hook);
-    const int err = bpf_prog_test_run_opts(fd, &opts);
+    const int err = bpf_prog_test_run_opts(program_fd(hook, context.fast_path), &opts);
     EXPECT_EQ(err, 0) << "BPF_PROG_RUN: " << std::strerror(-err) << " with packet " << hex(packet);
     out.verdict = static_cast<int>(opts.retval);
     out.packet.resize(opts.data_size_out);

@@ -100,6 +100,8 @@ public:
     [[nodiscard]] Outcome run(weft_hook hook, const Bytes &packet, const Context &context = {});
     [[nodiscard]] Datapath &datapath() { return *fast_.datapath; }
     [[nodiscard]] int events_fd() const { return events_fd_.get(); }
+    [[nodiscard]] int counters_fd() const { return counters_fd_.get(); }
+    [[nodiscard]] int program_fd(weft_hook hook, bool fast_path = true) const;
 
 private:
     /// One load of the programs, on the maps that are pinned.
