@@ -66,9 +66,9 @@ Status take_off(int ifindex, TcHook hook) {
     return *used ? Status() : datapath::remove_clsact(ifindex);
 }
 
-/// Pods' interfaces and weft.1 take theirs with them.
-Status find_programs(const net::Link &link, std::vector<Leaving> &found) {
-    if (is_pod(link) || is_vtep(link)) return {};
+/// weft.1 takes its own with it, and so do pods' interfaces when they go.
+Status find_programs(const net::Link &link, PodsFate fate, std::vector<Leaving> &found) {
+    if (is_vtep(link) || (is_pod(link) && fate == PodsFate::go)) return {};
     const int ifindex = link.index;
     if (datapath::xdp_is_attached(kXdpProgram, ifindex))
         found.push_back({.what = fmt::format("XDP program {} on {}", kXdpProgram, link.name),
@@ -107,7 +107,23 @@ Status find_routes(net::NlSocket &sock, const std::vector<net::Link> &links, std
     return {};
 }
 
-void find_interfaces(const std::vector<net::Link> &links, std::vector<Leaving> &found) {
+/// A route to a pod that stays would go with its source, the gateway's address on weft.1.
+Status find_sources(net::NlSocket &sock, const std::vector<net::Link> &links, std::vector<Leaving> &found) {
+    auto routes = net::list_routes(sock, {.protocol = net::kRouteProtocol});
+    if (!routes) return fail_as_is(std::move(routes));
+    for (auto route : *routes) {
+        const auto link = std::ranges::find(links, route.ifindex, &net::Link::index);
+        if (!route.source || link == links.end() || !is_pod(*link)) continue;
+        auto what = fmt::format("source address of route {}", net::to_string(route));
+        route.source.reset();
+        found.push_back({.what = std::move(what), .remove = with_socket([route](net::NlSocket &s) {
+                                                      return net::add_route(s, route, net::IfExists::replace);
+                                                  })});
+    }
+    return {};
+}
+
+void find_interfaces(const std::vector<net::Link> &links, PodsFate fate, std::vector<Leaving> &found) {
     const auto add = [&](const net::Link &link, std::string what) {
         found.push_back({.what = std::move(what),
                          .remove = with_socket([index = link.index](net::NlSocket &sock) {
@@ -116,7 +132,8 @@ void find_interfaces(const std::vector<net::Link> &links, std::vector<Leaving> &
                          .is_pod = is_pod(link)});
     };
     for (const auto &link : links)
-        if (is_pod(link)) add(link, fmt::format("pod interface {} ({})", link.name, link.alias));
+        if (is_pod(link) && fate == PodsFate::go)
+            add(link, fmt::format("pod interface {} ({})", link.name, link.alias));
     for (const auto &link : links)
         if (is_vtep(link)) add(link, fmt::format("interface {}, with its addresses and routes", link.name));
 }
@@ -164,7 +181,7 @@ bool flannel_is_here(const std::vector<net::Link> &links) {
 
 } // namespace
 
-Result<std::vector<Leaving>> find_leavings(const NodePaths &paths) {
+Result<std::vector<Leaving>> find_leavings(const NodePaths &paths, PodsFate fate) {
     auto sock = net::NlSocket::open();
     if (!sock) return fail_as_is(std::move(sock));
     auto links = net::list_links(*sock);
@@ -172,13 +189,15 @@ Result<std::vector<Leaving>> find_leavings(const NodePaths &paths) {
 
     std::vector<Leaving> found;
     for (const auto &link : *links)
-        if (auto looked = find_programs(link, found); !looked) return fail_as_is(std::move(looked));
+        if (auto looked = find_programs(link, fate, found); !looked) return fail_as_is(std::move(looked));
     find_firewall_rules(found);
     if (auto looked = find_routes(*sock, *links, found); !looked) return fail_as_is(std::move(looked));
-    find_interfaces(*links, found);
+    if (fate == PodsFate::stay)
+        if (auto looked = find_sources(*sock, *links, found); !looked) return fail_as_is(std::move(looked));
+    find_interfaces(*links, fate, found);
     find_files(paths.bpf_dir, "pin", is_our_pin, found);
     std::error_code err;
-    if (!flannel_is_here(*links) && fs::exists(paths.subnet_file, err))
+    if (fate == PodsFate::go && !flannel_is_here(*links) && fs::exists(paths.subnet_file, err))
         found.push_back({.what = "file " + paths.subnet_file.string(), .remove = remove_path(paths.subnet_file)});
     find_files(
         paths.run_dir, "file", [](std::string_view name) { return name == kSocketName || name == kLockName; }, found);

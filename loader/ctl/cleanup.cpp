@@ -34,8 +34,8 @@ Status refuse_with_pods(const std::vector<Leaving> &leavings) {
     const auto pods = std::ranges::count_if(leavings, &Leaving::is_pod);
     if (pods == 0) return {};
     return fail(
-        fmt::format("{} pods of this node are wired by weft: remove them through their runtime first, or give them "
-                    "up with --pods",
+        fmt::format("{} pods of this node are wired by weft: remove them through their runtime first, give them up "
+                    "with --pods, or leave them to a flannel that is about to start with --keep-pods",
                     pods),
         EBUSY);
 }
@@ -63,7 +63,8 @@ Result<std::string> run_cleanup(const Context &context, const CleanupOptions &op
         lock = std::move(*held);
     }
     auto leavings =
-        find_leavings({.run_dir = context.run_dir, .bpf_dir = context.bpf_dir, .subnet_file = options.subnet_file});
+        find_leavings({.run_dir = context.run_dir, .bpf_dir = context.bpf_dir, .subnet_file = options.subnet_file},
+                      options.keep_pods ? PodsFate::stay : PodsFate::go);
     if (!leavings) return fail_as_is(std::move(leavings));
     if (options.dry_run) return report(context, *leavings, false);
     if (!options.pods)

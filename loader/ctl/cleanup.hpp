@@ -11,8 +11,9 @@ namespace weft::ctl {
 
 struct CleanupOptions {
     std::filesystem::path subnet_file = "/run/flannel/subnet.env";
-    bool dry_run = false; ///< only tell
-    bool pods = false;    ///< also running pods' interfaces, which cuts those pods off
+    bool dry_run = false;   ///< only tell
+    bool pods = false;      ///< also running pods' interfaces, which cuts those pods off
+    bool keep_pods = false; ///< running pods go on through the host's stack
 };
 
 /// Takes weft off this node, and tells what it removed, one line each.

@@ -66,7 +66,12 @@ void define(CLI::App &app, Arguments &arguments) {
         ->capture_default_str();
     auto *cleanup = app.add_subcommand("cleanup", "takes weft off this node");
     cleanup->add_flag("--dry-run", arguments.cleanup.dry_run, "tell what would be removed, and remove nothing");
-    cleanup->add_flag("--pods", arguments.cleanup.pods, "also the interfaces of running pods, which cuts them off");
+    auto *pods =
+        cleanup->add_flag("--pods", arguments.cleanup.pods, "also the interfaces of running pods, which cuts them off");
+    cleanup
+        ->add_flag("--keep-pods", arguments.cleanup.keep_pods,
+                   "running pods go on through the host's stack: for a flannel that is about to start")
+        ->excludes(pods);
     cleanup->add_option("--subnet-file", arguments.cleanup.subnet_file, "weftd's subnet file")->capture_default_str();
     define_docker_opts(*app.add_subcommand(kDockerOpts, "dockerd's options for a bridge in this node's subnet"),
                        arguments.docker);

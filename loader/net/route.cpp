@@ -84,6 +84,7 @@ std::optional<Route> parse_route(nlmsghdr &msg) {
 std::string to_string(const Route &route) {
     std::string text = route.destination.to_string();
     if (route.type == RouteType::unreachable) text.insert(0, "unreachable ");
+    if (route.type == RouteType::blackhole) text.insert(0, "blackhole ");
     if (route.gateway) text += fmt::format(" via {}", route.gateway->to_string());
     if (route.ifindex != 0) text += fmt::format(" dev {}", route.ifindex);
     if (route.source) text += fmt::format(" src {}", route.source->to_string());

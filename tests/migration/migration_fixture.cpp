@@ -87,7 +87,7 @@ void Migration::expect_everybody_reaches_everybody() {
 }
 
 void Migration::expect_nothing_of_flannels() {
-    EXPECT_THAT(sh("ip -o link show"), Not(HasSubstr("flannel")));
+    EXPECT_THAT(sh("ip -br link show"), Not(HasSubstr("flannel")));
     EXPECT_THAT(sh("ip route show; ip -6 route show"), Not(HasSubstr("flannel")));
     EXPECT_THAT(sh("ip route show proto boot root 10.244.0.0/16"), testing::IsEmpty());
     for (const char *list : {"iptables-save", "ip6tables-save", "nft list ruleset"}) {

@@ -82,6 +82,7 @@ Result<FlannelNode> FlannelNode::create(std::string_view name, const Options &op
 }
 
 Status FlannelNode::make_bridge() {
+    if (ns_.run("ip link show cni0")) return {};
     auto made = ns_.ip(fmt::format("link add cni0 mtu {} type bridge\nlink set cni0 up", mtu()));
     for (const auto &family : families()) {
         const bool v4 = family.subnet.is_v4();
@@ -130,6 +131,14 @@ Status FlannelNode::start(EtcdServer &etcd) {
     for (const auto &family : families())
         key += fmt::format("{}{}-{}", key.empty() ? "" : "&", family.base().to_string(), family.subnet.prefix_length());
     return etcd.put_with_ttl(fmt::format("{}/subnets/{}", kPrefix, key), backend_->lease_value(place()), 86400);
+}
+
+Status FlannelNode::start_again(EtcdServer &etcd) {
+    auto fresh = FlannelBackend::create(options_.backend); // it knows no peers
+    if (!fresh) return fail_as_is(std::move(fresh));
+    backend_ = std::move(*fresh);
+    if (auto started = start(etcd); !started) return started;
+    return sync(etcd);
 }
 
 Status FlannelNode::sync(EtcdServer &etcd) {

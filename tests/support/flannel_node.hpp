@@ -44,6 +44,8 @@ public:
 
     /// Makes the devices and rules, and puts the lease into `etcd`.
     Status start(EtcdServer &etcd);
+    /// start() and sync() on a node where flannel ran before and weft since then: with what the bridge plugin left.
+    Status start_again(EtcdServer &etcd);
     /// Programs exactly the peers whose leases are in `etcd` now. An error where flannel ends: it is IPv4 only, and a lease has
     /// an IPv6 part.
     Status sync(EtcdServer &etcd);
