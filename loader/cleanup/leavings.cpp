@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <string_view>
 #include <utility>
 
@@ -26,6 +27,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kXdpProgram = "weft_xdp_wire";
 constexpr std::size_t kHostEndDigits = 11; ///< the CNI plugin names a pod's veth "weft" and so many hex digits
+constexpr std::size_t kTempDigits = 6;     ///< mkstemp's
 constexpr auto kPins =
     std::to_array<std::string_view>({WEFT_PIN_LEASES, WEFT_PIN_NODES, WEFT_PIN_ENDPOINTS, WEFT_PIN_STATE,
                                      WEFT_PIN_COUNTERS, WEFT_PIN_LEASE_STATS, WEFT_PIN_EVENTS, WEFT_PIN_FROM_POD});
@@ -174,6 +176,22 @@ void find_files(const fs::path &dir, std::string_view what, const std::function<
     if (all_ours) found.push_back({.what = fmt::format("directory {}", dir.string()), .remove = remove_path(dir)});
 }
 
+/// subnet.env, unless it is another's by now, and what a weftd that died while it wrote it has left. The directory goes with the
+/// last of them, if it holds nothing else.
+void find_subnet_file(const fs::path &file, bool is_ours, std::vector<Leaving> &found) {
+    const auto name = file.filename().string(), unfinished = fmt::format(".{}.", name);
+    std::vector<Leaving> ours;
+    find_files(
+        file.parent_path(), "file",
+        [&](std::string_view one) {
+            const bool temp = one.starts_with(unfinished) && one.size() == unfinished.size() + kTempDigits;
+            return temp || (is_ours && one == name);
+        },
+        ours);
+    if (std::ranges::any_of(ours, [](const Leaving &one) { return one.what.starts_with("file "); }))
+        std::ranges::move(ours, std::back_inserter(found));
+}
+
 /// Another daemon of the same protocol has taken the node over, and the file with it.
 bool flannel_is_here(const std::vector<net::Link> &links) {
     return std::ranges::any_of(links, [](const net::Link &link) { return link.name.starts_with("flannel"); });
@@ -196,9 +214,7 @@ Result<std::vector<Leaving>> find_leavings(const NodePaths &paths, PodsFate fate
         if (auto looked = find_sources(*sock, *links, found); !looked) return fail_as_is(std::move(looked));
     find_interfaces(*links, fate, found);
     find_files(paths.bpf_dir, "pin", is_our_pin, found);
-    std::error_code err;
-    if (fate == PodsFate::go && !flannel_is_here(*links) && fs::exists(paths.subnet_file, err))
-        found.push_back({.what = "file " + paths.subnet_file.string(), .remove = remove_path(paths.subnet_file)});
+    find_subnet_file(paths.subnet_file, fate == PodsFate::go && !flannel_is_here(*links), found);
     find_files(
         paths.run_dir, "file", [](std::string_view name) { return name == kSocketName || name == kLockName; }, found);
     return found;

@@ -5,8 +5,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
+#include "abi.hpp"
 #include "cluster_fixture.hpp"
 
 namespace weft::test {
@@ -18,14 +20,20 @@ using testing::Not;
 /// Everything in a node's namespace and directories that weft might leave something in.
 std::string state_of(const WeftNode &node) {
     std::string state;
-    for (const auto *look :
-         {"ip -d link show", "ip -4 address show", "ip -4 route show table all", "ip rule show",
-          "ip -6 route show proto 119", "ip -6 neigh show nud permanent", "ip neigh show nud permanent",
-          "tc qdisc show", "nft list ruleset", "ls -A /proc/sys/net/ipv4/conf"}) {
-        const auto out = node.netns().output(words(look));
+    for (const std::string look :
+         {"ip -d link show", "ip address show scope global", "ip -4 route show table all", "ip rule show",
+          "ip -6 rule show", "ip -6 route show table all | grep -v fe80:", "ip -6 neigh show nud permanent",
+          "ip neigh show nud permanent", "ip neigh show proxy", "bridge fdb show", "tc qdisc show",
+          "for link in $(ls /proc/sys/net/ipv4/conf); do tc filter show dev $link ingress; tc filter show dev $link "
+          "egress; done",
+          "bpftool net show", "nft list ruleset", "cat /proc/net/ip_tables_names /proc/net/ip6_tables_names",
+          "grep -rs . /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /proc/sys/net/ipv4/ip_forward"}) {
+        const auto out = node.netns().output({"sh", "-c", look});
         state += fmt::format("## {}\n{}\n", look, out ? out->out + out->err : out.error().sentence());
     }
-    return state;
+    // But for the addresses, which pods' runtimes give back.
+    const auto files = run_ok({"find", node.dir(), "-not", "-path", "*/cni*", "-not", "-name", "notify"});
+    return state + files.value_or(files ? "" : files.error().sentence());
 }
 
 class Cleanup : public ClusterTest {
@@ -38,6 +46,9 @@ protected:
         WEFT_ASSERT_OK(node_->netns().sysctl("net.ipv4.ip_forward", "1"));
         WEFT_ASSERT_OK(node_->netns().ip("route add 198.18.0.0/24 via 192.0.2.254"));
         WEFT_ASSERT_OK(node_->netns().run("nft add table ip others"));
+        // What weft sets and cannot know to have been otherwise.
+        WEFT_ASSERT_OK(node_->netns().sysctl("net.ipv6.conf.all.forwarding", "1"));
+        WEFT_ASSERT_OK(node_->netns().sysctl("net.ipv6.conf.eth0.accept_ra", "2"));
         // Both families, so that there is something of either to leave.
         WEFT_ASSERT_OK(cluster_->etcd().put("/coreos.com/network/config",
                                             R"({"EnableIPv6": true, "Network": "10.244.0.0/16",)"
@@ -88,6 +99,29 @@ TEST_P(Cleanup, ACrashIsCleanedUpAfterToo) {
     const auto done = cleanup();
     ASSERT_EQ(done.code, 0) << done.err;
     EXPECT_EQ(state_of(*node_), before_);
+}
+
+TEST_P(Cleanup, NothingIsLeftOfALifeThatEndedInTheMiddle) {
+    WEFT_ASSERT_ASSIGN(auto *gone, node_->add_pod());
+    WEFT_ASSERT_ASSIGN(auto *pod, node_->add_pod());
+    WEFT_ASSERT_OK(node_->del_pod(*gone));
+    node_->kill();
+    // What crashes at worse moments leave, and what an older weft had.
+    const auto pin = (node_->bpf_dir() / WEFT_PIN_LEASES).string();
+    for (const auto *other : {"leases_v1", "leases_v2_new"})
+        WEFT_ASSERT_OK(run_ok({"bpftool", "map", "pin", "pinned", pin, node_->bpf_dir() / other}));
+    WEFT_ASSERT_OK(write_file(node_->subnet_file().parent_path() / ".subnet.env.a1B2c3", ""));
+    WEFT_ASSERT_OK(node_->netns().ip("route add blackhole 10.244.0.0/16 metric 16777216 proto 119"));
+
+    const auto told = cleanup({"--dry-run", "--pods"});
+    const auto done = cleanup({"--pods"});
+    ASSERT_EQ(done.code, 0) << done.err;
+    EXPECT_EQ(state_of(*node_), before_);
+    EXPECT_FALSE(std::filesystem::exists(node_->bpf_dir()));
+    EXPECT_FALSE(std::filesystem::exists(node_->subnet_file().parent_path()));
+    EXPECT_EQ(std::ranges::count(told.out, '\n'), std::ranges::count(done.out, '\n')) << told.out << done.out;
+    EXPECT_THAT(cleanup().out, HasSubstr("nothing of weft"));
+    WEFT_EXPECT_OK(node_->del_pod(*pod));
 }
 
 TEST_P(Cleanup, RulesOfAnIptablesHostStay) {
