@@ -176,8 +176,8 @@ void find_files(const fs::path &dir, std::string_view what, const std::function<
     if (all_ours) found.push_back({.what = fmt::format("directory {}", dir.string()), .remove = remove_path(dir)});
 }
 
-/// subnet.env, unless it is another's by now, and what a weftd that died while it wrote it has left. The directory goes with the
-/// last of them, if it holds nothing else.
+/// subnet.env, unless it is another's by now, and what a weftd that died while it wrote it has left. The directory goes with
+/// the last of them, if it holds nothing else.
 void find_subnet_file(const fs::path &file, bool is_ours, std::vector<Leaving> &found) {
     const auto name = file.filename().string(), unfinished = fmt::format(".{}.", name);
     std::vector<Leaving> ours;
