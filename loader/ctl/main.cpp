@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "ctl/audit.hpp"
 #include "ctl/cleanup.hpp"
 #include "ctl/context.hpp"
 #include "ctl/counters.hpp"
@@ -25,6 +26,7 @@ struct Arguments {
     Context context;
     bool all = false;
     unsigned watch_seconds = 0;
+    bool repair = false;
     CleanupOptions cleanup;
     DockerOptsRequest docker;
     std::filesystem::path subnet_file = "/run/flannel/subnet.env";
@@ -64,6 +66,8 @@ void define(CLI::App &app, Arguments &arguments) {
     doctor
         ->add_option("--subnet-file", arguments.subnet_file, "the node's subnet.env, where weftd does not run to tell")
         ->capture_default_str();
+    auto *audit = app.add_subcommand("audit", "has weftd compare the kernel with what should be there");
+    audit->add_flag("--repair", arguments.repair, "also put right what differs");
     auto *cleanup = app.add_subcommand("cleanup", "takes weft off this node");
     cleanup->add_flag("--dry-run", arguments.cleanup.dry_run, "tell what would be removed, and remove nothing");
     auto *pods =
@@ -107,7 +111,14 @@ Result<std::string> run(const CLI::App &app, const Arguments &arguments) {
     return std::string();
 }
 
+Result<Answer> audit(const Arguments &arguments) {
+    auto report = run_audit(arguments.context, arguments.repair);
+    if (!report) return fail_as_is(std::move(report));
+    return Answer{std::move(report->text), report->clean ? kOk : kFailed};
+}
+
 Result<Answer> answer(const CLI::App &app, const Arguments &arguments) {
+    if (app.got_subcommand("audit")) return audit(arguments);
     if (app.got_subcommand("doctor")) return doctor(arguments);
     auto text = run(app, arguments);
     if (!text) return fail_as_is(std::move(text));

@@ -73,6 +73,7 @@ Status Daemon::start() {
     auto control = ControlServer::listen(io_, options_.run_dir, [this](const nlohmann::json &request) {
         const auto command = request.value("command", nlohmann::json());
         if (command == "status") return status();
+        if (command == "audit") return audit(request.value("repair", nlohmann::json()) == true);
         return nlohmann::json{{"error", fmt::format("no such command: {}", command.dump())}};
     });
     if (!control) return fail_as_is(std::move(control));

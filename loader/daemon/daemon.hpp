@@ -51,6 +51,7 @@ public:
     [[nodiscard]] nlohmann::json status() const;
 
 private:
+    [[nodiscard]] nlohmann::json audit(bool repair);
     [[nodiscard]] LeaseEvents lease_events();
     void on_config(const NetConf &conf);
     void on_acquired(const Lease &own);

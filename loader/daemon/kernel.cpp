@@ -113,6 +113,11 @@ public:
         return datapath_->attach_vtep();
     }
 
+    Result<std::vector<std::string>> read_missing() override {
+        if (!datapath_) return fail("no programs are loaded", ENOENT);
+        return datapath_->missing();
+    }
+
     std::string_view datapath_mode() const override {
         if (!datapath_ || !attached_) return "none";
         return datapath_->mode() == DatapathMode::xdp ? "xdp" : "tc";

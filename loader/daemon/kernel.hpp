@@ -59,6 +59,8 @@ public:
     [[nodiscard]] virtual Result<std::vector<std::string>> attach() = 0;
     /// The part of attach() that is weft.1's.
     [[nodiscard]] virtual Status attach_vtep() = 0;
+    /// What attach() would make, a line each.
+    [[nodiscard]] virtual Result<std::vector<std::string>> read_missing() = 0;
     /// "tc" or "xdp" once attached, "none" before.
     [[nodiscard]] virtual std::string_view datapath_mode() const = 0;
     /// @param part only these entries, and all prefix lengths; nullptr: everything

@@ -129,6 +129,11 @@ std::optional<Reconciler::TimePoint> Reconciler::apply(TimePoint now) {
     return next;
 }
 
+HostState Reconciler::wanted_host() const {
+    auto desired = desired_host(view_, around_, narrow_);
+    return is_place_taken(flannel_) ? before_swap(std::move(desired)) : desired;
+}
+
 void Reconciler::apply_host(TimePoint now) {
     if (!check_host_ && !check_surroundings_ && host_failures_.all().empty() &&
         !step_failures_.all().contains("read host"))
@@ -139,8 +144,7 @@ void Reconciler::apply_host(TimePoint now) {
             around_ = surroundings(view_.own, *network);
             check_surroundings_ = false;
         }
-    auto desired = desired_host(view_, around_, narrow_);
-    if (is_place_taken(flannel_)) desired = before_swap(std::move(desired));
+    const auto desired = wanted_host();
     settings_ = desired.sysctls;
     const auto planner = [&]() -> Result<std::vector<Action>> {
         auto actual = kernel_.read_host(desired);

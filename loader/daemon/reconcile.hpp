@@ -92,6 +92,11 @@ public:
     /// @return when a failed item wants to be tried again.
     std::optional<TimePoint> apply(TimePoint now);
 
+    /// What differs from what should be, a line each ("lease 10.5.3.0/24: set ..."); writes nothing. Firewall rules are not
+    /// among it: they are looked at when they change.
+    /// Errors: EAGAIN before everything was written once.
+    [[nodiscard]] Result<std::vector<std::string>> audit();
+
     [[nodiscard]] NodeState state() const;
     /// Programs are attached, and the leases of the first snapshot were in the maps: pods can be wired.
     [[nodiscard]] bool ready() const { return attached_ && filled_; }
@@ -111,6 +116,7 @@ public:
 private:
     using Planner = std::function<Result<std::vector<Action>>()>;
 
+    [[nodiscard]] HostState wanted_host() const;
     void apply_host(TimePoint now);
     bool load(TimePoint now);
     void apply_leases(TimePoint now);

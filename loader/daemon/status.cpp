@@ -64,6 +64,17 @@ nlohmann::json Daemon::status() const {
     return status;
 }
 
+nlohmann::json Daemon::audit(bool repair) {
+    const auto found = reconciler_.audit();
+    if (!found) return {{"error", found.error().sentence()}};
+    if (!repair || found->empty()) return {{"found", *found}, {"left", *found}};
+    full_resync();
+    apply();
+    const auto left = reconciler_.audit();
+    if (!left) return {{"error", left.error().sentence()}};
+    return {{"found", *found}, {"left", *left}};
+}
+
 HealthServer::Report Daemon::health() const {
     const bool ready = reconciler_.ready() && subnet_file_.published();
     const nlohmann::json body{

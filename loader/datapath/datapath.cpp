@@ -168,6 +168,31 @@ Result<std::vector<std::string>> Datapath::attach() {
     return done;
 }
 
+Result<std::vector<std::string>> Datapath::missing() const {
+    std::vector<std::string> lines;
+    auto wanted = impl_->wanted_attachments();
+    if (!wanted) return fail_as_is(std::move(wanted));
+    for (const auto &one : *wanted) {
+        const auto there = datapath::attached_tc(one.ifindex, one.hook);
+        const auto ours = datapath::program_id(one.program_fd);
+        if (!there && there.error().code() == ENODEV) continue; // a pod that is going
+        if (!there) return std::unexpected(there.error());
+        if (!ours) return std::unexpected(ours.error());
+        if (*there != *ours) lines.push_back(fmt::format("{} on {}", one.program, interface_name(one.ifindex)));
+    }
+    const int uplink = impl_->config.uplink_ifindex;
+    if (impl_->mode == DatapathMode::xdp && !datapath::xdp_is_attached(kXdpProgram, uplink))
+        lines.push_back(fmt::format("xdp_wire on {}", interface_name(uplink)));
+    for (const auto &[map, pin] : datapath::map_pins(*impl_->tc))
+        if (!datapath::is_pinned_map(bpf_map__fd(map), impl_->config.bpf_dir, pin))
+            lines.push_back(fmt::format("pin {}", pin));
+    const int from_pod = bpf_program__fd(impl_->tc->progs.weft_from_pod);
+    const auto from_pod_id = datapath::program_id(from_pod);
+    if (from_pod_id && datapath::pinned_id(impl_->config.bpf_dir, WEFT_PIN_FROM_POD) != *from_pod_id)
+        lines.push_back(fmt::format("pin {}", WEFT_PIN_FROM_POD));
+    return lines;
+}
+
 Result<DatapathFingerprint> Datapath::fingerprint() const {
     const auto &maps = impl_->tc->maps;
     const auto of_map = [](const bpf_map *map) {

@@ -65,6 +65,9 @@ public:
     /// The part of attach() that is weft.1's, for a weft.1 that is about to go up in another device's place.
     [[nodiscard]] Status attach_vtep();
 
+    /// What attach() would make, a line each. Changes nothing.
+    [[nodiscard]] Result<std::vector<std::string>> missing() const;
+
     /// The mode in force once attached: tc or xdp.
     [[nodiscard]] DatapathMode mode() const;
 

@@ -99,6 +99,11 @@ Result<bool> keep_program_pin(int program_fd, const std::filesystem::path &bpf_d
     return true;
 }
 
+bool is_pinned_map(int map_fd, const std::filesystem::path &bpf_dir, std::string_view pin) {
+    bpf_map_info info{};
+    return read_info(map_fd, info) == 0 && pinned_id(bpf_dir, pin) == info.id;
+}
+
 std::uint32_t pinned_id(const std::filesystem::path &bpf_dir, std::string_view pin) {
     const UniqueFd pinned(bpf_obj_get((bpf_dir / pin).c_str()));
     // Of a map and of a program, the kernel's own sizes tell which: the id is the second word of both.

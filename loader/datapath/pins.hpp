@@ -26,6 +26,9 @@ namespace weft::datapath {
 [[nodiscard]] Result<bool> keep_map_pin(int map_fd, const std::filesystem::path &bpf_dir, std::string_view pin);
 [[nodiscard]] Result<bool> keep_program_pin(int program_fd, const std::filesystem::path &bpf_dir, std::string_view pin);
 
+/// Whether `pin` names this map.
+[[nodiscard]] bool is_pinned_map(int map_fd, const std::filesystem::path &bpf_dir, std::string_view pin);
+
 /// The kernel's id of what is pinned there; 0 for nothing.
 [[nodiscard]] std::uint32_t pinned_id(const std::filesystem::path &bpf_dir, std::string_view pin);
 

@@ -229,6 +229,49 @@ TEST_F(Upkeep, APodThatVanishedIsForgotten) {
     EXPECT_EQ(times(log(), "its interface is gone"), 1U) << log();
 }
 
+class Audit : public Upkeep {
+protected:
+    [[nodiscard]] Output audit(std::vector<std::string> more = {}) const {
+        std::vector<std::string> argv{binary("weftctl"), "audit", "--run-dir=" + node_->run_dir().string()};
+        argv.insert(argv.end(), more.begin(), more.end());
+        return node_->netns().output(argv).value_or(Output{});
+    }
+};
+
+TEST_F(Audit, FindsNothingOnASoundNode) {
+    const auto sound = audit();
+    EXPECT_EQ(sound.code, 0) << sound.err;
+    EXPECT_EQ(sound.out, "everything is as it should be\n");
+    EXPECT_EQ(nlohmann::json::parse(audit({"--json"}).out, nullptr, false),
+              nlohmann::json::parse(R"({"found":[],"left":[]})"));
+}
+
+// weftd may be faster than the question: then it is asked again, after new damage.
+TEST_F(Audit, ShowsWhatDiffersAndPutsItRight) {
+    Output shown;
+    EXPECT_TRUE(wait_until([&] {
+        std::filesystem::remove(node_->bpf_dir() / WEFT_PIN_EVENTS);
+        shown = erase_first<maps::LeaseMap>(WEFT_PIN_LEASES) ? audit() : Output{};
+        return shown.code == 1 && shown.out.contains("lease 10.244.77.0/24: set node=192.0.2.77") &&
+               shown.out.contains("pin events_v2: missing");
+    })) << shown.out;
+    Output repaired;
+    EXPECT_TRUE(wait_until([&] {
+        repaired = erase_first<maps::LeaseMap>(WEFT_PIN_LEASES) ? audit({"--repair"}) : Output{};
+        return repaired.out.contains("lease 10.244.77.0/24: set");
+    })) << repaired.out;
+    EXPECT_EQ(repaired.code, 0) << repaired.out;
+    EXPECT_THAT(repaired.out, testing::Not(HasSubstr("still")));
+    EXPECT_EQ(state(), before_);
+}
+
+TEST_F(Audit, WithoutADaemonItSaysSo) {
+    WEFT_ASSERT_OK(node_->stop());
+    const auto refused = audit();
+    EXPECT_EQ(refused.code, 1);
+    EXPECT_EQ(times(refused.err, "\n"), 1U) << refused.err;
+}
+
 class UpkeepOfXdp : public Upkeep {
     std::vector<std::string> flags() const override { return {"--datapath=xdp"}; }
 };

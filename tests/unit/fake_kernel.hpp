@@ -74,6 +74,9 @@ public:
     Status attach_vtep() override { return {}; }
     Result<FlannelLeft> read_flannel(const BackendConf &, bool) override { return FlannelLeft{}; }
     Result<std::optional<Mac>> read_known_mac(const BackendConf &, bool) override { return std::nullopt; }
+    Result<std::vector<std::string>> read_missing() override {
+        return attached ? std::vector<std::string>{} : std::vector<std::string>{"from_wire on eth0"};
+    }
     std::string_view datapath_mode() const override { return attached ? "tc" : "none"; }
     Result<MapState> read_maps(const MapPart *part) override {
         if (!part) ++whole_reads;
