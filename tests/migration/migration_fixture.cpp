@@ -54,7 +54,8 @@ std::string Migration::lease() const {
 
 bool Migration::is_synced() const {
     const auto status = moved_->weftctl("status");
-    return status && (*status)["daemon"]["state"] == "synced";
+    return status && status->contains("daemon") && (*status)["daemon"].is_object() &&
+           (*status)["daemon"].value("state", "") == "synced";
 }
 
 void Migration::expect_reach(const Pod &a, const Pod &b) {

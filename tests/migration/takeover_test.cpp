@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <thread>
 
 #include "migration_fixture.hpp"
@@ -110,6 +111,52 @@ TEST_P(Afterwards, NewPodsAreWeftsAndOldOnesEndAsTheyBegan) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Setups, Afterwards, testing::Values(Setup{"tc", WireMode::offload}), setup_name);
+
+class HalfWay : public Migration {};
+
+/// Killed as it makes its n-th request to the kernel's network, for n all along the way.
+TEST_P(HalfWay, AStartGoesOnFromWhereverAnotherWasKilled) {
+    WEFT_REQUIRES(requires_tools({"strace"}));
+    const auto lease_before = lease();
+    auto options = cluster_->node_options();
+    std::map<std::string, unsigned> killed;
+    for (unsigned n = 8; killed["synced"] == 0 && n < 1000; n += 3) {
+        options.under = {"strace", "-o", "/dev/null", "-e", fmt::format("inject=sendmsg:signal=KILL:when={}", n)};
+        WEFT_ASSERT_OK(moved_->launch(options));
+        const auto said = [&] { return moved_->daemon()->err().contains("to=synced"); };
+        EXPECT_TRUE(wait_until([&] { return !moved_->daemon()->running() || said(); }, 20s, 5ms)) << n;
+        const auto links = sh("ip -br link show up");
+        const bool flannels = links.contains("flannel.1"), wefts = links.contains("weft.1");
+        ++killed[said() ? "synced" : flannels ? "before" : wefts ? "after" : "between"];
+        moved_->kill();
+        EXPECT_FALSE(flannels && wefts) << n;
+        if (!flannels && !wefts) continue;
+        SCOPED_TRACE(fmt::format("killed at request {}", n));
+        WEFT_EXPECT_OK(ping(old_->ns, at_weft_->address, 1));
+        WEFT_EXPECT_OK(ping(at_flannel_->ns, old_too_->address, 1));
+    }
+    for (const auto &[where, times] : killed) fmt::print("{}: {} times\n", where, times);
+    EXPECT_GE(killed["before"], 3u);
+    EXPECT_GE(killed["after"], 1u);
+    WEFT_ASSERT_OK(start());
+    EXPECT_TRUE(wait_until([&] { return is_synced(); })) << moved_->daemon()->err();
+    expect_nothing_of_flannels();
+    EXPECT_EQ(lease(), lease_before);
+    expect_everybody_reaches_everybody();
+}
+
+TEST_P(HalfWay, AStartGoesOnBetweenTheTwoDevices) {
+    WEFT_ASSERT_OK(moved_->launch(cluster_->node_options()));
+    ASSERT_TRUE(wait_until([&] { return moved_->daemon()->err().contains("device weft.1: made"); }, 10s, 1ms));
+    moved_->kill();
+    WEFT_ASSERT_OK(host().ip("link set flannel.1 down\nlink set weft.1 down"));
+    WEFT_ASSERT_OK(start());
+    EXPECT_TRUE(wait_until([&] { return is_synced(); })) << moved_->daemon()->err();
+    expect_nothing_of_flannels();
+    expect_everybody_reaches_everybody();
+}
+
+INSTANTIATE_TEST_SUITE_P(Setups, HalfWay, testing::Values(Setup{"tc", WireMode::offload}), setup_name);
 
 class Flanneld : public Migration {
 protected:

@@ -71,6 +71,7 @@ Status WeftNode::launch(const Options &options) {
                                   "--datapath=" + options.datapath,
                                   "--log-level=debug"};
     argv.insert(argv.end(), options.flags.begin(), options.flags.end());
+    argv.insert(argv.begin(), options.under.begin(), options.under.end());
     notify_.clear();
     auto env = options.env;
     env.push_back(notify_.env());

@@ -45,6 +45,7 @@ public:
         bool ip_masq = true;
         std::vector<std::string> flags; ///< more flags for weftd
         std::vector<std::string> env;   ///< "NAME=value", for weftd
+        std::vector<std::string> under; ///< a command that runs it, with its own flags
     };
 
     [[nodiscard]] static Result<WeftNode> create(std::string_view name);
