@@ -181,5 +181,18 @@ TEST_F(NodeEvents, ASecondDaemonInTheSameNamespaceIsRefused) {
     expect_synced();
 }
 
+/// The name by which two daemons would notice each other is anybody's to take.
+TEST_F(NodeEvents, AnotherUsersProcessKeepsNoDaemonOut) {
+    auto squatter = node_->netns().spawn(
+        {"setpriv", "--reuid=65534", "--clear-groups", "socat", "ABSTRACT-LISTEN:weftd,fork", "EXEC:cat"});
+    ASSERT_TRUE(squatter) << squatter.error().sentence();
+    ASSERT_TRUE(wait_until([&] {
+        const auto names = node_->netns().output({"cat", "/proc/net/unix"});
+        return names && names->out.contains("@weftd");
+    }));
+    start_with_pod();
+    expect_synced();
+}
+
 } // namespace
 } // namespace weft::test
