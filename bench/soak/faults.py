@@ -48,5 +48,6 @@ FAULTS = {fault.name: fault for fault in (
     Fault("neighbours", kernel.neighbours_flushed, loss_s=2),
     Fault("uplink-bounce", kernel.uplink_bounced, loss_s=3),
     Fault("uplink-mtu", kernel.uplink_mtu_changed, loss_s=2),
+    Fault("uplink-address", kernel.uplink_address_changed, loss_s=2),
     Fault("uplink-mac", kernel.uplink_mac_changed, loss_s=2),
 )}

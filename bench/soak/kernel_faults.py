@@ -5,7 +5,7 @@ Each function does the harm, waits until the node is as before, and says what it
 import json
 import time
 
-from suite.lab import run
+from suite.lab import run, wait_until
 from suite.tools import tool
 
 REPAIRED_S = 5  # at the latest: two seconds, and the machine is a busy one
@@ -135,3 +135,15 @@ def uplink_mac_changed(world, rng):
     world.wait_as_before(node, before, REPAIRED_S)
     world.wait_reachable()
     return f"on {node.name}"
+
+
+def uplink_address_changed(world, rng):
+    """As a DHCP server may do it: peers learn the new one from etcd."""
+    node = rng.choice(world.nodes)
+    old, node.address = node.address, world.etcd.spare_address()
+    node.ip(f"address del {old}/16 dev eth0\naddress add {node.address}/16 dev eth0")
+    for other in world.nodes:
+        if other is not node:
+            wait_until(lambda: any(row["node"] == node.address for row in other.weft.ctl("leases")),
+                       f"{other.name} does not learn {node.name}'s new address {node.address}")
+    return f"{old} of {node.name} to {node.address}"

@@ -93,7 +93,7 @@ def programs(results):
     costs = [row for row in results["programs"] if row["endpoints"] == few_pods]
     sizes = sorted({row["leases"] for row in costs})
     names = list(dict.fromkeys(row["name"] for row in costs))
-    tints = ("#cfe0f1", "#93bce0", "#5590c6", "#245a92")[-len(sizes):]
+    tints = ("#dfeaf5", "#b5d1ea", "#7eaed9", "#4a86bf", "#245a92")[-len(sizes):]
     most = max(row["cold_ns"] for row in costs)
     room, names_room = (WIDTH - 2 * MARGIN - 230 - 100) / 2, 230
     for i, how in enumerate(("warm", "cold")):

@@ -23,10 +23,13 @@ class Switch:
         self.ns = lab.namespace("etcd")
         self.ns.ip(f"link add lan type bridge\nlink set lan up\naddress add {ETCD}/16 dev lan")
 
+    def spare_address(self):
+        self._plugged += 1
+        return f"198.18.{self._plugged >> 8}.{self._plugged & 255}"
+
     def plug(self, ns, device="ctl0"):
         """@return the address that the namespace has on the switch"""
-        self._plugged += 1
-        port, address = f"port{self._plugged}", f"198.18.{self._plugged >> 8}.{self._plugged & 255}"
+        address, port = self.spare_address(), f"port{self._plugged}"
         self.ns.ip(f"link add {port} type veth peer name {device} netns {ns.name}\nlink set {port} master lan up")
         ns.ip(f"address add {address}/16 dev {device}\nlink set {device} up")
         return address
