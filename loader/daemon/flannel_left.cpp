@@ -54,11 +54,13 @@ Result<FlannelLeft> read_flannel_left(net::NlSocket &sock, const BackendConf &ba
         if (link.name == "cni0" && link.kind == "bridge")
             left.bridge = {link, static_cast<std::size_t>(std::ranges::count(*links, link.index, &net::Link::master))};
         if (!is_flannels(link, backend)) continue;
+        if (link.kind == "vxlan") {
+            auto vxlan = net::find_vxlan(sock, link.name);
+            if (!vxlan) return fail_as_is(std::move(vxlan));
+            if (!*vxlan || (*vxlan)->device.port != backend.port) continue; // of another cluster's flannel
+            if (link.up()) left.on_port.insert(link.name);
+        }
         left.devices.push_back(link);
-        if (link.kind != "vxlan" || !link.up()) continue;
-        auto vxlan = net::find_vxlan(sock, link.name);
-        if (!vxlan) return fail_as_is(std::move(vxlan));
-        if (*vxlan && (*vxlan)->device.port == backend.port) left.on_port.insert(link.name);
     }
     auto routes = net::list_routes(sock, {.protocol = RTPROT_BOOT});
     if (!routes) return fail_as_is(std::move(routes));
@@ -76,7 +78,7 @@ Result<std::optional<Mac>> read_vtep_mac(net::NlSocket &sock, const BackendConf 
     for (const auto &name : {device_name(backend, v4), std::string(net::kVtepName)}) {
         auto found = net::find_vxlan(sock, name);
         if (!found) return fail_as_is(std::move(found));
-        if (!*found) continue;
+        if (!*found || (*found)->device.port != backend.port) continue;
         const auto mac = (*found)->device.mac;
         // One that weft drew goes with the node's address. Two nodes that exchange addresses must not end up with one MAC.
         if (name == net::kVtepName && is_drawn_by_weft(mac)) return std::nullopt;

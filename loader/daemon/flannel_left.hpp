@@ -19,8 +19,8 @@ namespace weft {
 
 /// What a flannel that ran on this node has left in the kernel, where it carries pods' packets until weft does.
 struct FlannelLeft {
-    std::vector<net::Link> devices; ///< flannel.1, flannel-v6.1, flannel.ipip
-    std::set<std::string> on_port;  ///< those of them that are up on weft.1's UDP port, which one device can be
+    std::vector<net::Link> devices; ///< flannel.1 and flannel-v6.1, made for weft.1's UDP port, and flannel.ipip
+    std::set<std::string> on_port;  ///< those of them that are up on that port, which one device can be
     std::vector<net::Route>
         routes; ///< past its devices, as host-gw and DirectRouting have them; perhaps somebody else's
     std::vector<std::string> rules; ///< of its firewall chains, a line each

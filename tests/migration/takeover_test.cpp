@@ -114,6 +114,47 @@ INSTANTIATE_TEST_SUITE_P(Setups, Afterwards, testing::Values(Setup{"tc", WireMod
 
 class HalfWay : public Migration {};
 
+TEST_P(Afterwards, FlannelsRulesAreGoneFromWhereverTheyWere) {
+    // The stand-in has iptables-nft's; a node may have had other versions and settings of flannel.
+    WEFT_ASSERT_OK(host().run(std::vector<std::string>{"nft", R"(
+        table ip flannel-ipv4 { chain postrtg { type nat hook postrouting priority srcnat;
+            ip saddr 10.244.0.0/16 ip daddr != 224.0.0.0/4 masquerade; }; }
+        table ip6 flannel-ipv6 { chain forward { type filter hook forward priority filter; }; }
+        table ip others { chain flannel-like { counter; }; })"}));
+    for (const char *iptables : {"iptables-legacy", "ip6tables-legacy"}) {
+        WEFT_ASSERT_OK(host().run(words(fmt::format("{} -t nat -N FLANNEL-POSTRTG", iptables))));
+        WEFT_ASSERT_OK(host().run(words(fmt::format("{} -t nat -A POSTROUTING -j FLANNEL-POSTRTG", iptables))));
+        WEFT_ASSERT_OK(host().run(words(fmt::format("{} -t nat -A POSTROUTING -j ACCEPT", iptables))));
+    }
+    WEFT_ASSERT_OK(start());
+    EXPECT_TRUE(wait_until([&] { return is_synced(); })) << moved_->daemon()->err();
+    EXPECT_THAT(sh("nft list tables; iptables-save"),
+                Not(testing::AnyOf(HasSubstr("flannel-ip"), HasSubstr("FLANNEL"))));
+    for (const char *save : {"iptables-legacy-save", "ip6tables-legacy-save"}) {
+        const auto rules = sh(save);
+        EXPECT_THAT(rules, Not(HasSubstr("FLANNEL")));
+        EXPECT_THAT(rules, HasSubstr("-A POSTROUTING -j ACCEPT")) << "an operator's";
+    }
+    EXPECT_THAT(sh("nft list ruleset"), HasSubstr("flannel-like")) << "an operator's";
+    expect_world(*old_);
+}
+
+TEST_P(Afterwards, WhatIsNotFlannelsOrNotThisClustersStays) {
+    WEFT_ASSERT_OK(
+        host().ip("route add 10.244.77.0/24 via 192.0.2.250\nroute add 198.18.0.0/24 via 192.0.2.250\n"
+                  "link add flannel.7 type vxlan id 7 dev eth0 dstport 8479 nolearning\nlink set flannel.7 up"));
+    WEFT_ASSERT_OK(start());
+    EXPECT_TRUE(wait_until([&] { return is_synced(); })) << moved_->daemon()->err();
+    EXPECT_THAT(sh("ip -br link show"), testing::AllOf(HasSubstr("flannel.7"), Not(HasSubstr("flannel.1 "))));
+    EXPECT_THAT(sh("ip route show proto boot"),
+                testing::AllOf(HasSubstr("10.244.77.0/24"), HasSubstr("198.18.0.0/24")));
+    // Once somebody leases it, it leads to whoever holds the lease.
+    WEFT_ASSERT_OK(cluster_->etcd().put("/coreos.com/network/subnets/10.244.77.0-24",
+                                        R"({"PublicIP":"192.0.2.77","PublicIPv6":null,"BackendType":"vxlan",)"
+                                        R"("BackendData":{"VNI":1,"VtepMAC":"02:00:00:00:00:07"}})"));
+    EXPECT_TRUE(wait_until([&] { return !sh("ip route show proto boot").contains("10.244.77.0/24"); }));
+}
+
 /// Killed as it makes its n-th request to the kernel's network, for n all along the way.
 TEST_P(HalfWay, AStartGoesOnFromWhereverAnotherWasKilled) {
     WEFT_REQUIRES(requires_tools({"strace"}));

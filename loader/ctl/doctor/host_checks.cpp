@@ -99,7 +99,8 @@ Finding no_flannel_beside(const NodeFacts &facts) {
     });
     if (found == facts.links.end()) return {CheckState::ok, "no flannel device is up", {}};
     return {CheckState::fail, fmt::format("{} is up: it and weft.1 compete for the same tunnel packets", found->name),
-            fmt::format("stop flanneld, then ip link delete {}", found->name)};
+            fmt::format("stop flanneld: weftd takes over what it leaves; of another port or VNI: ip link delete {}",
+                        found->name)};
 }
 
 constexpr Check kChecks[] = {
