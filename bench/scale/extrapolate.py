@@ -15,6 +15,7 @@ PODS = 250
 LARGE = (5_000, 100_000)
 RENEWED_EVERY_S = 23 * 3600  # a lease's 24 h less the margin of one
 REPLACED_A_DAY = 0.05        # of the nodes: an autoscaled cluster; a join and a leave are three changes
+LISTS_A_START = 2            # to choose a subnet, and to follow changes from
 GIGABIT = 1e9 / 8
 
 
@@ -60,11 +61,15 @@ def _seconds(count):
     return f"{count * 1e3:.3g} ms" if count < 1 else f"{count:.3g} s" if count < 600 else f"{count / 3600:.3g} h"
 
 
+def _count(value):
+    return f"{value:.2g}" if value >= 0.001 else "less than 0.001"
+
+
 def of_nodes(costs, nodes):
     """(title, value) of a cluster of that many."""
     renewals = nodes / RENEWED_EVERY_S
     changes = renewals + 3 * REPLACED_A_DAY * nodes / 86400
-    listed = nodes * costs.listed_bytes
+    listed = LISTS_A_START * nodes * costs.listed_bytes
     return [
         ("**a node**: kernel memory of leases and their nodes",
          _bytes((costs.maps_mb + nodes * costs.maps_mb_a_lease) * 1e6)),
@@ -72,19 +77,19 @@ def of_nodes(costs, nodes):
         ("kernel memory of its pods", _bytes(PODS * costs.kernel_kb_a_pod * 1e3)),
         ("weftd for its pods", _bytes(PODS * costs.weftd_kb_a_pod * 1e3)),
         ("cold start until every lease is in the maps", _seconds(costs.start_s + nodes * costs.start_s_a_lease)),
-        ("changes a second, renewals and replaced nodes", f"{changes:.3g}"),
+        ("changes a second, renewals and replaced nodes", _count(changes)),
         ("weftd's CPU for them", f"{changes * costs.weftd_cpu_s_a_change:.2%}"),
         ("its traffic with etcd for them", f"{_bytes(changes * costs.bytes_a_change)}/s"),
         ("its traffic with etcd when nothing happens", f"{_bytes(costs.keepalive_bytes_s)}/s"),
-        ("**etcd**: renewals' calls a second", f"{renewals * costs.calls_a_renewal:.3g}"),
+        ("**etcd**: renewals' calls a second", _count(renewals * costs.calls_a_renewal)),
         ("CPU to tell everybody of one change", _seconds(nodes * costs.etcd_cpu_s_a_told)),
-        ("CPUs to tell everybody of all changes", f"{changes * nodes * costs.etcd_cpu_s_a_told:.3g}"),
+        ("CPUs to tell everybody of all changes", _count(changes * nodes * costs.etcd_cpu_s_a_told)),
         ("sent for them", f"{_bytes(changes * nodes * costs.bytes_a_change)}/s"),
         ("memory: watchers and leases", _bytes(nodes * (costs.etcd_bytes_a_watcher + costs.etcd_bytes_a_key))),
         ("database: leases", _bytes(nodes * costs.db_bytes_a_key)),
         ("database: history a day, until compacted", _bytes(changes * 86400 * costs.db_bytes_a_write)),
         ("all nodes start at once: sent", _bytes(nodes * listed)),
-        ("of one node's start: its list", _bytes(listed)),
+        ("of one node's start: its lists", _bytes(listed)),
         ("all nodes' lists through one Gbit/s", _seconds(nodes * listed / GIGABIT)),
     ]
 
