@@ -6,6 +6,7 @@
 #include "cni/ipam.hpp"
 #include "cni/ops.hpp"
 #include "cni/problems.hpp"
+#include "cni/step.hpp"
 #include "cni/unwire.hpp"
 #include "net/link.hpp"
 
@@ -55,7 +56,9 @@ Done del(const Context &context) {
         link.reset();
     }
     withdraw(context, *host, link, candidate_addresses(context, *ipam), problems);
+    problems.note(reached("del-endpoint"));
     if (link) problems.note(delete_veth(*host, link->index));
+    problems.note(reached("del-veth"));
     // Given back last, so that the address's next holder meets nothing of ours; and not while the veth still has it.
     if (problems.none()) problems.note(ipam->del());
     return std::move(problems).done();

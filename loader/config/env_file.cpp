@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/crash_point.hpp"
 #include "base/unique_fd.hpp"
 
 namespace weft {
@@ -113,11 +114,13 @@ Status replace_file(const fs::path &path, std::string_view text) {
     if (auto made = make_directory(directory); !made) return fail_in(std::move(made), context);
     std::string temp = (directory / ("." + path.filename().string() + ".XXXXXX")).string();
     if (auto written = write_temp(temp, text); !written) return fail_in(std::move(written), context);
+    crash_point("file-written");
     if (::rename(temp.c_str(), path.c_str()) != 0) {
         const int err = errno;
         ::unlink(temp.c_str());
         return fail_in(Status(fail_errno(err, "rename")), context);
     }
+    crash_point("file-renamed");
     // The rename itself survives a power loss only once the directory is on disk.
     const UniqueFd dir(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!dir) return fail_errno(errno, context + ": open " + directory.string());

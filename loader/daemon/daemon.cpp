@@ -394,9 +394,9 @@ void Daemon::on_pulse(const PulseWatch::Change &change) {
     look_whether_pods_are_gone();
     if (change.maps) reconciler_.check_maps();
     if (change.settings || repaired) reconciler_.check_host();
-    if (change.pods || repaired) reconciler_.check_pods();
+    if (change.pods || repaired || reconciler_.pods_unsure()) reconciler_.check_pods();
     if (change.attachments || repaired) reconciler_.check_attachments();
-    if (repaired || change != PulseWatch::Change{} || subnet_file_.is_due()) schedule();
+    if (repaired || reconciler_.pods_unsure() || change != PulseWatch::Change{} || subnet_file_.is_due()) schedule();
 }
 
 void Daemon::wait_for_audit() {

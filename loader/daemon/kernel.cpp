@@ -8,6 +8,7 @@
 #include <charconv>
 #include <tuple>
 
+#include "base/crash_point.hpp"
 #include "daemon/lease_maps.hpp"
 #include "daemon/urgency.hpp"
 #include "firewall/flannel_rules.hpp"
@@ -308,6 +309,7 @@ private:
         if (*old)
             if (auto removed = net::delete_link(sock_, (*old)->index); !removed) return fail_as_is(std::move(removed));
         if (auto made = net::create_vxlan(sock_, a.device); !made) return made;
+        crash_point("device-made");
         for (const auto &setting : a.settings)
             if (auto set = write(setting); !set && set.error().code() != ENOENT) return set; // IPv6 may be off
         return write(ChangeVtep{a.device});

@@ -9,6 +9,8 @@
 
 #include "daemon/takeover.hpp"
 
+#include "base/crash_point.hpp"
+
 namespace weft {
 namespace {
 
@@ -249,6 +251,7 @@ void Reconciler::apply_maps(const MapPart *part, TimePoint now) {
         return diff(desired.maps, *actual);
     };
     converge("maps", planner, map_failures_, spdlog::level::debug, now);
+    crash_point("maps-filled");
     if (narrow != narrow_) {
         narrow_ = std::move(narrow);
         check_host();
@@ -313,6 +316,22 @@ void Reconciler::attach(TimePoint now) {
     check_attachments_ = false;
 }
 
+/// The plugin's ADD has the veth there before the entry, its DEL longer. But what runs before the first attach() is carried by
+/// the programs and maps of another weft: all pods are wanted in the new ones at once.
+void Reconciler::wait_for_plugin(std::vector<PodState> &pods, TimePoint now) {
+    constexpr std::chrono::milliseconds kPluginsTime{500};
+    const auto before = std::exchange(unlisted_since_, {});
+    std::erase_if(pods, [&](const PodState &pod) {
+        if (pod.listed || !attached_) return false;
+        const std::pair key{pod.address, pod.endpoint.ifindex};
+        const auto known = before.find(key);
+        const auto since = known == before.end() ? now : known->second;
+        if (now - since >= kPluginsTime) return false;
+        unlisted_since_.emplace(key, since);
+        return true;
+    });
+}
+
 /// No condition of being ready: the plugin has written all that a pod needs. But before attach(), which swaps the programs of
 /// all pods that are listed.
 void Reconciler::apply_pods(TimePoint now) {
@@ -321,6 +340,7 @@ void Reconciler::apply_pods(TimePoint now) {
     const auto planner = [&]() -> Result<std::vector<Action>> {
         auto pods = kernel_.read_pods();
         if (!pods) return fail_as_is(std::move(pods));
+        wait_for_plugin(*pods, now);
         check_attachments_ |= !std::ranges::all_of(*pods, &PodState::listed);
         return plan_pods(*pods, view_.own);
     };

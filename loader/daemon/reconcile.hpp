@@ -92,10 +92,13 @@ public:
     /// @return when a failed item wants to be tried again.
     std::optional<TimePoint> apply(TimePoint now);
 
+    /// A pod without an entry was seen, and may be one that the plugin is just wiring or taking off: to be looked at again.
+    [[nodiscard]] bool pods_unsure() const { return !unlisted_since_.empty(); }
+
     /// What differs from what should be, a line each ("lease 10.5.3.0/24: set ..."); writes nothing. Firewall rules are not
     /// among it: they are looked at when they change.
     /// Errors: EAGAIN before everything was written once.
-    [[nodiscard]] Result<std::vector<std::string>> audit();
+    [[nodiscard]] Result<std::vector<std::string>> audit(TimePoint now);
 
     [[nodiscard]] NodeState state() const;
     /// Programs are attached, and the leases of the first snapshot were in the maps: pods can be wired.
@@ -124,6 +127,7 @@ private:
     void apply_maps(const MapPart *part, TimePoint now);
     void attach(TimePoint now);
     void apply_pods(TimePoint now);
+    void wait_for_plugin(std::vector<PodState> &pods, TimePoint now);
     void apply_rules(TimePoint now);
     bool look_for_flannel(TimePoint now);
     bool take_over(TimePoint now);
@@ -158,6 +162,7 @@ private:
     Census census_;   ///< of the maps as last written
     bool crowded_ = false;
     std::uint64_t repairs_ = 0;
+    std::map<std::pair<Ip, std::uint32_t>, TimePoint> unlisted_since_; ///< pods without an entry, by veth
     std::map<Net, std::string> unusable_;
     std::optional<std::pair<int, int>> attached_links_; ///< uplink and weft.1 when last attached
     Surroundings around_;

@@ -13,7 +13,7 @@ void list(const std::vector<Action> &plan, std::vector<std::string> &lines) {
 
 } // namespace
 
-Result<std::vector<std::string>> Reconciler::audit() {
+Result<std::vector<std::string>> Reconciler::audit(TimePoint now) {
     if (!ready()) return fail(fmt::format("weftd is not ready yet: {}", to_string(state())), EAGAIN);
     std::vector<std::string> lines;
     const auto host = wanted_host();
@@ -22,6 +22,7 @@ Result<std::vector<std::string>> Reconciler::audit() {
     list(diff(host, *actual_host), lines);
     const auto actual_maps = kernel_.read_maps(nullptr);
     if (!actual_maps) return std::unexpected(actual_maps.error());
+    resolve(nullptr, now); // those that are forgotten at the moment
     const auto maps = desired_maps(view_, hops_, *actual_maps, subnet_capacity(view_.networks), nullptr, Census{});
     list(diff(maps.maps, *actual_maps), lines);
     const auto pods = kernel_.read_pods();

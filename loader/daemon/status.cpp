@@ -65,12 +65,12 @@ nlohmann::json Daemon::status() const {
 }
 
 nlohmann::json Daemon::audit(bool repair) {
-    const auto found = reconciler_.audit();
+    const auto found = reconciler_.audit(std::chrono::steady_clock::now());
     if (!found) return {{"error", found.error().sentence()}};
     if (!repair || found->empty()) return {{"found", *found}, {"left", *found}};
     full_resync();
     apply();
-    const auto left = reconciler_.audit();
+    const auto left = reconciler_.audit(std::chrono::steady_clock::now());
     if (!left) return {{"error", left.error().sentence()}};
     return {{"found", *found}, {"left", *left}};
 }

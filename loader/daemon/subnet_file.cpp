@@ -8,7 +8,23 @@
 
 namespace weft {
 
+namespace {
+
+/// What a weftd that died while it was writing has left.
+void remove_debris(const std::filesystem::path &path) {
+    const auto prefix = fmt::format(".{}.", path.filename().string());
+    std::vector<std::filesystem::path> debris;
+    std::error_code ignored; // no directory yet
+    for (std::filesystem::directory_iterator entry(path.parent_path(), ignored), end; !ignored && entry != end;
+         entry.increment(ignored))
+        if (entry->path().filename().string().starts_with(prefix)) debris.push_back(entry->path());
+    for (const auto &file : debris) std::filesystem::remove(file, ignored);
+}
+
+} // namespace
+
 void SubnetFile::publish(const SubnetEnv &env) {
+    if (!published_) remove_debris(path_);
     const auto found = read_subnet_env(path_);
     const bool right = found && *found == env;
     if (!right) {

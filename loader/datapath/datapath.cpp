@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/crash_point.hpp"
 #include "datapath/features.hpp"
 #include "datapath/fingerprint.hpp"
 #include "datapath/libbpf_log.hpp"
@@ -87,6 +88,7 @@ Status Datapath::Impl::attach_one(const Attachment &wanted, std::vector<std::str
     auto changed = datapath::attach_tc(wanted.program_fd, wanted.ifindex, wanted.hook);
     if (!changed) return fail_in(std::move(changed), wanted.program);
     if (*changed) done.push_back(fmt::format("{} on {}", wanted.program, interface_name(wanted.ifindex)));
+    if (*changed) crash_point("hook-swapped");
     return {};
 }
 
@@ -102,6 +104,7 @@ Status Datapath::Impl::attach_xdp(std::vector<std::string> &done) {
     if (!opened) return fail_as_is(std::move(opened));
     auto attached = datapath::attach_xdp(*(*opened)->obj, kXdpProgram, config.uplink_ifindex);
     if (!attached) return attached;
+    crash_point("xdp-swapped");
     xdp = std::move(*opened);
     done.push_back("xdp_wire on " + interface_name(config.uplink_ifindex));
     return {};
@@ -145,12 +148,14 @@ Result<Datapath> Datapath::load(const DatapathConfig &config) {
     const auto features = datapath::probe_features();
     auto tc = datapath::load_tc(config, features);
     if (!tc) return fail_as_is(std::move(tc));
+    crash_point("programs-loaded");
     return Datapath(std::make_unique<Impl>(Impl{config, features, std::move(*tc), nullptr, resolve(config.mode)}));
 }
 
 Result<std::vector<std::string>> Datapath::attach() {
     std::vector<std::string> done;
     if (auto pinned = impl_->keep_pins(done); !pinned) return fail_as_is(std::move(pinned));
+    crash_point("pins-set");
     auto wanted = impl_->wanted_attachments();
     if (!wanted) return fail_as_is(std::move(wanted));
     for (const auto &one : *wanted) {
@@ -163,6 +168,7 @@ Result<std::vector<std::string>> Datapath::attach() {
         spdlog::warn("datapath: {}; packets are decapsulated in tc", attached.error().sentence());
         impl_->mode = DatapathMode::tc;
     }
+    crash_point("hooks-swapped");
     if (auto removed = impl_->remove_other_versions(done); !removed) return fail_as_is(std::move(removed));
     impl_->was_attached = true;
     return done;

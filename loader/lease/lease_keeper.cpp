@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/crash_point.hpp"
 #include "lease/lease_view.hpp"
 
 namespace weft {
@@ -69,6 +70,7 @@ Result<bool> LeaseKeeper::carry_out(const std::stop_token &stop, const Plan &pla
         const auto it = std::ranges::find(listing.entries, key, &etcd::KeyValue::key);
         return it == listing.entries.end() ? nullptr : &*it;
     };
+    crash_point("lease-listed");
     etcd::Transaction step;
     for (const auto &subnet : plan.give_up) {
         step.deletes.push_back(key_of(subnet));
@@ -87,11 +89,13 @@ Result<bool> LeaseKeeper::carry_out(const std::stop_token &stop, const Plan &pla
         if (!granted) return fail_as_is(std::move(granted));
         lease = *granted;
         grant.set_used(true);
+        crash_point("lease-granted");
     }
     step.puts.push_back({key, format_lease_value(attrs_of(plan.subnet)), lease});
     auto done = client_->commit(stop, step);
     if (!done) return fail_as_is(std::move(done));
     if (!*done && !reservation) grant.set_used(false);
+    crash_point("lease-written");
     if (*done) *own_ = {key, **done};
     return done->has_value();
 }

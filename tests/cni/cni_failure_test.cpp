@@ -66,6 +66,19 @@ INSTANTIATE_TEST_SUITE_P(, CniSteps,
                              return name;
                          });
 
+TEST_F(CniFailure, ADelThatDiesIsFinishedByTheNext) {
+    for (const char *step : {"del-endpoint", "del-veth"}) {
+        ASSERT_TRUE(add("pod1").ok());
+        const auto died =
+            node_->weft_failing_at({.command = "DEL", .id = "pod1", .netns = pod_->path(), .conf = node_->conf()},
+                                   step + std::string(":kill"));
+        EXPECT_EQ(died.exit_code, 128 + SIGKILL) << died.text();
+        const auto deleted = call("DEL", "pod1", node_->conf());
+        EXPECT_TRUE(deleted.ok()) << deleted.text();
+        EXPECT_TRUE(wait_until([&] { return node_->traces() == Traces{}; })) << step;
+    }
+}
+
 TEST_F(CniFailure, ARuntimeThatHangsUpGetsNothingLeftBehind) {
     const auto line = "exec 1>&-; exec " + binary("weft");
     const auto failed = node_->run({.netns = pod_->path(), .conf = node_->conf()}, binary("weft"));

@@ -61,7 +61,7 @@ Result<WeftNode> WeftNode::create(std::string_view name, Netns ns) {
 }
 
 Status WeftNode::launch(const Options &options) {
-    std::vector<std::string> argv{binary("weftd"),
+    std::vector<std::string> argv{binary(options.program),
                                   "--etcd-endpoints=" + options.etcd_endpoint,
                                   "--iface=eth0",
                                   fmt::format("--ip-masq={}", options.ip_masq),

@@ -46,6 +46,7 @@ public:
         std::vector<std::string> flags; ///< more flags for weftd
         std::vector<std::string> env;   ///< "NAME=value", for weftd
         std::vector<std::string> under; ///< a command that runs it, with its own flags
+        std::string program = "weftd";  ///< of this build
     };
 
     [[nodiscard]] static Result<WeftNode> create(std::string_view name);
