@@ -26,16 +26,17 @@ void Migration::SetUp() {
     WEFT_ASSERT_ASSIGN(at_flannel_, other_flannel_->add_pod());
     WEFT_ASSERT_ASSIGN(moved_, cluster_->add_stopped_weft_on(*flannel_));
     const auto conf = json::parse(moved_->cni_config());
-    bridge_.emplace(*moved_,
-                    std::vector<json>{{{"type", "bridge"},
-                                       {"bridge", "cni0"},
-                                       {"isDefaultGateway", true},
-                                       {"hairpinMode", true},
-                                       {"mtu", GetParam().mtu()},
-                                       {"ipam",
-                                        {{"type", "host-local"},
-                                         {"subnet", flannel_->families().front().subnet.canonical().to_string()},
-                                         {"dataDir", conf["dataDir"]}}}}});
+    json ranges; // one address of each family
+    for (const auto &family : flannel_->families())
+        ranges.push_back(json::array({{{"subnet", family.subnet.canonical().to_string()}}}));
+    bridge_.emplace(
+        *moved_,
+        std::vector<json>{{{"type", "bridge"},
+                           {"bridge", "cni0"},
+                           {"isDefaultGateway", true},
+                           {"hairpinMode", true},
+                           {"mtu", GetParam().mtu()},
+                           {"ipam", {{"type", "host-local"}, {"ranges", ranges}, {"dataDir", conf["dataDir"]}}}}});
     WEFT_ASSERT_ASSIGN(old_, bridge_->add_pod("old"));
     WEFT_ASSERT_ASSIGN(old_too_, bridge_->add_pod("old2"));
 }

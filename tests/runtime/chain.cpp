@@ -67,10 +67,14 @@ Result<Pod *> Chain::add_pod(const std::string &name, const json &capabilities) 
     if (!ns) return fail_as_is(std::move(ns));
     auto result = add(name, ns->path(), capabilities);
     if (!result) return fail_as_is(std::move(result));
-    const auto address = result->value("/ips/0/address"_json_pointer, "");
+    const auto address_of = [&](const json::json_pointer &ip) {
+        const auto address = result->value(ip, "");
+        return address.substr(0, address.find('/'));
+    };
     auto server = serve_traffic(*ns);
     if (!server) return fail_as_is(std::move(server));
-    pods_.push_back({std::move(*ns), name, address.substr(0, address.find('/')), std::move(*server)});
+    pods_.push_back({std::move(*ns), name, address_of("/ips/0/address"_json_pointer), std::move(*server),
+                     address_of("/ips/1/address"_json_pointer)});
     return &pods_.back();
 }
 
