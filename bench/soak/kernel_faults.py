@@ -47,11 +47,15 @@ def program_detached(device, hook):
     return harm
 
 
-def pod_qdisc_deleted(world, rng):
+def pod_program_detached(world, rng):
+    """With its qdisc, where it has one: the plugin attaches to clsact, and what comes back is attached by TCX."""
     node = rng.choice(world.nodes)
     pod = rng.choice(node.pods)
     link = node.pod_link(pod)
-    _and_back(world, node, lambda: node.ns.run("tc", "qdisc", "del", "dev", link, "clsact"))
+    if "clsact" in node.ns.run("tc", "qdisc", "show", "dev", link):
+        _and_back(world, node, lambda: node.ns.run("tc", "qdisc", "del", "dev", link, "clsact"))
+        return f"of {pod.address} on {node.name}, with its qdisc"
+    _and_back(world, node, lambda: node.ns.run(tool("detach_program"), link, "ingress"))
     return f"of {pod.address} on {node.name}"
 
 

@@ -8,7 +8,7 @@
 // A line each, as soon as it is known; times are CLOCK_MONOTONIC in ns, which all processes of the machine share:
 //   serving                     the server can be asked
 //   flowing AT                  the first answer
-//   lost FIRST LAST COUNT       datagrams in a row that had no echo within 2 s; when they were sent
+//   lost FIRST LAST COUNT       datagrams in a row that had no echo within 5 s; when they were sent
 //   corrupt AT                  something arrived that was not sent
 //   gap FROM TO                 so long nothing came back: 10 ms over UDP, 200 ms over TCP, and more
 //   broken AT                   a connection that was up is not any more, or made no progress for 15 s
