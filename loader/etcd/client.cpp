@@ -115,7 +115,18 @@ public:
     Result<WatchEnd> watch(const std::stop_token &stop, const std::string &prefix, std::int64_t from,
                            const std::function<void()> &on_open, const OnEvents &on_events);
 
+    void note_listed(const pb::ResponseHeader &header) {
+        listed_cluster_ = header.cluster_id();
+        listed_term_ = header.raft_term();
+    }
+
 private:
+    /// Whether the store is not the one that was listed: restored from a backup, it may have reached our revision again with
+    /// other writes. A cluster made anew usually has another id, and counts its elections from the beginning.
+    [[nodiscard]] bool is_another_history(const pb::ResponseHeader &header) const {
+        return listed_cluster_ != 0 && (header.cluster_id() != listed_cluster_ || header.raft_term() < listed_term_);
+    }
+
     /// One endpoint's answer to a call: tried again with a fresh token where ours is refused, and on a new connection
     /// where the old one turns out to be dead. @return nothing when it succeeded
     template <class Invoke, class Response>
@@ -190,6 +201,8 @@ private:
     const Timing timing_;
     const Endpoints endpoints_;
     std::atomic<std::size_t> current_ = 0; ///< the endpoint that answered last
+    std::atomic<std::uint64_t> listed_cluster_ = 0,
+                               listed_term_ = 0; ///< of the last list(), which a watch goes on from
     std::mutex token_mutex_;
     std::string token_;
 };
@@ -211,6 +224,7 @@ enum class Refusal { none, must_list, other };
 
 template <class OnEvents>
 Refusal read_watch(grpc::ClientReaderWriter<pb::WatchRequest, pb::WatchResponse> &stream, std::int64_t from,
+                   const std::function<bool(const pb::ResponseHeader &)> &is_another_history,
                    const std::function<void()> &on_open, const OnEvents &on_events, std::string &reason) {
     pb::WatchResponse response;
     while (stream.Read(&response)) {
@@ -222,7 +236,7 @@ Refusal read_watch(grpc::ClientReaderWriter<pb::WatchRequest, pb::WatchResponse>
         if (response.created()) {
             // A store behind what we have seen is another history (restored from a backup, wiped): it would stay silent
             // until it reached our revision.
-            if (revision + 1 < from) return Refusal::must_list;
+            if (revision + 1 < from || is_another_history(response.header())) return Refusal::must_list;
             on_open();
             continue;
         }
@@ -258,7 +272,8 @@ Result<WatchEnd> Client::Impl::watch(const std::stop_token &stop, const std::str
     const std::stop_callback abort(stop, [&] { context.TryCancel(); });
     const auto stream = (*connection)->watch->Watch(&context);
     (void)stream->Write(watch_request(prefix, from)); // a failure shows in Read()
-    const auto refusal = read_watch(*stream, from, on_open, on_events, reason);
+    const auto another = [this](const pb::ResponseHeader &header) { return is_another_history(header); };
+    const auto refusal = read_watch(*stream, from, another, on_open, on_events, reason);
     if (refusal != Refusal::none) context.TryCancel();
     const auto status = stream->Finish();
     if (refusal == Refusal::must_list) return WatchEnd::must_list;
@@ -302,6 +317,7 @@ Result<Listing> Client::list(const std::stop_token &stop, const std::string &pre
     auto response = impl_->call<pb::RangeResponse>(
         stop, "Range", [&](Connection &c, auto *context, auto *out) { return c.kv->Range(context, request, out); });
     if (!response) return fail_in(std::move(response), prefix);
+    impl_->note_listed(response->header());
     Listing listing{.entries = {}, .revision = response->header().revision()};
     for (auto &kv : *response->mutable_kvs()) listing.entries.push_back(from_pb(std::move(kv)));
     return listing;

@@ -130,6 +130,35 @@ TEST_F(Watch, StoreThatWasWipedIsNoticed) {
     EXPECT_TRUE(wait_until([&] { return etcd_->get(key("10.5.200.0-24"))->has_value(); })) << node_->describe();
 }
 
+// The backup's store has come to our revision again, by other writes: a watch from there on would miss what was undone.
+TEST_F(Watch, StoreThatWasRestoredAndWentOnIsNoticed) {
+    ASSERT_TRUE(etcd_->restart()); // an election more than a restored store has had
+    ASSERT_TRUE(etcd_->put(key("10.5.1.0-24"), vxlan_value("192.0.2.11")));
+    const auto dir = TempDir::create("restore");
+    ASSERT_TRUE(dir);
+    const auto backup = (*dir / "backup").string(), data = (*dir / "data").string();
+    ASSERT_TRUE(etcd_->ctl({"snapshot", "save", backup}));
+    join();
+    ASSERT_TRUE(etcd_->put(key("10.5.2.0-24"), vxlan_value("192.0.2.12")));
+    ASSERT_TRUE(node_->wait_peers({{"10.5.1.0/24", "192.0.2.11"}, {"10.5.2.0/24", "192.0.2.12"}})) << node_->describe();
+    relay_->cut();
+    const auto port = etcd_->port();
+    etcd_.reset();
+    const auto restored =
+        run({"etcdctl", "snapshot", "restore", backup, "--data-dir=" + data, "--name=test",
+             "--initial-cluster=test=http://127.0.0.1:2380", "--initial-advertise-peer-urls=http://127.0.0.1:2380"},
+            {.env = {"ETCDCTL_API=3"}});
+    ASSERT_TRUE(restored && restored->code == 0) << restored->err;
+    auto fresh = EtcdServer::start({.port = port, .extra_args = {"--data-dir=" + data}});
+    ASSERT_TRUE(fresh) << fresh.error().sentence();
+    etcd_.emplace(std::move(*fresh));
+    for (int i = 0; i < 10; ++i) ASSERT_TRUE(etcd_->put(kConfigKey, kConfig));
+    ASSERT_TRUE(relay_->open());
+    EXPECT_TRUE(node_->wait_peers({{"10.5.1.0/24", "192.0.2.11"}}, 20s)) << node_->describe();
+    EXPECT_TRUE(wait_until([&] { return etcd_->get(key("10.5.200.0-24"))->has_value(); })) << node_->describe();
+    EXPECT_EQ(node_->own(), "10.5.200.0/24");
+}
+
 // Neither side closes: only keepalive can tell. gRPC's interval is 10 s and its patience 5 s.
 TEST_F(Watch, ConnectionThatHangsIsNoticed) {
     join();

@@ -83,6 +83,10 @@ Status EtcdServer::launch() {
     auto started = Process::spawn(std::move(argv), {.netns = options_.netns, .env = {"ETCD_UNSUPPORTED_ARCH="}});
     if (!started) return fail_as_is(std::move(started));
     process_ = std::move(*started);
+    return options_.wait ? wait_until_serving() : Status();
+}
+
+Status EtcdServer::wait_until_serving() {
     // The last line etcd logs before it answers clients: "serving client traffic [in]securely".
     const auto *serving =
         options_.scheme == "https" ? "serving client traffic securely" : "serving client traffic insecurely";

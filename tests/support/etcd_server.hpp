@@ -20,6 +20,7 @@ struct EtcdOptions {
     std::uint16_t port = 0;              ///< client port; 0: a free one. The peer port is always a free one.
     std::string scheme = "http";         ///< "https" with certificates in extra_args
     std::vector<std::string> extra_args; ///< for etcd
+    bool wait = true;                    ///< until it serves; a member of several does only with the others
     std::vector<std::string> ctl_args;   ///< for every etcdctl call ("--cacert=...", "--user=...")
 };
 
@@ -33,6 +34,9 @@ public:
 
     [[nodiscard]] std::string endpoint() const; ///< "http://127.0.0.1:34567"
     [[nodiscard]] std::uint16_t port() const { return options_.port; }
+
+    [[nodiscard]] Status wait_until_serving();
+    [[nodiscard]] std::optional<Process> &process() { return process_; }
 
     Status stop();    ///< SIGTERM
     Status kill();    ///< SIGKILL
