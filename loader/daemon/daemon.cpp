@@ -125,7 +125,6 @@ LeaseEvents Daemon::lease_events() {
                 etcd_log_->info("leases of other nodes listed count={}", all.size());
                 reconciler_.set_leases(all);
                 last_apply_ = {}; // loading the programs is not what the next apply() costs
-                much_was_looked_at_ = true;
                 schedule(kNothingToGather);
             },
         .put =
@@ -404,7 +403,6 @@ void Daemon::wait_for_audit() {
     audit_timer_.async_wait([this](asio::error_code err) {
         if (err) return;
         full_resync();
-        much_was_looked_at_ = true;
         wait_for_audit();
     });
 }
@@ -483,7 +481,7 @@ void Daemon::apply() {
     applied_at_ = SteadyClock::now();
     last_apply_ = applied_at_ - begin;
     publish();
-    if (std::exchange(much_was_looked_at_, false)) let_go_of_memory();
+    if (std::exchange(comparisons_seen_, reconciler_.comparisons()) != reconciler_.comparisons()) let_go_of_memory();
     if (!retry_at || scheduled_) return;
     // An event before then moves the timer forward; apply() sets it again.
     apply_timer_.expires_at(*retry_at);

@@ -101,6 +101,7 @@ private:
     std::optional<RuleMonitor> rule_monitor_;
     PulseWatch pulse_;
     std::uint64_t repairs_seen_ = 0; ///< reconciler_.repairs() at the last pulse
+    std::size_t comparisons_seen_ = 0;
     std::optional<LeaseManager> leases_;
 
     std::optional<NetConf> conf_;
@@ -117,7 +118,7 @@ private:
     std::chrono::steady_clock::time_point applied_at_;
     std::chrono::steady_clock::time_point rules_checked_at_;
     bool rules_check_pending_ = false;
-    bool scheduled_ = false, much_was_looked_at_ = false, told_ready_ = false;
+    bool scheduled_ = false, told_ready_ = false;
     int exit_code_ = 0;
 };
 

@@ -4,6 +4,7 @@
 #include <asio/io_context.hpp>
 #include <asio/steady_timer.hpp>
 
+#include <chrono>
 #include <functional>
 #include <optional>
 
@@ -13,7 +14,8 @@ namespace weft {
 
 /// Finds in time what the kernel sends no notification of: entries of maps, pins, programs on TCX and XDP hooks, settings.
 ///
-/// Contract: a pulse is read every 700 ms, so that what somebody did is looked at within a second. weftd's own writes to
+/// Contract: a pulse is read every 700 ms, so that what somebody did is looked at within a second; less often where that
+/// would take more than a fiftieth of a CPU (with 100,000 leases every two seconds). weftd's own writes to
 /// maps are not in it; what else it or the CNI plugin does costs one look that finds everything right. Suspicions, of which
 /// there may be hundreds while pods come and go, are gathered and told with the next pulse.
 /// Threads: the io_context's. `io` and `kernel` outlive the object.
@@ -35,6 +37,7 @@ public:
     void suspect_attachments() { suspected_.attachments = true; }
 
 private:
+    void wait(std::chrono::nanoseconds cost);
     void look();
 
     Kernel &kernel_;

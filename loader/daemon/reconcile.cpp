@@ -193,7 +193,10 @@ void Reconciler::apply_leases(TimePoint now) {
                             step_failures_.all().contains("read maps") || (retry_at && *retry_at <= now);
     auto part = std::exchange(changed_, {});
     if (!everything && part.empty()) return;
-    if (!everything) close(part, view_);
+    if (everything)
+        ++comparisons_;
+    else
+        close(part, view_);
     resolve(everything ? nullptr : &part, now);
     apply_maps(everything ? nullptr : &part, now);
 }

@@ -109,6 +109,8 @@ public:
     [[nodiscard]] int vtep_ifindex() const { return vtep_ifindex_; } ///< 0: there is none
     /// How many things have been put right beside the maps.
     [[nodiscard]] std::uint64_t repairs() const { return repairs_; }
+    /// How often the maps have been compared as a whole, which takes memory for a moment.
+    [[nodiscard]] std::size_t comparisons() const { return comparisons_; }
     [[nodiscard]] std::size_t programmed() const { return census_.leases(); }
     [[nodiscard]] const std::map<Net, std::string> &unusable() const { return unusable_; }
     /// The host's settings that are kept: path below /proc/sys to value.
@@ -162,6 +164,7 @@ private:
     Census census_;   ///< of the maps as last written
     bool crowded_ = false;
     std::uint64_t repairs_ = 0;
+    std::size_t comparisons_ = 0;
     std::map<std::pair<Ip, std::uint32_t>, TimePoint> unlisted_since_; ///< pods without an entry, by veth
     std::map<Net, std::string> unusable_;
     std::optional<std::pair<int, int>> attached_links_; ///< uplink and weft.1 when last attached
