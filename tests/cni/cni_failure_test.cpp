@@ -2,6 +2,7 @@
 // What an ADD that fails or dies half way leaves: nothing, at the latest after DEL.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 
 #include "cni_fixture.hpp"
 
@@ -118,6 +119,25 @@ TEST_F(CniFailure, AnExhaustedSubnetIsSaidAndLeavesNothing) {
     ASSERT_TRUE(small->weft({.command = "DEL", .id = "p3", .netns = "", .conf = small->conf()}).ok());
     EXPECT_TRUE(small->weft({.command = "STATUS", .conf = small->conf()}).ok());
     EXPECT_TRUE(small->weft({.id = "onemore", .netns = pod_->path(), .conf = small->conf()}).ok());
+}
+
+TEST_F(CniFailure, AFullDiskIsSaidAndLeavesNothing) {
+    const auto dir = node_->data_dir();
+    std::filesystem::create_directories(dir);
+    ASSERT_EQ(::mount("tmpfs", dir.c_str(), "tmpfs", 0, "size=64k"), 0);
+    struct Unmount {
+        std::filesystem::path dir;
+        ~Unmount() { ::umount2(dir.c_str(), MNT_DETACH); }
+    } const unmount{dir};
+    const auto filler = dir / "filler";
+    ASSERT_OK(write_file(filler, std::string(65536, 'x')));
+    const auto refused = add("pod1");
+    EXPECT_FALSE(refused.ok());
+    EXPECT_THAT(refused.msg(), HasSubstr("No space left on device")) << refused.text();
+    EXPECT_EQ(node_->traces(), Traces{});
+    std::filesystem::remove(filler);
+    const auto again = add("pod1");
+    EXPECT_TRUE(again.ok()) << again.text();
 }
 
 TEST_F(CniFailure, AnAddressOfALivingPodIsNotTakenOver) {
