@@ -39,7 +39,7 @@ Status either_way(Result<bool> &&outcome) {
 }
 
 /// Runs `step` with a socket of its own: a leaving is removed long after it was found.
-template <class Step> std::function<Status()> with_socket(Step step) {
+template <class Step> std::function<Status()> with_socket(const Step &step) {
     return [step]() -> Status {
         auto sock = net::NlSocket::open();
         if (!sock) return fail_as_is(std::move(sock));

@@ -162,7 +162,6 @@ private:
     int vtep_ifindex_ = 0;
     MapPart changed_; ///< since the last apply(), by others' leases
     Census census_;   ///< of the maps as last written
-    bool crowded_ = false;
     std::uint64_t repairs_ = 0;
     std::size_t comparisons_ = 0;
     std::map<std::pair<Ip, std::uint32_t>, TimePoint> unlisted_since_; ///< pods without an entry, by veth
@@ -173,10 +172,10 @@ private:
     FlannelLeft flannel_;
     Backoff flannel_failures_;
     std::optional<TimePoint> bridge_goes_at_;
-    bool check_flannel_ = true, looked_for_flannels_rules_ = false;
     std::map<std::string, std::optional<std::string>> settings_;
     bool filled_ = false, attached_ = false, check_host_ = true, check_maps_ = true, check_attachments_ = true,
-         check_surroundings_ = true, check_pods_ = true, check_rules_ = true;
+         check_surroundings_ = true, check_pods_ = true, check_rules_ = true, check_flannel_ = true,
+         looked_for_flannels_rules_ = false, crowded_ = false;
     std::optional<FirewallConfig> rules_; ///< as last written
     bool prefer_nftables_ = false;        ///< EnableNFTables, where --firewall leaves it open
     std::string rules_said_;
