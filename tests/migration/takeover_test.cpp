@@ -30,7 +30,7 @@ class Takeover : public Migration {};
 
 TEST_P(Takeover, PodsGoOnAsIfNothingHadHappened) {
     const auto lease_before = lease();
-    // 20 us: 50,000 datagrams a second, each of which comes back.
+    // 20 us: 50,000 datagrams a second, each of which comes back, as far as the machine can.
     WEFT_ASSERT_ASSIGN(auto out, SteadyFlow::start(old_->ns, at_weft_->address, 20us));
     WEFT_ASSERT_ASSIGN(auto in, SteadyFlow::start(at_flannel_->ns, old_too_->address, 1ms));
     std::vector<std::future<Result<Transfer>>> transfers;
