@@ -49,11 +49,12 @@ std::pair<std::string_view, std::string_view> split_version(std::string_view nam
 }
 
 bool is_other_version(std::string_view name, const std::vector<std::string_view> &pins) {
-    const auto [base, version] = split_version(name);
-    const bool numbered = !version.empty() && version.find_first_not_of("0123456789") == version.npos;
+    const auto found = split_version(name);
+    const bool numbered =
+        !found.second.empty() && found.second.find_first_not_of("0123456789") == std::string_view::npos;
     return numbered && std::ranges::any_of(pins, [&](std::string_view pin) {
-               const auto [our_base, our_version] = split_version(pin);
-               return base == our_base && version != our_version;
+               const auto ours = split_version(pin);
+               return found.first == ours.first && found.second != ours.second;
            });
 }
 
