@@ -17,6 +17,7 @@ using testing::HasSubstr;
 using testing::Not;
 
 constexpr std::uint64_t kMiB = 1024 * 1024;
+constexpr unsigned kPerSecond = 50'000; ///< datagrams of the flood
 
 /// Nearly all of the pause is the kernel closing flannel.1, which waits for every CPU in turn: on a machine with several
 /// times more to do than it has CPUs that says nothing about weft.
@@ -30,8 +31,8 @@ class Takeover : public Migration {};
 
 TEST_P(Takeover, PodsGoOnAsIfNothingHadHappened) {
     const auto lease_before = lease();
-    // 20 us: 50,000 datagrams a second, each of which comes back, as far as the machine can.
-    WEFT_ASSERT_ASSIGN(auto out, SteadyFlow::start(old_->ns, at_weft_->address, 20us));
+    WEFT_ASSERT_ASSIGN(auto flood, Flood::start(old_too_->ns, at_weft_->ns, at_weft_->address, kPerSecond));
+    WEFT_ASSERT_ASSIGN(auto out, SteadyFlow::start(old_->ns, at_weft_->address, 1ms));
     WEFT_ASSERT_ASSIGN(auto in, SteadyFlow::start(at_flannel_->ns, old_too_->address, 1ms));
     std::vector<std::future<Result<Transfer>>> transfers;
     for (const auto &[from, to] : {std::pair(old_, at_flannel_), std::pair(at_weft_, old_too_)})
@@ -60,6 +61,12 @@ TEST_P(Takeover, PodsGoOnAsIfNothingHadHappened) {
                    report.sent, report.longest_pause_ms);
         EXPECT_LT(report.longest_pause_ms, longest_pause_allowed());
     }
+    WEFT_ASSERT_ASSIGN(const auto counted, flood.stop());
+    const double lost_ms = static_cast<double>(counted.sent - counted.received) * 1000 / kPerSecond;
+    fmt::print("flood: {} of {} datagrams lost, {:.1f} ms of them\n", counted.sent - counted.received, counted.sent,
+               lost_ms);
+    EXPECT_EQ(counted.wrong, 0U);
+    EXPECT_LT(lost_ms, longest_pause_allowed());
     for (auto &transfer : transfers)
         EXPECT_EQ(transfer.wait_for(0s), std::future_status::timeout)
             << "it was over before the takeover: " << moved_->daemon()->err();

@@ -116,18 +116,24 @@ Result<Flood::Count> Flood::count() {
     if (!wait_until([&] { return lines() > counts_; })) return fail("no count: " + receiver_.describe());
     const auto out = receiver_.out();
     const auto json = nlohmann::json::parse(out.substr(out.rfind('\n', out.size() - 2) + 1), nullptr, false);
-    return Count{json.value("received", std::uint64_t{0}), json.value("wrong", std::uint64_t{0})};
+    return Count{.received = json.value("received", std::uint64_t{0}), .wrong = json.value("wrong", std::uint64_t{0})};
 }
 
-Result<std::uint64_t> Flood::finish() {
+Result<Flood::Count> Flood::stop() {
     if (sender_.terminate() != 0) return fail("weft_flood: " + sender_.describe());
     const auto sent = nlohmann::json::parse(sender_.out(), nullptr, false).value("sent", std::uint64_t{0});
     Result<Count> now = Count{};
     (void)wait_until([&] { return !(now = count()) || now->received + now->wrong >= sent; }, 3s, 50ms);
-    if (!now) return fail_as_is(std::move(now));
-    if (now->received == sent && now->wrong == 0) return sent;
-    return fail(
-        fmt::format("{} of {} datagrams arrived, and {} were wrong or came twice", now->received, sent, now->wrong));
+    if (now) now->sent = sent;
+    return now;
+}
+
+Result<std::uint64_t> Flood::finish() {
+    auto counted = stop();
+    if (!counted) return fail_as_is(std::move(counted));
+    if (counted->received == counted->sent && counted->wrong == 0) return counted->sent;
+    return fail(fmt::format("{} of {} datagrams arrived, and {} were wrong or came twice", counted->received,
+                            counted->sent, counted->wrong));
 }
 
 Status ping(const Netns &from, std::string_view to, unsigned count, std::string_view options) {

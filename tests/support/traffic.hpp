@@ -85,20 +85,22 @@ private:
     std::size_t reports_ = 0;
 };
 
-/// A one-way UDP flow of 64 bytes, many a second, of which not one may be missing. Ends with the object.
+/// A one-way UDP flow of 64 bytes, many a second, each of which is counted. Ends with the object.
 class Flood {
 public:
     /// Comes back when datagrams arrive. @param to an IPv4 address of the namespace `at`
     [[nodiscard]] static Result<Flood> start(const Netns &from, const Netns &at, std::string_view to,
                                              unsigned per_second = 50'000);
-    /// Stops sending. @return how many were sent; an error if one did not arrive exactly once as it was sent.
+    struct Count {
+        std::uint64_t sent = 0, received = 0, wrong = 0; ///< wrong: changed, or a second time
+    };
+    /// Stops sending, and waits for what is under way.
+    Result<Count> stop();
+    /// The same. @return how many were sent; an error if one did not arrive exactly once as it was sent.
     Result<std::uint64_t> finish();
 
 private:
     Flood(Process sender, Process receiver) : sender_(std::move(sender)), receiver_(std::move(receiver)) {}
-    struct Count {
-        std::uint64_t received = 0, wrong = 0;
-    };
     Result<Count> count();
     Process sender_, receiver_;
     std::size_t counts_ = 0;
