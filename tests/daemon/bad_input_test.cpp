@@ -94,15 +94,16 @@ TEST_F(BadInputTest, EtcdMayComeLateAndGoAway) {
     EXPECT_TRUE(wait_until([&] { return sh("ip route").contains("10.244.0.0/16"); })) << "nor does repair\n" << log();
 }
 
-TEST_F(BadInputTest, ALiveFlannelDeviceOnTheSamePortIsNamed) {
-    WEFT_ASSERT_OK(
-        node_->netns().ip("link add flannel.1 type vxlan id 1 dstport 8472 dev eth0\nlink set flannel.1 up"));
+/// Flannel's own device is taken over instead (tests/migration).
+TEST_F(BadInputTest, SomebodysDeviceOnTheSamePortIsNamed) {
+    WEFT_ASSERT_OK(node_->netns().ip("link add vxlan9 type vxlan id 9 dstport 8472 dev eth0\nlink set vxlan9 up"));
     launch();
-    ASSERT_TRUE(node_->daemon()->wait_for_output("flannel.1 is up on UDP port 8472")) << log();
+    ASSERT_TRUE(node_->daemon()->wait_for_output("vxlan9 is up on UDP port 8472")) << log();
     EXPECT_EQ(status()["state"], "syncing");
-    EXPECT_EQ(times(log(), "flannel.1 is up"), 1U) << log();
+    EXPECT_EQ(times(log(), "vxlan9 is up"), 1U) << log();
     EXPECT_FALSE(read_file(node_->subnet_file()));
-    WEFT_ASSERT_OK(node_->netns().ip("link del flannel.1"));
+    EXPECT_TRUE(sh("ip -br link").contains("vxlan9")) << "it is not ours to take away";
+    WEFT_ASSERT_OK(node_->netns().ip("link del vxlan9"));
     EXPECT_TRUE(node_->notify().wait_for("READY=1", 20s)) << log();
 }
 
