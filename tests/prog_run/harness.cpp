@@ -8,10 +8,12 @@
 #include <unistd.h>
 
 #include <cctype>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <numeric>
 
+#include "branches/trace.hpp"
 #include "datapath/features.hpp"
 #include "datapath/skeletons.hpp"
 #include "pinned.hpp"
@@ -97,6 +99,16 @@ void Programs::SetUp() {
 }
 
 void Programs::TearDown() {
+    if (const char *folder = std::getenv("WEFT_BRANCHES"); folder && available()) {
+        for (const auto *programs : {&fast_, &off_}) {
+            const char *load = programs == &fast_ ? "fast" : "off";
+            const std::filesystem::path traces = folder;
+            EXPECT_TRUE(write_branches(programs->datapath->program_fd(WEFT_HOOK_FROM_POD),
+                                       traces / fmt::format("weft.{}", load)));
+            EXPECT_TRUE(write_branches(bpf_program__fd(programs->xdp->progs.weft_xdp_wire),
+                                       traces / fmt::format("xdp_wire.{}", load)));
+        }
+    }
     fast_ = {};
     off_ = {};
     std::error_code ignored;
