@@ -28,8 +28,6 @@ constexpr auto kRulesInterval = 1s;
 constexpr auto kDropsInterval = 10s;
 constexpr auto kGather = 1ms;          ///< what belongs together (a link and its addresses) arrives within
 constexpr auto kNothingToGather = 0ms; ///< what etcd tells together arrives together
-constexpr auto kShortestPause = 20ms;  ///< between applies: a burst of events becomes one
-constexpr auto kLongestPause = 2s;
 
 /// What peers have to know besides the address.
 nlohmann::json backend_data(const BackendConf &backend, const Mac &vtep_mac) {
@@ -124,7 +122,6 @@ LeaseEvents Daemon::lease_events() {
             [this](const std::vector<LeasePtr> &all) {
                 etcd_log_->info("leases of other nodes listed count={}", all.size());
                 reconciler_.set_leases(all);
-                last_apply_ = {}; // loading the programs is not what the next apply() costs
                 schedule(kNothingToGather);
             },
         .put =
@@ -460,15 +457,13 @@ void Daemon::wait_for_signal() {
     });
 }
 
-/// One apply() soon: at once after a quiet time, so that a new lease is in the maps within milliseconds. The pause since the
-/// last one grows with what an apply() costs, so that a storm of events takes a fifth of a CPU at most.
+/// One apply() soon: at once after a quiet time, so that a new lease is in the maps within milliseconds.
 void Daemon::schedule() { schedule(kGather); }
 
 void Daemon::schedule(SteadyClock::duration gather) {
     if (scheduled_) return;
     scheduled_ = true;
-    const auto pause = std::clamp<SteadyClock::duration>(4 * last_apply_, kShortestPause, kLongestPause);
-    apply_timer_.expires_at(std::max(SteadyClock::now() + gather, applied_at_ + pause));
+    apply_timer_.expires_at(std::max(SteadyClock::now() + gather, pace_.earliest()));
     apply_timer_.async_wait([this](asio::error_code err) {
         if (!err) apply();
     });
@@ -478,8 +473,7 @@ void Daemon::apply() {
     scheduled_ = false;
     const auto begin = SteadyClock::now();
     const auto retry_at = reconciler_.apply(begin);
-    applied_at_ = SteadyClock::now();
-    last_apply_ = applied_at_ - begin;
+    pace_.worked(begin, SteadyClock::now());
     publish();
     if (std::exchange(comparisons_seen_, reconciler_.comparisons()) != reconciler_.comparisons()) let_go_of_memory();
     if (!retry_at || scheduled_) return;

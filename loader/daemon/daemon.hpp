@@ -19,6 +19,7 @@
 #include "daemon/flags.hpp"
 #include "daemon/health.hpp"
 #include "daemon/kernel.hpp"
+#include "daemon/pace.hpp"
 #include "daemon/pulse_watch.hpp"
 #include "daemon/reconcile.hpp"
 #include "daemon/subnet_file.hpp"
@@ -114,8 +115,7 @@ private:
     std::string etcd_said_, uplink_said_, systemd_status_;
     NodeState state_ = NodeState::waiting_config;
     std::chrono::system_clock::time_point started_at_, state_since_;
-    std::chrono::steady_clock::duration last_apply_{};
-    std::chrono::steady_clock::time_point applied_at_;
+    Pace pace_; ///< of applies
     std::chrono::steady_clock::time_point rules_checked_at_;
     bool rules_check_pending_ = false;
     bool scheduled_ = false, told_ready_ = false;
