@@ -17,6 +17,10 @@ for word in "$@"; do
         install=0 build=0
         rest+=(--help)
         ;;
+    --readme) # measures nothing
+        install=0 build=0
+        rest+=(--readme)
+        ;;
     *) rest+=("$word") ;;
     esac
 done

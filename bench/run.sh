@@ -4,5 +4,5 @@
 #
 #   sudo bench/run.sh [--no-install] [--no-build] [--quick] [options]      --help lists them
 #
-# Everything, at least seven rounds: about an hour. --quick: under five minutes, prints only.
+# Everything, seven rounds: 20 to 25 minutes. --quick: under five minutes, prints only.
 exec "$(dirname "$(readlink -f "$0")")/python.sh" suite "$@"

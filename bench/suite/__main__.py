@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import charts, control, programs, results, table, tools
+from . import charts, control, programs, readme, results, table, tools
 from .contenders import CONTENDERS, stand_up
 from .lab import BenchError, Lab, NotHere, handle_endings
 from .measurements import MEASUREMENTS
@@ -67,6 +67,8 @@ def parse():
     parser.add_argument("--keep-disturbed", action="store_true", help="rounds count whatever others did meanwhile")
     parser.add_argument("--out", type=Path, metavar="STEM",
                         help="STEM.json, STEM.md and charts (bench/results/<date>-<commit>)")
+    parser.add_argument("--readme", type=Path, metavar="JSON",
+                        help="measures nothing: puts what that run found into README.md")
     parser.add_argument("--build-dir", default=tools.ROOT / "build")
     parser.add_argument("--other-build", metavar="DIR",
                         help="another build directory: its weft takes part, and is compared with this one's")
@@ -143,6 +145,9 @@ def run(options):
 
 def main():
     options = parse()
+    if options.readme:
+        readme.refresh(options.readme)
+        return
     handle_endings()
     try:
         run(options)

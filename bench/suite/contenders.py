@@ -46,7 +46,7 @@ CONTENDERS = {contender.name: contender for contender in (
     Contender("weft-other", "weft, other build", _weft("vxlan", "--datapath=tc", program=tools.other_binary), "weft",
               tunnel="weft.1"),
     Contender("weft-xdp", "weft, XDP", _weft("vxlan", "--datapath=xdp"), tunnel="weft.1"),
-    Contender("weft-stack", "weft, fast path off", _weft("vxlan", "--fast-path=off"), tunnel="weft.1"),
+    Contender("weft-stack", "weft, fast path off", _weft("vxlan", "--fast-path=off"), tunnel="weft.1", wires=("framed",)),
     Contender("weft-peers", "weft, all backends taken", _weft("vxlan", "--peer-backends=vxlan,host-gw,udp,ipip"),
               tunnel="weft.1", **OPTIONAL),
     Contender("weft-no-rules", "weft, no firewall rules", _weft("vxlan", "--ip-masq=false", "--iptables-forward-rules=false"),

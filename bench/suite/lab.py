@@ -77,8 +77,29 @@ class Namespace:
         """Names with "__" for a dot."""
         self.run("sysctl", "-qw", *(f"{name.replace('__', '.')}={value}" for name, value in values.items()))
 
+    def receive_on(self, device, cpu):
+        """What comes in is taken from the device on that CPU, before any program there has its turn; None: on whichever."""
+        before = _receivers(device)
+        run("ip", "netns", "exec", self.name, "sh", "-c", f"echo {int(cpu is not None)} > /sys/class/net/{device}/threaded",
+            check=cpu is not None)  # without GRO there is nothing to switch
+        for thread in _receivers(device) - before:
+            run("taskset", "--pid", "--cpu-list", cpu, thread)
+            run("chrt", "--fifo", "--pid", 1, thread)
+
     def link(self, device):
         return json.loads(run("ip", "-n", self.name, "-json", "link", "show", device))[0]
+
+
+def _receivers(device):
+    """The kernel's threads that take packets from devices of that name."""
+    found = set()
+    for comm in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if comm.read_text(encoding="utf-8").startswith(f"napi/{device}-"):
+                found.add(comm.parent.name)
+        except OSError:
+            pass  # it has ended
+    return found
 
 
 class Lab:

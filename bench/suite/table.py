@@ -53,6 +53,7 @@ def of_wire(results, wire, spread):
 HEADLINES = {"offload": (("tcp-1", "gbit"), ("same-node-tcp", "gbit")),
              "framed": (("tcp-1", "gbit"), ("udp-64", "kpps"), ("tcp-rr", "p50_us"), ("tcp-crr", "per_s"),
                         ("udp-64", "cpu_s_per_mpkt"), ("receive", "mpps")),
+             "apart": (("tcp-1", "gbit"), ("tcp-4", "gbit")),
              "bare": (("tcp-1", "gbit"),)}
 TITLES = {"tcp-rr": "TCP half round trip p50, us", "tcp-crr": "new connections a second",
           "receive": "receive path, million/s", "same-node-tcp": "same node: TCP, 1 stream, Gbit/s"}

@@ -42,6 +42,7 @@ def _pairs(contender, baseline, prefix):
         target("TCP stream, framed wire, to flannel", 1.15, True, "framed", baseline, "tcp-1", "gbit"),
         target("TCP stream, framed wire, to host to host", 0.8, True, "framed", "host", "tcp-1", "gbit"),
         target("TCP stream, bare wire, to flannel", 1.1, True, "bare", baseline, "tcp-1", "gbit"),
+        target("TCP, 4 streams, nodes apart, to flannel", 1, True, "apart", baseline, "tcp-4", "gbit"),
         target("UDP 64 B packets/s, to flannel", 2.3, True, "framed", baseline, "udp-64", "kpps"),
         target("UDP 64 B packets/s, to host to host", 0.75, True, "framed", "host", "udp-64", "kpps"),
         target("TCP half round trip p50, to flannel", 0.5, False, "framed", baseline, "tcp-rr", "p50_us"),

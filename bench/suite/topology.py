@@ -2,7 +2,7 @@
 """Two nodes and their pods, before anything carries packets between them."""
 from dataclasses import dataclass, field
 
-from .lab import SERVER_CPU, Namespace, wait_until
+from .lab import CLIENT_CPU, SERVER_CPU, Namespace, wait_until
 from .tools import tool
 
 IPERF_PORT, TRANSACTION_PORT = 5201, 7007
@@ -46,9 +46,10 @@ class Pair:
             self.b.pods = [Pod(lab.namespace(f"{name}-b1"))]
 
     def set_wire(self, wire):
-        for node in self.nodes:
+        for node, cpu in zip(self.nodes, (CLIENT_CPU, SERVER_CPU)):
             # What XDP on the other end forbids (segmentation) cannot be switched on: that is part of the contender.
             node.ns.run("ethtool", "-K", "eth0", *wire.offloads, check=False)
+            node.ns.receive_on("eth0", cpu if wire.apart else None)
 
     def namespaces(self):
         return [self.a.ns, self.b.ns, *(pod.ns for node in self.nodes for pod in node.pods)]
