@@ -19,6 +19,7 @@ namespace weft {
 /// What a daemon has in its run directory.
 inline constexpr const char *kSocketName = "weftd.sock";
 inline constexpr const char *kLockName = "weftd.lock";
+inline constexpr const char *kLeaseName = "lease.json"; ///< what it last wrote to etcd
 
 /// The daemon's end of `<run-dir>/weftd.sock`: one JSON object a line, each way, any number of them on a connection.
 ///

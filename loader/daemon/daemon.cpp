@@ -107,7 +107,7 @@ Status Daemon::start() {
     pulse_.start();
     log_->info("weftd " WEFT_VERSION " starts uplink={} public_ip={} mtu={}", uplink_.name, public_ips(uplink_),
                uplink_.mtu);
-    leases_.emplace(io_, options_.etcd, lease_events());
+    leases_.emplace(io_, options_.etcd, lease_events(), LeaseTuning(), options_.run_dir / kLeaseName);
     leases_->start_config();
     tell();
     return {};

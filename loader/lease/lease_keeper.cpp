@@ -53,7 +53,7 @@ private:
 };
 
 LeaseKeeper::LeaseKeeper(std::shared_ptr<etcd::Client> client, std::string subnets_prefix, LeaseRequest request,
-                         NetConf conf, std::chrono::seconds ttl, std::shared_ptr<OwnWrite> own, Pick pick)
+                         NetConf conf, std::chrono::seconds ttl, std::shared_ptr<OwnKey> own, Pick pick)
     : client_(std::move(client)), prefix_(std::move(subnets_prefix)), conf_(std::move(conf)),
       request_(safe_for_flannel(std::move(request), conf_)), ttl_(ttl), own_(std::move(own)), pick_(std::move(pick)) {}
 
@@ -91,12 +91,13 @@ Result<bool> LeaseKeeper::carry_out(const std::stop_token &stop, const Plan &pla
         grant.set_used(true);
         crash_point("lease-granted");
     }
-    step.puts.push_back({key, format_lease_value(attrs_of(plan.subnet)), lease});
+    const auto value = format_lease_value(attrs_of(plan.subnet));
+    step.puts.push_back({key, value, lease});
     auto done = client_->commit(stop, step);
     if (!done) return fail_as_is(std::move(done));
     if (!*done && !reservation) grant.set_used(false);
     crash_point("lease-written");
-    if (*done) *own_ = {key, **done};
+    if (*done) own_->wrote(key, value, **done);
     return done->has_value();
 }
 
@@ -110,11 +111,10 @@ Result<std::optional<Holding>> LeaseKeeper::try_acquire(const std::stop_token &s
         const auto subnet = parse_subnet_key(std::string_view(entry.key).substr(prefix_.size()));
         if (!subnet) continue;
         auto lease = parse_lease_entry(prefix_, entry);
-        const bool ours = entry.key == own_->key && entry.mod_revision == own_->revision;
         leases.push_back({*subnet,
-                          ours    ? request_.attrs
-                          : lease ? std::move(lease->attrs)
-                                  : LeaseAttrs(),
+                          own_->is(entry) ? request_.attrs
+                          : lease         ? std::move(lease->attrs)
+                                          : LeaseAttrs(),
                           entry.lease == 0});
     }
     auto plan = plan_lease(leases, conf_, wish, pick_);
@@ -150,12 +150,11 @@ Result<Holding> LeaseKeeper::extend(const std::stop_token &stop, const Subnet &s
 Result<bool> LeaseKeeper::rewrite(const std::stop_token &stop, const Subnet &subnet, const etcd::KeyValue &current,
                                   std::int64_t lease) {
     const auto key = key_of(subnet);
-    auto done = client_->commit(stop, {.at = {{key, current.mod_revision}},
-                                       .unwritten = {},
-                                       .deletes = {},
-                                       .puts = {{key, format_lease_value(attrs_of(subnet)), lease}}});
+    const auto value = format_lease_value(attrs_of(subnet));
+    auto done = client_->commit(
+        stop, {.at = {{key, current.mod_revision}}, .unwritten = {}, .deletes = {}, .puts = {{key, value, lease}}});
     if (!done) return fail_as_is(std::move(done));
-    if (*done) *own_ = {key, **done};
+    if (*done) own_->wrote(key, value, **done);
     return done->has_value();
 }
 

@@ -12,6 +12,7 @@
 #include "lease/allocator.hpp"
 #include "lease/lease.hpp"
 #include "lease/lease_manager.hpp"
+#include "lease/own_key.hpp"
 
 namespace weft {
 
@@ -19,12 +20,6 @@ namespace weft {
 struct Holding {
     Subnet subnet;
     std::string remark; ///< why it has no IPv6 part though the cluster has; "" if it lacks nothing
-};
-
-/// What this process wrote last: a key that is still at that revision is ours, whatever address it names.
-struct OwnWrite {
-    std::string key;
-    std::int64_t revision = 0;
 };
 
 /// Steps on our own key, each one blocking. When to take which is LeaseManager's business.
@@ -39,7 +34,7 @@ public:
     /// @param own outlives a keeper, so that the next one knows the key again when the node's address has changed
     /// @param pick chooses among free subnets; between the list and the write, so a test can act there
     LeaseKeeper(std::shared_ptr<etcd::Client> client, std::string subnets_prefix, LeaseRequest request, NetConf conf,
-                std::chrono::seconds ttl, std::shared_ptr<OwnWrite> own = std::make_shared<OwnWrite>(),
+                std::chrono::seconds ttl, std::shared_ptr<OwnKey> own = std::make_shared<OwnKey>(),
                 Pick pick = uniform_pick());
 
     /// Finds or makes our key by flannel's rules. @param back_to only with these parts
@@ -76,7 +71,7 @@ private:
     const NetConf conf_;
     const LeaseRequest request_;
     const std::chrono::seconds ttl_;
-    const std::shared_ptr<OwnWrite> own_;
+    const std::shared_ptr<OwnKey> own_;
     const Pick pick_;
 };
 

@@ -101,9 +101,10 @@ std::string_view to_string(LeaseState state) {
 
 class LeaseManager::Impl {
 public:
-    Impl(asio::io_context &io, EtcdOptions etcd, LeaseEvents events, LeaseTuning tuning)
+    Impl(asio::io_context &io, EtcdOptions etcd, LeaseEvents events, LeaseTuning tuning, std::filesystem::path memory)
         : io_(io), etcd_(std::move(etcd)), tuning_(tuning), delivery_(std::make_shared<Delivery>(std::move(events))),
-          subnets_(etcd::join_key(etcd_.prefix, "subnets") + "/") {}
+          subnets_(etcd::join_key(etcd_.prefix, "subnets") + "/"),
+          own_key_(std::make_shared<OwnKey>(std::move(memory))) {}
     ~Impl() { stop(); }
 
     void start_config() {
@@ -184,7 +185,7 @@ private:
     const std::string subnets_; ///< "<prefix>/subnets/", with the slash: "<prefix>/subnetsX" is none of ours
     std::atomic<LeaseState> state_ = LeaseState::idle;
     Nudge nudge_;
-    const std::shared_ptr<OwnWrite> own_write_ = std::make_shared<OwnWrite>(); ///< of one keeper after the other
+    const std::shared_ptr<OwnKey> own_key_; ///< of one keeper after the other
     // Last, so that they end before anything that they use.
     std::jthread config_, keeper_;
 };
@@ -299,7 +300,7 @@ void LeaseManager::Impl::keep(const std::stop_token &stop, const LeaseRequest &r
         return lose(Error(EINVAL, "a lease needs a PublicIP or a PublicIPv6, it has neither"));
     const auto client = open_client(stop);
     if (!client) return;
-    LeaseKeeper keeper(client, subnets_, request, conf, tuning_.lease_ttl, own_write_);
+    LeaseKeeper keeper(client, subnets_, request, conf, tuning_.lease_ttl, own_key_);
     const Clock::duration renew_after =
         std::max<Clock::duration>(tuning_.lease_ttl - request.renew_margin, std::chrono::seconds(1));
 
@@ -378,8 +379,9 @@ void LeaseManager::Impl::follow(const std::stop_token &stop, etcd::Client &clien
     }
 }
 
-LeaseManager::LeaseManager(asio::io_context &io, EtcdOptions etcd, LeaseEvents events, LeaseTuning tuning)
-    : impl_(std::make_unique<Impl>(io, std::move(etcd), std::move(events), tuning)) {}
+LeaseManager::LeaseManager(asio::io_context &io, EtcdOptions etcd, LeaseEvents events, LeaseTuning tuning,
+                           std::filesystem::path memory)
+    : impl_(std::make_unique<Impl>(io, std::move(etcd), std::move(events), tuning, std::move(memory))) {}
 LeaseManager::~LeaseManager() = default;
 void LeaseManager::start_config() { impl_->start_config(); }
 void LeaseManager::acquire(LeaseRequest request, NetConf conf) { impl_->acquire(std::move(request), std::move(conf)); }

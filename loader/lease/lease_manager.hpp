@@ -4,6 +4,7 @@
 #include <asio/io_context.hpp>
 
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -65,7 +66,8 @@ struct LeaseTuning {
 
 /// Our lease and the view of everybody else's, kept in etcd by flannel's rules.
 ///
-/// Contract: our key is found by PublicIP (PublicIPv6 where there is none), else the previous subnet, else a random free one;
+/// Contract: our key is found by PublicIP (PublicIPv6 where there is none) or because it is as we wrote it last, else the
+/// previous subnet is asked for, else a random free one;
 /// it is created and renewed only by compare-and-put, so another node's key is never overwritten. Where IPv4-only flannels
 /// hold leases it has no IPv6 part at first, which `status` says; it gets one as soon as they are gone. A key of ours
 /// without an etcd lease is a reservation: its value is kept up to date and it stays without a lease. Nothing is released,
@@ -79,7 +81,9 @@ struct LeaseTuning {
 /// once a minute, and retried for ever; so is a lost subnet, but for a new acquire(), which may ask for another one.
 class LeaseManager {
 public:
-    LeaseManager(asio::io_context &io, EtcdOptions etcd, LeaseEvents events, LeaseTuning tuning = {});
+    /// @param memory a file by which the next manager knows our key again (OwnKey); empty: it is found by PublicIP only
+    LeaseManager(asio::io_context &io, EtcdOptions etcd, LeaseEvents events, LeaseTuning tuning = {},
+                 std::filesystem::path memory = {});
     ~LeaseManager();
     LeaseManager(const LeaseManager &) = delete;
     LeaseManager &operator=(const LeaseManager &) = delete;

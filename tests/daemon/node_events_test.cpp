@@ -93,6 +93,36 @@ TEST_F(NodeEvents, ASubnetWithPodsThatSomebodyElseTookStaysWithThem) {
     EXPECT_THAT(sh("cat " + node_->subnet_file().string()), HasSubstr("192.0.2.77"));
     WEFT_EXPECT_OK(ping(node_->netns(), pod_->address, 1));
     WEFT_EXPECT_OK(ping(pod_->ns, Cluster::kWorld, 1));
+TEST_F(NodeEvents, TheUplinksAddressChangedWhileWeftdWasAway) {
+    start_with_pod();
+    node_->kill();
+    WEFT_ASSERT_OK(put_lease("10.244.88.0-24", "192.0.2.99")); // a dead node's
+    WEFT_ASSERT_OK(node_->netns().ip("addr del 192.0.2.1/24 dev eth0\naddr add 192.0.2.99/24 dev eth0\n"
+                                     "route replace default via 192.0.2.254"));
+    start();
+    EXPECT_EQ(status()["etcd"]["lease"], "held") << log();
+    EXPECT_THAT(own_lease(), HasSubstr("\"192.0.2.99\""));
+    EXPECT_THAT(own_lease(), HasSubstr("02:77:c0:00:02:63"));
+    EXPECT_EQ(node_->base_address().value_or(""), base_);
+    WEFT_EXPECT_OK(node_->add_pod());
+    expect_synced();
+}
+
+/// Another node has the old address by now, and has taken the lease that names it for its own.
+TEST_F(NodeEvents, TheOldAddressIsAnotherNodesByNow) {
+    start_with_pod();
+    node_->kill();
+    WEFT_ASSERT_OK(cluster_->etcd().put(fmt::format("/coreos.com/network/subnets/{}-24", base_), own_lease()));
+    WEFT_ASSERT_OK(node_->netns().ip("addr del 192.0.2.1/24 dev eth0\naddr add 192.0.2.99/24 dev eth0\n"
+                                     "route replace default via 192.0.2.254"));
+    const auto theirs = own_lease();
+    start();
+    EXPECT_TRUE(wait_until([&] { return status()["etcd"]["lease"] == "lost"; })) << status() << log();
+    EXPECT_EQ(own_lease(), theirs) << "byte for byte what the other wrote";
+    EXPECT_FALSE(node_->add_pod());
+    WEFT_EXPECT_OK(ping(node_->netns(), pod_->address, 1));
+}
+
     const auto refused = node_->add_pod();
     ASSERT_FALSE(refused);
     EXPECT_THAT(refused.error().sentence(), HasSubstr("this node has lost its subnet"));

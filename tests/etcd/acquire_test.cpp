@@ -146,7 +146,7 @@ protected:
         if (!client) return fail_as_is(std::move(client));
         LeaseKeeper keeper(std::make_shared<etcd::Client>(*std::move(client)), kSubnets,
                            {.attrs = {.public_ip = *parse_ip4("192.0.2.1")}, .previous = {}, .renew_margin = 60min},
-                           *parse_net_conf(conf), 24h, std::make_shared<OwnWrite>(), std::move(pick));
+                           *parse_net_conf(conf), 24h, std::make_shared<OwnKey>(), std::move(pick));
         return keeper.acquire({});
     }
 };
