@@ -2,14 +2,15 @@
 #include "cni/ipam_builtin.hpp"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 
 namespace weft::cni {
 namespace {
 
-std::filesystem::path store_dir(const PluginConf &conf) {
-    return (conf.ipam.data_dir.empty() ? conf.data_dir : conf.ipam.data_dir) / conf.name;
+const std::filesystem::path &data_dir(const PluginConf &conf) {
+    return conf.ipam.data_dir.empty() ? conf.data_dir : conf.ipam.data_dir;
 }
 
 /// The addresses that this attachment should get, as far as any were asked for.
@@ -30,14 +31,32 @@ std::vector<AddressRange> ranges_of(const SubnetEnv &env) {
 
 } // namespace
 
-BuiltinIpam::BuiltinIpam(const Context &context) : context_(context), store_(store_dir(context.conf)) {}
+BuiltinIpam::BuiltinIpam(const Context &context)
+    : context_(context), store_(data_dir(context.conf) / context.conf.name) {}
+
+/// A note that cannot be made keeps no pod from its address: DEL and GC do without.
+void BuiltinIpam::take_note() {
+    struct stat netns{};
+    Reservation what{.network = context_.conf.name,
+                     .owner = context_.attachment(),
+                     .data_dir = data_dir(context_.conf),
+                     .netns = context_.call.netns};
+    if (::stat(what.netns.c_str(), &netns) == 0) what.netns_inode = netns.st_ino;
+    auto made = ReservationNote::make(context_.conf.run_dir, what);
+    if (made)
+        note_.emplace(std::move(*made));
+    else
+        context_.remark("weftd will not know of this pod's reservation: " + made.error().sentence());
+}
 
 Outcome<CniResult> BuiltinIpam::add() {
     auto env = load_subnet(context_.conf, kTryAgainLater);
     if (!env) return pass_on(std::move(env));
     auto wanted = requested_ips(context_);
     if (!wanted) return pass_on(std::move(wanted));
+    take_note();
     auto given = store_.allocate(ranges_of(*env), context_.attachment(), std::move(*wanted));
+    if (!given && note_ && note_->is_new()) (void)note_->remove(); // else it is of a reservation that is still there
     if (!given)
         return refuse(kNoAddress, given.error().sentence(),
                       given.error().code() == ERANGE ? "an interface gets one address of each subnet of its node" : "");
@@ -52,7 +71,9 @@ Outcome<CniResult> BuiltinIpam::add() {
 
 Done BuiltinIpam::del() {
     auto released = store_.release(context_.attachment());
-    return released ? Done() : refuse(kIncomplete, std::move(released));
+    if (!released) return refuse(kIncomplete, std::move(released));
+    auto forgotten = ReservationNote::remove(context_.conf.run_dir, context_.attachment());
+    return forgotten ? Done() : refuse(kIncomplete, std::move(forgotten));
 }
 
 Done BuiltinIpam::check() {
@@ -86,6 +107,9 @@ Outcome<std::vector<Attachment>> BuiltinIpam::gc() {
     std::vector<Attachment> gone;
     for (const auto &held : *released)
         if (!held.container_id.empty() && !held.ifname.empty()) gone.push_back({held.container_id, held.ifname});
+    for (const Attachment &owner : gone)
+        if (auto forgotten = ReservationNote::remove(context_.conf.run_dir, owner); !forgotten)
+            return refuse(kIncomplete, std::move(forgotten));
     return gone;
 }
 

@@ -88,7 +88,7 @@ Result<UniqueFd> IpamStore::lock() const {
     const auto path = dir_ / "lock";
     UniqueFd fd(::open(path.c_str(), O_CREAT | O_RDONLY | O_CLOEXEC, kLockMode));
     if (!fd) return fail_errno(errno, path.string());
-    while (::flock(fd.get(), LOCK_EX) != 0)
+    while (::flock(fd.get(), LOCK_EX | (locked_ == Locked::give_up ? LOCK_NB : 0)) != 0)
         if (errno != EINTR) return fail_errno(errno, "lock " + path.string());
     return fd;
 }

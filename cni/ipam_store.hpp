@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -48,7 +49,12 @@ struct StoredAddress {
 /// Threads, processes: any number; every operation takes the lock.
 class IpamStore {
 public:
-    explicit IpamStore(std::filesystem::path dir) : dir_(std::move(dir)) {}
+    enum class Locked : std::uint8_t {
+        wait,
+        give_up, ///< EWOULDBLOCK, for who must not depend on another's progress
+    };
+    explicit IpamStore(std::filesystem::path dir, Locked locked = Locked::wait)
+        : dir_(std::move(dir)), locked_(locked) {}
 
     /// Gives `owner` one address of every range, or none at all: the next free one after the last one given, or the one of
     /// `requested` that lies in the range. Makes the directory if need be.
@@ -81,6 +87,7 @@ private:
     [[nodiscard]] std::optional<Ip> last_reserved(std::size_t set) const;
 
     std::filesystem::path dir_;
+    Locked locked_;
 };
 
 } // namespace weft::cni

@@ -222,6 +222,7 @@ Outcome<PluginConf> parse_conf(ConfHead head) {
                                   fmt::join(kVersionNames, "\" \"")));
     conf.version = *version;
     if (auto done = read_path(head.raw, "subnetFile", conf.subnet_file); !done) return pass_on(std::move(done));
+    if (auto done = read_path(head.raw, "runDir", conf.run_dir); !done) return pass_on(std::move(done));
     if (auto done = read_path(head.raw, "bpfDir", conf.bpf_dir); !done) return pass_on(std::move(done));
     if (auto done = read_path(head.raw, "dataDir", conf.data_dir); !done) return pass_on(std::move(done));
     // The order matters: an own `mtu` overrides the delegate's, and the wishes depend on which IPAM serves them.

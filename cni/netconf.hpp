@@ -36,6 +36,7 @@ struct PluginConf {
     Version version = Version::v1_1_0;
     std::string name; ///< of the network; safe as a part of a path
     std::filesystem::path subnet_file = "/run/flannel/subnet.env";
+    std::filesystem::path run_dir = "/run/weft"; ///< weftd's
     std::filesystem::path bpf_dir = "/sys/fs/bpf/weft";
     std::filesystem::path data_dir = "/var/lib/cni/networks"; ///< of the built-in IPAM
     IpamConf ipam;

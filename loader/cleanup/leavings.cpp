@@ -27,6 +27,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kXdpProgram = "weft_xdp_wire";
 constexpr std::size_t kHostEndDigits = 11; ///< the CNI plugin names a pod's veth "weft" and so many hex digits
+constexpr std::string_view kNote = "pod."; ///< and its note of what a pod has reserved by that and the interface's name
 constexpr std::size_t kTempDigits = 6;     ///< mkstemp's
 constexpr auto kPins =
     std::to_array<std::string_view>({WEFT_PIN_LEASES, WEFT_PIN_NODES, WEFT_PIN_ENDPOINTS, WEFT_PIN_STATE,
@@ -47,12 +48,16 @@ template <class Step> std::function<Status()> with_socket(const Step &step) {
     };
 }
 
+bool is_host_ends_name(std::string_view name) {
+    if (!name.starts_with("weft")) return false;
+    name.remove_prefix(4);
+    return name.size() == kHostEndDigits && name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
 /// A pod's interface: by its alias, or by its name for one whose ADD died before it gave one.
 bool is_pod(const net::Link &link) {
     if (link.kind != "veth" || !link.name.starts_with("weft")) return false;
-    if (!link.alias.empty()) return link.alias.starts_with("weft:");
-    const auto digits = std::string_view(link.name).substr(4);
-    return digits.size() == kHostEndDigits && digits.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+    return link.alias.empty() ? is_host_ends_name(link.name) : link.alias.starts_with("weft:");
 }
 
 bool is_vtep(const net::Link &link) { return link.name == net::kVtepName && link.kind == "vxlan"; }
@@ -192,6 +197,18 @@ void find_subnet_file(const fs::path &file, bool is_ours, std::vector<Leaving> &
         std::ranges::move(ours, std::back_inserter(found));
 }
 
+/// The daemon's own, and the plugin's notes of what pods have reserved, which stay as long as they do.
+void find_run_files(const fs::path &run_dir, PodsFate fate, std::vector<Leaving> &found) {
+    find_files(
+        run_dir, "file",
+        [fate](std::string_view name) {
+            if (name == kSocketName || name == kLockName) return true;
+            if (name == kLeaseName || name == kLeaseName + std::string(".new")) return true;
+            return fate == PodsFate::go && name.starts_with(kNote) && is_host_ends_name(name.substr(kNote.size()));
+        },
+        found);
+}
+
 /// Another daemon of the same protocol has taken the node over, and the file with it.
 bool flannel_is_here(const std::vector<net::Link> &links) {
     return std::ranges::any_of(links, [](const net::Link &link) { return link.name.starts_with("flannel"); });
@@ -215,8 +232,7 @@ Result<std::vector<Leaving>> find_leavings(const NodePaths &paths, PodsFate fate
     find_interfaces(*links, fate, found);
     find_files(paths.bpf_dir, "pin", is_our_pin, found);
     find_subnet_file(paths.subnet_file, fate == PodsFate::go && !flannel_is_here(*links), found);
-    find_files(
-        paths.run_dir, "file", [](std::string_view name) { return name == kSocketName || name == kLockName; }, found);
+    find_run_files(paths.run_dir, fate, found);
     return found;
 }
 

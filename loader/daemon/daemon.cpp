@@ -57,8 +57,8 @@ Daemon::Daemon(asio::io_context &io, Options options, Uplink uplink, Kernel &ker
       pulse_(
           io, kernel, [this]() -> const PulseWatch::Settings & { return reconciler_.settings(); },
           [this](const PulseWatch::Change &change) { on_pulse(change); }),
-      subnet_file_(options_.subnet_file, log_), started_at_(std::chrono::system_clock::now()),
-      state_since_(started_at_) {
+      subnet_file_(options_.subnet_file, log_), abandoned_(options_.run_dir, log_),
+      started_at_(std::chrono::system_clock::now()), state_since_(started_at_) {
     reconciler_.set_uplink(uplink_);
 }
 
@@ -393,6 +393,7 @@ void Daemon::on_pulse(const PulseWatch::Change &change) {
     if (change.pods || repaired || reconciler_.pods_unsure()) reconciler_.check_pods();
     if (change.attachments || repaired) reconciler_.check_attachments();
     if (repaired || reconciler_.pods_unsure() || change != PulseWatch::Change{} || subnet_file_.is_due()) schedule();
+    abandoned_.collect();
 }
 
 void Daemon::wait_for_audit() {
@@ -400,6 +401,7 @@ void Daemon::wait_for_audit() {
     audit_timer_.async_wait([this](asio::error_code err) {
         if (err) return;
         full_resync();
+    if (change.pods || abandoned_.unsure()) abandoned_.collect();
         wait_for_audit();
     });
 }

@@ -15,6 +15,7 @@
 #include "base/error.hpp"
 #include "base/unique_fd.hpp"
 #include "ctl/control_socket.hpp"
+#include "daemon/abandoned.hpp"
 #include "daemon/drop_history.hpp"
 #include "daemon/flags.hpp"
 #include "daemon/health.hpp"
@@ -114,6 +115,7 @@ private:
     SubnetFile subnet_file_;
     std::string etcd_said_, uplink_said_, systemd_status_;
     NodeState state_ = NodeState::waiting_config;
+    AbandonedReservations abandoned_;
     std::chrono::system_clock::time_point started_at_, state_since_;
     Pace pace_; ///< of applies
     std::chrono::steady_clock::time_point rules_checked_at_;

@@ -63,8 +63,9 @@ std::string input(const Call &call) { return call.conf.is_string() ? call.conf.g
 std::string Answer::text() const { return fmt::format("exit {}\nstdout: {}\nstderr: {}", exit_code, out, err); }
 
 std::ostream &operator<<(std::ostream &out, const Traces &t) {
-    return out << fmt::format("veths [{}], addresses [{}], endpoints [{}], routes [{}]", fmt::join(t.veths, " "),
-                              fmt::join(t.addresses, " "), fmt::join(t.endpoints, " "), fmt::join(t.routes, " "));
+    return out << fmt::format("veths [{}], addresses [{}], notes [{}], endpoints [{}], routes [{}]",
+                              fmt::join(t.veths, " "), fmt::join(t.addresses, " "), fmt::join(t.notes, " "),
+                              fmt::join(t.endpoints, " "), fmt::join(t.routes, " "));
 }
 
 Result<CniNode> CniNode::create(std::string_view name, Families families, unsigned prefix_len) {
@@ -80,14 +81,15 @@ Result<CniNode> CniNode::create(std::string_view name, Families families, unsign
     if (has_v6(families)) env += "FLANNEL_IPV6_NETWORK=fd00:244::/48\nFLANNEL_IPV6_SUBNET=fd00:244:0:86::1/64\n";
     env += "FLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n";
     if (auto written = write_file(*dir / "subnet.env", env); !written) return fail_as_is(std::move(written));
+    std::filesystem::create_directory(*dir / "run");
     for (auto make : {pin_endpoints, pin_program})
         if (auto pinned = make(bpf->path()); !pinned) return fail_as_is(std::move(pinned));
     return CniNode(std::move(*ns), std::move(*dir), std::move(*bpf));
 }
 
 json CniNode::conf(std::string_view version) const {
-    return {{"cniVersion", version},       {"name", kNetwork},    {"type", "weft"},
-            {"subnetFile", subnet_file()}, {"bpfDir", bpf_dir()}, {"dataDir", data_dir()}};
+    return {{"cniVersion", version}, {"name", kNetwork},      {"type", "weft"},     {"subnetFile", subnet_file()},
+            {"bpfDir", bpf_dir()},   {"dataDir", data_dir()}, {"runDir", run_dir()}};
 }
 
 Answer CniNode::run(const Call &call, const std::string &plugin) const {
@@ -129,7 +131,9 @@ Traces CniNode::traces() const {
     std::error_code err;
     for (const auto &entry : std::filesystem::directory_iterator(ipam_dir(), err))
         if (parse_ip(entry.path().filename().string())) out.addresses.push_back(entry.path().filename());
-    for (auto *list : {&out.veths, &out.routes, &out.endpoints, &out.addresses}) std::ranges::sort(*list);
+    for (const auto &entry : std::filesystem::directory_iterator(run_dir(), err))
+        out.notes.push_back(entry.path().filename());
+    for (auto *list : {&out.veths, &out.routes, &out.endpoints, &out.addresses, &out.notes}) std::ranges::sort(*list);
     return out;
 }
 

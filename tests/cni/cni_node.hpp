@@ -49,6 +49,7 @@ struct Call {
 struct Traces {
     std::vector<std::string> veths;     ///< names of weft* links
     std::vector<std::string> addresses; ///< files of the IPAM directory
+    std::vector<std::string> notes;     ///< files of the run directory
     std::vector<std::string> endpoints; ///< addresses in the map
     std::vector<std::string> routes;    ///< weft's in the host's table
 
@@ -89,6 +90,7 @@ public:
     [[nodiscard]] const Netns &ns() const { return ns_; }
     [[nodiscard]] std::filesystem::path bpf_dir() const { return bpf_.path(); }
     [[nodiscard]] std::filesystem::path subnet_file() const { return dir_ / "subnet.env"; }
+    [[nodiscard]] std::filesystem::path run_dir() const { return dir_ / "run"; }
     [[nodiscard]] std::filesystem::path data_dir() const { return dir_ / "networks"; }
     [[nodiscard]] std::filesystem::path ipam_dir() const { return data_dir() / kNetwork; }
 
