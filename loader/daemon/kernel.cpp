@@ -199,17 +199,18 @@ public:
     }
 
     Result<std::vector<std::string>> ensure_firewall(const FirewallConfig &wanted, FirewallChoice choice) override {
-        if (!firewall_) {
-            auto opened = Firewall::open();
-            if (!opened) return fail_as_is(std::move(opened));
-            firewall_ = std::move(*opened);
-        }
+        if (auto opened = open_firewall(); !opened) return fail_as_is(std::move(opened));
         return firewall_->ensure(wanted, choice);
     }
 
     bool rules_change_silently() const override { return has_legacy_tables(); }
 
     FirewallState firewall_state() const override {
+    Result<std::vector<std::string>> read_firewall_differences(const FirewallConfig &wanted) override {
+        if (auto opened = open_firewall(); !opened) return fail_as_is(std::move(opened));
+        return firewall_->differences(wanted);
+    }
+
         if (!firewall_) return {};
         const auto in_use = firewall_->in_use();
         return {in_use ? to_string(*in_use) : "none", firewall_->complaint()};
@@ -219,6 +220,14 @@ private:
     Status write_run(std::span<const Action> run) {
         if (std::holds_alternative<PutNode>(run.front()))
             return with_maps([&](const Datapath &d) { return lease_maps_.put_nodes(d, run); });
+    Status open_firewall() {
+        if (firewall_) return {};
+        auto opened = Firewall::open();
+        if (!opened) return fail_as_is(std::move(opened));
+        firewall_ = std::move(*opened);
+        return {};
+    }
+
         if (std::holds_alternative<PutLease>(run.front()))
             return with_maps([&](const Datapath &d) { return lease_maps_.put_leases(d, run); });
         for (const auto &action : run)

@@ -84,6 +84,8 @@ public:
                                                                            FirewallChoice choice) = 0;
     /// Whether rules can change without a notification: where iptables-legacy's tables are.
     [[nodiscard]] virtual bool rules_change_silently() const = 0;
+    /// What ensure_firewall() would write, a line each.
+    [[nodiscard]] virtual Result<std::vector<std::string>> read_firewall_differences(const FirewallConfig &wanted) = 0;
     struct FirewallState {
         std::string_view rules = "none"; ///< where they are: "nftables", "iptables-nft", "iptables-legacy"
         std::string complaint;           ///< why they are not where they should be

@@ -270,8 +270,7 @@ void Reconciler::note_narrow(const MapState &desired, const MapPart *part, Narro
         if (lease.encap == WEFT_ENCAP_VXLAN6 && lease.mtu < view_.overlay_mtu()) narrow.emplace(subnet, lease.mtu);
 }
 
-void Reconciler::apply_rules(TimePoint now) {
-    const std::string item = "firewall rules";
+FirewallConfig Reconciler::wanted_rules() const {
     FirewallConfig wanted{.ipv4 = std::nullopt,
                           .ipv6 = std::nullopt,
                           .masquerade = options_.masquerade,
@@ -283,6 +282,12 @@ void Reconciler::apply_rules(TimePoint now) {
     if ((!check_rules_ && rules_ == wanted) || !step_failures_.due(item, now)) return;
     const bool open = options_.firewall == FirewallChoice::automatic;
     auto done =
+    return wanted;
+}
+
+void Reconciler::apply_rules(TimePoint now) {
+    const std::string item = "firewall rules";
+    const auto wanted = wanted_rules();
         kernel_.ensure_firewall(wanted, open && prefer_nftables_ ? FirewallChoice::nftables : options_.firewall);
     if (!done) {
         failed(step_failures_, item, done.error(), now);

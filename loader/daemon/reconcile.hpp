@@ -95,8 +95,7 @@ public:
     /// A pod without an entry was seen, and may be one that the plugin is just wiring or taking off: to be looked at again.
     [[nodiscard]] bool pods_unsure() const { return !unlisted_since_.empty(); }
 
-    /// What differs from what should be, a line each ("lease 10.5.3.0/24: set ..."); writes nothing. Firewall rules are not
-    /// among it: they are looked at when they change.
+    /// What differs from what should be, a line each ("lease 10.5.3.0/24: set ..."); writes nothing.
     /// Errors: EAGAIN before everything was written once.
     [[nodiscard]] Result<std::vector<std::string>> audit(TimePoint now);
 
@@ -124,6 +123,7 @@ private:
     [[nodiscard]] HostState wanted_host() const;
     void apply_host(TimePoint now);
     bool load(TimePoint now);
+    [[nodiscard]] FirewallConfig wanted_rules() const;
     void apply_leases(TimePoint now);
     void resolve(const MapPart *part, TimePoint now);
     void apply_maps(const MapPart *part, TimePoint now);

@@ -31,6 +31,9 @@ Result<std::vector<std::string>> Reconciler::audit(TimePoint now) {
     const auto missing = kernel_.read_missing();
     if (!missing) return std::unexpected(missing.error());
     for (const auto &what : *missing) lines.push_back(what + ": missing");
+    const auto rules = kernel_.read_firewall_differences(wanted_rules());
+    if (!rules) return std::unexpected(rules.error());
+    for (const auto &what : *rules) lines.push_back("firewall rules: " + what);
     return lines;
 }
 

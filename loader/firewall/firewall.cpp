@@ -107,6 +107,14 @@ Result<std::vector<std::string>> Firewall::ensure(const FirewallConfig &config, 
     return done;
 }
 
+Result<std::vector<std::string>> Firewall::differences(const FirewallConfig &config) {
+    auto *used = in_use_ ? keeper(*in_use_) : nullptr;
+    if (used) return used->differences(config);
+    std::vector<std::string> lines;
+    if (!config.wants_nothing()) lines.emplace_back("not written yet");
+    return lines;
+}
+
 Status remove_firewall_rules() {
     Status all;
     for (const auto system : kRuleSystems) {

@@ -30,6 +30,9 @@ public:
     /// @return what was done, a line each; empty when everything was as it should be.
     [[nodiscard]] Result<std::vector<std::string>> ensure(const FirewallConfig &config, FirewallChoice choice);
 
+    /// What ensure() would write, a line each, without writing it. Only of the system that is in use.
+    [[nodiscard]] Result<std::vector<std::string>> differences(const FirewallConfig &config);
+
     /// Where the rules are; nullopt: there are none.
     [[nodiscard]] std::optional<RuleSystem> in_use() const { return in_use_; }
     /// Why they are not where they should be; usually empty.

@@ -209,29 +209,51 @@ Result<bool> IptablesRules::ensure(const FirewallConfig &config) {
     return written;
 }
 
-Result<bool> IptablesRules::ensure(const FirewallConfig &config, RuleFamily family) {
+Result<std::vector<IptablesRules::Wrong>> IptablesRules::compare(const FirewallConfig &config, RuleFamily family) {
     auto &tables = tables_[family];
     if (!tables.installed(system_, family))
         return fail(fmt::format("{} is not installed", name_of(system_, family)), EIO);
-    const auto &tools = *tables.tools;
-    std::string payload;
-    std::vector<const IptablesPlace *> written;
+    std::vector<Wrong> wrong;
     for (const auto &place : places_) {
-        const auto wanted = iptables_rules(place, config, family, tools.random_fully);
-        auto found = find(tools, place);
+        auto wanted = iptables_rules(place, config, family, tables.tools->random_fully);
+        auto found = find(*tables.tools, place);
         if (!found) return fail_as_is(std::move(found));
         const auto &[last_written, last_listed] = tables.as_listed[place.own];
         const bool as_written = last_written == wanted && last_listed == found->rules;
         const bool right =
             wanted.empty() ? found->nothing() : !found->jumps.empty() && (found->rules == wanted || as_written);
-        if (right) continue;
-        payload += iptables_payload(place, wanted, *found);
-        written.push_back(&place);
+        if (!right) wrong.push_back({&place, std::move(wanted), std::move(*found)});
     }
-    if (payload.empty()) return false;
+    return wrong;
+}
+
+Result<std::vector<std::string>> IptablesRules::differences(const FirewallConfig &config) {
+    std::vector<std::string> lines;
+    for (const auto family : kRuleFamilies) {
+        const bool wanted = config.of(family) && !config.wants_nothing();
+        if (!wanted && (tables_[family].empty || !tables_[family].installed(system_, family))) continue;
+        const auto wrong = compare(config, family);
+        if (!wrong) return std::unexpected(wrong.error());
+        for (const auto &[place, rules, found] : *wrong)
+            lines.push_back(fmt::format("{} -t {}: {}: {}", name_of(system_, family), place->table, place->own,
+                                        rules.empty()         ? "not wanted"
+                                        : found.nothing()     ? "missing"
+                                        : found.jumps.empty() ? "nothing leads to it"
+                                                              : "not as weft makes it"));
+    }
+    return lines;
+}
+
+Result<bool> IptablesRules::ensure(const FirewallConfig &config, RuleFamily family) {
+    auto wrong = compare(config, family);
+    if (!wrong) return fail_as_is(std::move(wrong));
+    if (wrong->empty()) return false;
+    auto &tables = tables_[family];
+    const auto &tools = *tables.tools;
+    std::string payload;
+    for (const auto &[place, wanted, found] : *wrong) payload += iptables_payload(*place, wanted, found);
     if (auto done = restore(tools, payload); !done) return fail_as_is(std::move(done));
-    for (const auto *place : written) {
-        auto wanted = iptables_rules(*place, config, family, tools.random_fully);
+    for (auto &[place, wanted, before] : *wrong) {
         auto found = find(tools, *place);
         if (!found) return fail_as_is(std::move(found));
         if (wanted.size() != found->rules.size() || wanted.empty() != found->jumps.empty())

@@ -70,6 +70,7 @@ public:
         : system_(system), places_(places) {}
 
     [[nodiscard]] Result<bool> ensure(const FirewallConfig &config) override;
+    [[nodiscard]] Result<std::vector<std::string>> differences(const FirewallConfig &config) override;
     [[nodiscard]] Result<bool> remove() override;
     [[nodiscard]] std::vector<std::string> list() override;
 
@@ -84,6 +85,13 @@ private:
 
         [[nodiscard]] bool installed(RuleSystem system, RuleFamily family);
     };
+    /// A place whose rules are not as wanted.
+    struct Wrong {
+        const IptablesPlace *place;
+        std::vector<std::string> wanted;
+        IptablesFound found;
+    };
+    [[nodiscard]] Result<std::vector<Wrong>> compare(const FirewallConfig &config, RuleFamily family);
     [[nodiscard]] Result<bool> ensure(const FirewallConfig &config, RuleFamily family);
 
     RuleSystem system_;

@@ -72,6 +72,25 @@ Result<bool> NftablesRules::ensure(const FirewallConfig &config, RuleFamily fami
     return *now != last.listing;
 }
 
+Result<std::vector<std::string>> NftablesRules::differences(const FirewallConfig &config) {
+    std::vector<std::string> lines;
+    for (const auto family : kRuleFamilies) {
+        const auto now = listing(family);
+        if (!now) return std::unexpected(now.error());
+        const bool wanted = config.masquerade && config.of(family);
+        const auto last = written_.find(family);
+        const bool right = !wanted ? now->empty()
+                                   : last != written_.end() && *now == last->second.listing &&
+                                         nft_script(config, family) == last->second.script;
+        if (!right)
+            lines.push_back(fmt::format("nftables: table {}: {}", table_of(family),
+                                        !wanted        ? "not wanted"
+                                        : now->empty() ? "missing"
+                                                       : "not as weft makes it"));
+    }
+    return lines;
+}
+
 Result<bool> NftablesRules::remove() { return ensure({}); }
 
 Result<bool> NftablesRules::remove(RuleFamily family) {

@@ -25,6 +25,7 @@ public:
     explicit NftablesRules(Nft nft) : nft_(std::move(nft)) {}
 
     [[nodiscard]] Result<bool> ensure(const FirewallConfig &config) override;
+    [[nodiscard]] Result<std::vector<std::string>> differences(const FirewallConfig &config) override;
     [[nodiscard]] Result<bool> remove() override;
     [[nodiscard]] std::vector<std::string> list() override;
 

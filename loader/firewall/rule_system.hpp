@@ -34,6 +34,8 @@ public:
 
     /// Makes the rules be `config`, in one transaction, when they are not. @return whether they were not.
     [[nodiscard]] virtual Result<bool> ensure(const FirewallConfig &config) = 0;
+    /// What ensure() would write, a line each; empty: nothing.
+    [[nodiscard]] virtual Result<std::vector<std::string>> differences(const FirewallConfig &config) = 0;
     /// @return whether there were any.
     [[nodiscard]] virtual Result<bool> remove() = 0;
     /// What remove() would remove, a line each; empty where there is nothing, or nothing can be read.

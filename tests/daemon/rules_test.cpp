@@ -117,6 +117,36 @@ TEST_P(RulesOn, ComeBackWhateverIsDoneToThem) {
     EXPECT_LE(said, (GetParam() == Host::nftables ? on_nft : on_iptables).size()) << log();
 }
 
+// weftd may be faster than the question: then it is asked again, after new damage.
+TEST_P(RulesOn, AreAudited) {
+    WEFT_ASSERT_OK(node_->start(masquerading()));
+    const auto before = our_rules(GetParam());
+    const auto audit = [&](std::vector<std::string> more = {}) {
+        more.insert(more.begin(), {binary("weftctl"), "audit", "--run-dir=" + node_->run_dir().string()});
+        return node_->netns().output(more).value_or(Output{});
+    };
+    EXPECT_TRUE(wait_until([&] { return audit().out == "everything is as it should be\n"; })) << audit().out;
+    const std::string deed = GetParam() == Host::nftables ? "nft insert rule ip weft postrouting accept"
+                                                          : rules_of(GetParam()) + " -t nat -I WEFT-POSTRTG -j ACCEPT";
+    const std::string said =
+        GetParam() == Host::nftables
+            ? "firewall rules: nftables: table ip weft: not as weft makes it"
+            : "firewall rules: " + rules_of(GetParam()) + " -t nat: WEFT-POSTRTG: not as weft makes it";
+    Output shown;
+    EXPECT_TRUE(wait_until([&] {
+        WEFT_EXPECT_OK(node_->netns().run(deed));
+        shown = audit();
+        return shown.code == 1 && shown.out.contains(said);
+    })) << shown.out;
+    EXPECT_TRUE(wait_until([&] {
+        WEFT_EXPECT_OK(node_->netns().run(deed));
+        shown = audit({"--repair"});
+        return shown.code == 0 && shown.out.contains(said);
+    })) << shown.out;
+    EXPECT_FALSE(shown.out.contains("still")) << shown.out;
+    EXPECT_EQ(our_rules(GetParam()), before);
+}
+
 INSTANTIATE_TEST_SUITE_P(Hosts, RulesOn, testing::ValuesIn(kHosts), host_name);
 
 class RulesThatMove : public RulesTest {};

@@ -105,6 +105,9 @@ public:
         log.push_back("rules");
         return std::vector<std::string>{"written to nftables"};
     }
+    Result<std::vector<std::string>> read_firewall_differences(const FirewallConfig &wanted) override {
+        return rules == wanted ? std::vector<std::string>{} : std::vector<std::string>{"missing"};
+    }
     bool rules_change_silently() const override { return false; }
     FirewallState firewall_state() const override { return {"nftables", complaint}; }
     FirewallConfig rules;
