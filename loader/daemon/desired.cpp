@@ -88,6 +88,10 @@ HostState desired_host(const ClusterView &view, const Surroundings &around, cons
     host.sysctls[net::link_sysctl("ipv6", kVtepName, "accept_ra")] = "0";
     host.sysctls[net::link_sysctl("ipv6", kVtepName, "addr_gen_mode")] = "1";
     host.scope.push_back(Net6(asio::ip::make_address_v6("fe80::"), 64));
+    // Neighbours learn of another MAC at once, and not when the old one has gone unanswered for seconds.
+    const auto &uplink = view.uplink;
+    if (uplink.v4) host.sysctls[net::link_sysctl("ipv4", uplink.name, "arp_notify")] = "1";
+    if (uplink.v6) host.sysctls[net::link_sysctl("ipv6", uplink.name, "ndisc_notify")] = "1";
     for (const auto &bridge : around.bridges) host.sysctls[net::link_sysctl("ipv4", bridge, "proxy_arp")] = "1";
     if (families.v6) add_ip6_settings(view, around, host);
     host.vtep = net::VxlanDevice{

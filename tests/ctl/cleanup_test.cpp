@@ -44,6 +44,7 @@ protected:
         WEFT_ASSERT_ASSIGN(node_, cluster_->add_stopped_node());
         // Settled before weft comes, so that what it finds can be compared with what it leaves.
         WEFT_ASSERT_OK(node_->netns().sysctl("net.ipv4.ip_forward", "1"));
+        WEFT_ASSERT_OK(node_->netns().sysctl("net.ipv4.conf.eth0.arp_notify", "1"));
         WEFT_ASSERT_OK(node_->netns().ip("route add 198.18.0.0/24 via 192.0.2.254"));
         WEFT_ASSERT_OK(node_->netns().run("nft add table ip others"));
         // What weft sets and cannot know to have been otherwise.

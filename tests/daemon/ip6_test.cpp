@@ -211,6 +211,17 @@ TEST_F(Ip6NodeTest, AnIPv6AddressThatComesLateIsPublished) {
     EXPECT_TRUE(wait_until([&] { return status()["state"] == "synced"; })) << status();
 }
 
+TEST_F(Ip6NodeTest, AnotherMacIsToldToIPv6Neighbours) {
+    plug_in_ip6();
+    start();
+    WEFT_ASSERT_OK(cluster_->world().ip("addr add 2001:db8::fd/64 dev eth0 nodad"));
+    WEFT_ASSERT_OK(ping(cluster_->world(), "2001:db8::1", 1));
+    const auto neighbour = [&] { return cluster_->world().run("ip neigh show 2001:db8::1 dev eth0").value_or(""); };
+    ASSERT_THAT(neighbour(), HasSubstr("lladdr"));
+    WEFT_ASSERT_OK(node_->netns().ip("link set eth0 address 02:00:00:00:12:34"));
+    EXPECT_TRUE(wait_until([&] { return neighbour().contains("02:00:00:00:12:34"); }, 1s)) << neighbour();
+}
+
 TEST_F(Ip6NodeTest, AHostThatIsShyOfIPv6GetsItOnWeftsDevice) {
     WEFT_ASSERT_OK(node_->netns().sysctl("net.ipv6.conf.default.disable_ipv6", "1"));
     start();

@@ -57,6 +57,26 @@ TEST_F(NodeEvents, TheUplinkIsRenamedAndGetsAnotherMac) {
     expect_synced();
 }
 
+/// Else peers would go on sending to the old one until it has gone unanswered for long enough.
+TEST_F(NodeEvents, AnotherMacIsToldToPeers) {
+    start_with_pod();
+    WEFT_ASSERT_ASSIGN(auto *peer, cluster_->add_node());
+    WEFT_ASSERT_ASSIGN(const auto *there, peer->add_pod());
+    WEFT_ASSERT_OK(node_->wait_for_leases(2));
+    WEFT_ASSERT_OK(peer->wait_for_leases(2));
+    WEFT_ASSERT_ASSIGN(auto flow, SteadyFlow::start(there->ns, pod_->address));
+    const auto neighbour = [&] { return peer->netns().run("ip neigh show 192.0.2.1 dev eth0").value_or(""); };
+    ASSERT_FALSE(neighbour().contains("02:00:00:00:12:34"));
+    (void)flow.report();
+    WEFT_ASSERT_OK(node_->netns().ip("link set eth0 address 02:00:00:00:12:34"));
+    EXPECT_TRUE(wait_until([&] { return neighbour().contains("02:00:00:00:12:34"); }, 1s)) << neighbour();
+    EXPECT_TRUE(wait_until([&] { return status()["uplink"]["mac"] == "02:00:00:00:12:34"; }, 3s)) << log();
+    WEFT_ASSERT_ASSIGN(const auto report, flow.report());
+    EXPECT_LT(report.longest_pause_ms, 1000);
+    WEFT_EXPECT_OK(ping(there->ns, pod_->address, 1));
+    expect_synced();
+}
+
 TEST_F(NodeEvents, TheUplinksAddressChanges) {
     start_with_pod();
     ASSERT_THAT(own_lease(), HasSubstr("\"192.0.2.1\""));

@@ -92,10 +92,11 @@ TEST_F(ReconcileTest, WritesInTheOrderOfDependence) {
     configure();
     acquire();
     r.set_leases({lease("10.244.7.0/24", "192.168.1.9")});
-    EXPECT_THAT(apply(), ElementsAre("+ sysctl net/ipv4/ip_forward", "+ device weft.1", "+ address 10.244.3.0/32",
-                                     "+ address 10.244.3.1/32", "+ neighbour 169.254.1.1",
-                                     HasSubstr("+ route 10.244.0.0/16"), HasSubstr("+ route unreachable"), "load",
-                                     "+ prefix lengths", "+ node 192.168.1.9", "+ lease 10.244.7.0/24", "attach"));
+    EXPECT_THAT(apply(),
+                ElementsAre("+ sysctl net/ipv4/conf/eth0/arp_notify", "+ sysctl net/ipv4/ip_forward", "+ device weft.1",
+                            "+ address 10.244.3.0/32", "+ address 10.244.3.1/32", "+ neighbour 169.254.1.1",
+                            HasSubstr("+ route 10.244.0.0/16"), HasSubstr("+ route unreachable"), "load",
+                            "+ prefix lengths", "+ node 192.168.1.9", "+ lease 10.244.7.0/24", "attach"));
 }
 
 TEST_F(ReconcileTest, ASecondApplyWritesNothing) {
@@ -324,7 +325,7 @@ TEST_F(ReconcileTest, WithoutADeviceThereIsOneComplaint) {
     acquire();
     r.set_leases({});
     kernel.refuses = {"device weft.1"};
-    EXPECT_THAT(apply(), ElementsAre("+ sysctl net/ipv4/ip_forward"));
+    EXPECT_THAT(apply(), ElementsAre("+ sysctl net/ipv4/conf/eth0/arp_notify", "+ sysctl net/ipv4/ip_forward"));
     EXPECT_EQ(r.failures().size(), 1U);
     EXPECT_FALSE(r.ready());
     kernel.refuses.clear();
