@@ -183,6 +183,17 @@ void Daemon::keep_known_mac() {
         log_->warn("{}", known.error().sentence());
     else
         reconciler_.set_known_mac(*known);
+    // Of flannel's two devices weft.1 takes the MAC of one: the other's stays true as long as that device does.
+    flannels_mac6_.reset();
+    if (conf_->enable_ipv4 && conf_->enable_ipv6)
+        if (const auto mac6 = kernel_.read_flannels_mac6(backend_)) flannels_mac6_ = *mac6;
+}
+
+/// weft.1 is where flannel's devices were: what is no longer true of IPv6 is put right at once, for until then peers send it to
+/// a MAC that nobody has.
+void Daemon::on_taken_over() {
+    flannels_mac6_.reset();
+    request_lease(own_);
 }
 
 std::string Daemon::why_unusable(const NetConf &conf, const BackendConf &backend, const Uplink &uplink) const {
@@ -211,8 +222,9 @@ void Daemon::request_lease(std::optional<Subnet> previous) {
                   .public_ipv6 = uplink_.v6 ? std::optional(uplink_.v6->public_ip) : std::nullopt,
                   .backend_type = backend_.encap == WEFT_ENCAP_UDP ? "" : std::string(backend_.name()),
                   .backend_data = conf_->enable_ipv4 ? backend_data(backend_, reconciler_.mac_of_vtep()) : nullptr,
-                  .backend_v6_data =
-                      conf_->enable_ipv6 ? backend_v6_data(backend_, reconciler_.mac_of_vtep()) : nullptr},
+                  .backend_v6_data = !conf_->enable_ipv6 ? nullptr
+                                     : flannels_mac6_    ? backend_data(backend_, *flannels_mac6_)
+                                                         : backend_v6_data(backend_, reconciler_.mac_of_vtep())},
         .previous = std::move(previous),
         .has_pods = has_pods(),
         .renew_margin = options_.renew_margin,
@@ -381,6 +393,7 @@ void Daemon::full_resync() {
     reconciler_.check_surroundings();
     reconciler_.check_pods();
     reconciler_.check_flannel();
+    abandoned_.collect();
     schedule();
 }
 
@@ -388,12 +401,12 @@ void Daemon::on_pulse(const PulseWatch::Change &change) {
     // What was put right may have been undone in the same way before this pulse, which then shows the same as the one before.
     const bool repaired = std::exchange(repairs_seen_, reconciler_.repairs()) != reconciler_.repairs();
     look_whether_pods_are_gone();
+    if (change.pods || abandoned_.unsure()) abandoned_.collect();
     if (change.maps) reconciler_.check_maps();
     if (change.settings || repaired) reconciler_.check_host();
     if (change.pods || repaired || reconciler_.pods_unsure()) reconciler_.check_pods();
     if (change.attachments || repaired) reconciler_.check_attachments();
     if (repaired || reconciler_.pods_unsure() || change != PulseWatch::Change{} || subnet_file_.is_due()) schedule();
-    abandoned_.collect();
 }
 
 void Daemon::wait_for_audit() {
@@ -401,7 +414,6 @@ void Daemon::wait_for_audit() {
     audit_timer_.async_wait([this](asio::error_code err) {
         if (err) return;
         full_resync();
-    if (change.pods || abandoned_.unsure()) abandoned_.collect();
         wait_for_audit();
     });
 }
@@ -476,6 +488,7 @@ void Daemon::apply() {
     const auto begin = SteadyClock::now();
     const auto retry_at = reconciler_.apply(begin);
     pace_.worked(begin, SteadyClock::now());
+    if (flannels_mac6_ && reconciler_.view() && !reconciler_.waits_for_flannel()) on_taken_over();
     publish();
     if (std::exchange(comparisons_seen_, reconciler_.comparisons()) != reconciler_.comparisons()) let_go_of_memory();
     if (!retry_at || scheduled_) return;

@@ -62,6 +62,7 @@ private:
     /// Empty if it can be worked with.
     [[nodiscard]] std::string why_unusable(const NetConf &conf, const BackendConf &backend, const Uplink &uplink) const;
     void keep_known_mac();
+    void on_taken_over();
     void request_lease(std::optional<Subnet> previous);
     [[nodiscard]] bool has_pods();
     void look_whether_pods_are_gone();
@@ -109,13 +110,14 @@ private:
     std::optional<NetConf> conf_;
     BackendConf backend_;
     DropHistory drops_;
-    std::optional<Subnet> previous_; ///< of an earlier run
+    std::optional<Mac> flannels_mac6_; ///< what peers go on being told for IPv6 until weft.1 is in its place
+    std::optional<Subnet> previous_;   ///< of an earlier run
     std::optional<Subnet> own_;
     std::string lost_; ///< why our subnet is ours no more, while pods still live there
     SubnetFile subnet_file_;
+    AbandonedReservations abandoned_;
     std::string etcd_said_, uplink_said_, systemd_status_;
     NodeState state_ = NodeState::waiting_config;
-    AbandonedReservations abandoned_;
     std::chrono::system_clock::time_point started_at_, state_since_;
     Pace pace_; ///< of applies
     std::chrono::steady_clock::time_point rules_checked_at_;

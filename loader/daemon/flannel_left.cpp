@@ -87,4 +87,11 @@ Result<std::optional<Mac>> read_vtep_mac(net::NlSocket &sock, const BackendConf 
     return std::nullopt;
 }
 
+Result<std::optional<Mac>> read_mac6_in_use(net::NlSocket &sock, const BackendConf &backend) {
+    auto found = net::find_vxlan(sock, device_name(backend, false));
+    if (!found) return fail_as_is(std::move(found));
+    if (!*found || (*found)->device.port != backend.port || !(*found)->device.up) return std::nullopt;
+    return (*found)->device.mac;
+}
+
 } // namespace weft

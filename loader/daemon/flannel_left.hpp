@@ -40,4 +40,7 @@ struct FlannelLeft {
 /// the underlay, else of a weft.1 that took a flannel's MAC over. nullopt: peers know none that is worth keeping.
 [[nodiscard]] Result<std::optional<Mac>> read_vtep_mac(net::NlSocket &sock, const BackendConf &backend, bool v4);
 
+/// Of flannel's device for IPv6, if that is up.
+[[nodiscard]] Result<std::optional<Mac>> read_mac6_in_use(net::NlSocket &sock, const BackendConf &backend);
+
 } // namespace weft

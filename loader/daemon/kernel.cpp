@@ -197,29 +197,29 @@ public:
     Result<std::optional<Mac>> read_known_mac(const BackendConf &backend, bool v4) override {
         return read_vtep_mac(sock_, backend, v4);
     }
+    Result<std::optional<Mac>> read_flannels_mac6(const BackendConf &backend) override {
+        return read_mac6_in_use(sock_, backend);
+    }
 
     Result<std::vector<std::string>> ensure_firewall(const FirewallConfig &wanted, FirewallChoice choice) override {
         if (auto opened = open_firewall(); !opened) return fail_as_is(std::move(opened));
         return firewall_->ensure(wanted, choice);
     }
 
-    bool rules_change_silently() const override { return has_legacy_tables(); }
-
-    FirewallState firewall_state() const override {
     Result<std::vector<std::string>> read_firewall_differences(const FirewallConfig &wanted) override {
         if (auto opened = open_firewall(); !opened) return fail_as_is(std::move(opened));
         return firewall_->differences(wanted);
     }
 
+    bool rules_change_silently() const override { return has_legacy_tables(); }
+
+    FirewallState firewall_state() const override {
         if (!firewall_) return {};
         const auto in_use = firewall_->in_use();
         return {in_use ? to_string(*in_use) : "none", firewall_->complaint()};
     }
 
 private:
-    Status write_run(std::span<const Action> run) {
-        if (std::holds_alternative<PutNode>(run.front()))
-            return with_maps([&](const Datapath &d) { return lease_maps_.put_nodes(d, run); });
     Status open_firewall() {
         if (firewall_) return {};
         auto opened = Firewall::open();
@@ -228,6 +228,9 @@ private:
         return {};
     }
 
+    Status write_run(std::span<const Action> run) {
+        if (std::holds_alternative<PutNode>(run.front()))
+            return with_maps([&](const Datapath &d) { return lease_maps_.put_nodes(d, run); });
         if (std::holds_alternative<PutLease>(run.front()))
             return with_maps([&](const Datapath &d) { return lease_maps_.put_leases(d, run); });
         for (const auto &action : run)

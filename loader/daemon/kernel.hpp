@@ -78,14 +78,16 @@ public:
     /// What flannel left on this node; see there.
     [[nodiscard]] virtual Result<FlannelLeft> read_flannel(const BackendConf &backend, bool with_rules) = 0;
     [[nodiscard]] virtual Result<std::optional<Mac>> read_known_mac(const BackendConf &backend, bool v4) = 0;
+    /// Of flannel's device for IPv6 beside IPv4, while it is up.
+    [[nodiscard]] virtual Result<std::optional<Mac>> read_flannels_mac6(const BackendConf &backend) = 0;
 
     /// Makes the firewall's rules of ours be `wanted`. @return one line for each thing that was done.
     [[nodiscard]] virtual Result<std::vector<std::string>> ensure_firewall(const FirewallConfig &wanted,
                                                                            FirewallChoice choice) = 0;
-    /// Whether rules can change without a notification: where iptables-legacy's tables are.
-    [[nodiscard]] virtual bool rules_change_silently() const = 0;
     /// What ensure_firewall() would write, a line each.
     [[nodiscard]] virtual Result<std::vector<std::string>> read_firewall_differences(const FirewallConfig &wanted) = 0;
+    /// Whether rules can change without a notification: where iptables-legacy's tables are.
+    [[nodiscard]] virtual bool rules_change_silently() const = 0;
     struct FirewallState {
         std::string_view rules = "none"; ///< where they are: "nftables", "iptables-nft", "iptables-legacy"
         std::string complaint;           ///< why they are not where they should be

@@ -120,7 +120,11 @@ std::optional<Reconciler::TimePoint> Reconciler::apply(TimePoint now) {
         if (load(now) && snapshot_seen_) {
             apply_leases(now);
             apply_pods(now);
-            if (take_over(now)) attach(now);
+            const bool waited = is_place_taken(flannel_);
+            const bool in_place = take_over(now);
+            if (waited && in_place)
+                return now; // the rest takes its time, and peers may have to be told of the swap first
+            if (in_place) attach(now);
             clear_after_flannel(now);
             remove_empty_bridge(now);
         }
@@ -279,15 +283,15 @@ FirewallConfig Reconciler::wanted_rules() const {
     for (const Net &own : view_.own.nets())
         if (const auto *network = view_.network_of(own.address()))
             (own.is_v4() ? wanted.ipv4 : wanted.ipv6) = PodPrefixes{network->net, own};
-    if ((!check_rules_ && rules_ == wanted) || !step_failures_.due(item, now)) return;
-    const bool open = options_.firewall == FirewallChoice::automatic;
-    auto done =
     return wanted;
 }
 
 void Reconciler::apply_rules(TimePoint now) {
     const std::string item = "firewall rules";
     const auto wanted = wanted_rules();
+    if ((!check_rules_ && rules_ == wanted) || !step_failures_.due(item, now)) return;
+    const bool open = options_.firewall == FirewallChoice::automatic;
+    auto done =
         kernel_.ensure_firewall(wanted, open && prefer_nftables_ ? FirewallChoice::nftables : options_.firewall);
     if (!done) {
         failed(step_failures_, item, done.error(), now);

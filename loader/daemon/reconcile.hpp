@@ -83,6 +83,8 @@ public:
     void check_rules() { check_rules_ = true; }
     /// Something of a flannel's may have come or gone: the next apply() looks what there is to be taken over from it.
     void check_flannel() { check_flannel_ = true; }
+    /// Whether a flannel's device may still take this node's tunnel packets.
+    [[nodiscard]] bool waits_for_flannel() const { return check_flannel_ || !flannel_.on_port.empty(); }
     /// Whether flannel's pods are, or were, on a bridge of this node.
     [[nodiscard]] bool has_flannels_bridge() const { return flannel_.bridge.has_value(); }
     /// weft.1's MAC, if it is to be another than the uplink's.
@@ -121,9 +123,9 @@ private:
     using Planner = std::function<Result<std::vector<Action>>()>;
 
     [[nodiscard]] HostState wanted_host() const;
+    [[nodiscard]] FirewallConfig wanted_rules() const;
     void apply_host(TimePoint now);
     bool load(TimePoint now);
-    [[nodiscard]] FirewallConfig wanted_rules() const;
     void apply_leases(TimePoint now);
     void resolve(const MapPart *part, TimePoint now);
     void apply_maps(const MapPart *part, TimePoint now);

@@ -108,6 +108,7 @@ public:
     Result<std::vector<std::string>> read_firewall_differences(const FirewallConfig &wanted) override {
         return rules == wanted ? std::vector<std::string>{} : std::vector<std::string>{"missing"};
     }
+    Result<std::optional<Mac>> read_flannels_mac6(const BackendConf &) override { return std::nullopt; }
     bool rules_change_silently() const override { return false; }
     FirewallState firewall_state() const override { return {"nftables", complaint}; }
     FirewallConfig rules;
