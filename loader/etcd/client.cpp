@@ -161,7 +161,7 @@ private:
     }
 
     void prepare(grpc::ClientContext &context, const std::string &token, bool deadline = true) const {
-        if (deadline) context.set_deadline(std::chrono::system_clock::now() + timing_.call_deadline);
+        if (deadline) context.set_deadline(gpr_time_from_millis(timing_.call_deadline.count(), GPR_TIMESPAN));
         // A member that has lost its cluster says so instead of serving a view that stands still.
         context.AddMetadata("hasleader", "true");
         if (!token.empty()) context.AddMetadata("token", token);

@@ -93,26 +93,6 @@ TEST_F(NodeEvents, TheUplinksAddressChanges) {
     expect_synced();
 }
 
-TEST_F(NodeEvents, ASecondAddressChangesNothing) {
-    start_with_pod();
-    WEFT_ASSERT_OK(node_->netns().ip("addr add 192.0.2.99/24 dev eth0\naddr del 192.0.2.99/24 dev eth0"));
-    WEFT_ASSERT_OK(put_lease("10.244.78.0-24", "192.0.2.78"));
-    WEFT_ASSERT_OK(node_->wait_for_leases(2)); // whatever came before it has been dealt with
-    EXPECT_EQ(status()["public_ip"], "192.0.2.1");
-    EXPECT_THAT(own_lease(), HasSubstr("\"192.0.2.1\""));
-    expect_synced();
-}
-
-TEST_F(NodeEvents, ASubnetWithPodsThatSomebodyElseTookStaysWithThem) {
-    start_with_pod();
-    WEFT_ASSERT_OK(put_lease(base_ + "-24", "192.0.2.77"));
-    EXPECT_TRUE(wait_until([&] { return status()["etcd"]["lease"] == "lost"; })) << status() << log();
-    EXPECT_TRUE(wait_until([&] { return read_file(node_->subnet_file()).value_or("").contains("WEFT_SUBNET_LOST="); }));
-    EXPECT_EQ(node_->base_address().value_or(""), base_);
-    EXPECT_THAT(status()["lost"].dump(), HasSubstr("192.0.2.77"));
-    EXPECT_THAT(sh("cat " + node_->subnet_file().string()), HasSubstr("192.0.2.77"));
-    WEFT_EXPECT_OK(ping(node_->netns(), pod_->address, 1));
-    WEFT_EXPECT_OK(ping(pod_->ns, Cluster::kWorld, 1));
 TEST_F(NodeEvents, TheUplinksAddressChangedWhileWeftdWasAway) {
     start_with_pod();
     node_->kill();
@@ -143,6 +123,26 @@ TEST_F(NodeEvents, TheOldAddressIsAnotherNodesByNow) {
     WEFT_EXPECT_OK(ping(node_->netns(), pod_->address, 1));
 }
 
+TEST_F(NodeEvents, ASecondAddressChangesNothing) {
+    start_with_pod();
+    WEFT_ASSERT_OK(node_->netns().ip("addr add 192.0.2.99/24 dev eth0\naddr del 192.0.2.99/24 dev eth0"));
+    WEFT_ASSERT_OK(put_lease("10.244.78.0-24", "192.0.2.78"));
+    WEFT_ASSERT_OK(node_->wait_for_leases(2)); // whatever came before it has been dealt with
+    EXPECT_EQ(status()["public_ip"], "192.0.2.1");
+    EXPECT_THAT(own_lease(), HasSubstr("\"192.0.2.1\""));
+    expect_synced();
+}
+
+TEST_F(NodeEvents, ASubnetWithPodsThatSomebodyElseTookStaysWithThem) {
+    start_with_pod();
+    WEFT_ASSERT_OK(put_lease(base_ + "-24", "192.0.2.77"));
+    EXPECT_TRUE(wait_until([&] { return status()["etcd"]["lease"] == "lost"; })) << status() << log();
+    EXPECT_TRUE(wait_until([&] { return read_file(node_->subnet_file()).value_or("").contains("WEFT_SUBNET_LOST="); }));
+    EXPECT_EQ(node_->base_address().value_or(""), base_);
+    EXPECT_THAT(status()["lost"].dump(), HasSubstr("192.0.2.77"));
+    EXPECT_THAT(sh("cat " + node_->subnet_file().string()), HasSubstr("192.0.2.77"));
+    WEFT_EXPECT_OK(ping(node_->netns(), pod_->address, 1));
+    WEFT_EXPECT_OK(ping(pod_->ns, Cluster::kWorld, 1));
     const auto refused = node_->add_pod();
     ASSERT_FALSE(refused);
     EXPECT_THAT(refused.error().sentence(), HasSubstr("this node has lost its subnet"));
@@ -216,6 +216,32 @@ TEST_F(NodeEvents, AFullDiskIsSaidOnceAndMadeGoodLater) {
     EXPECT_TRUE(wait_until([&] { return read_file(node_->subnet_file()).value_or("").contains("FLANNEL_SUBNET="); }))
         << log();
     EXPECT_EQ(times(log(), "No space left on device"), 1U) << log();
+}
+
+/// Deadlines, intervals and leases go by clocks that nobody sets.
+TEST_F(NodeEvents, TheClockJumps) {
+    const auto clock = node_->dir() / "clock";
+    constexpr long kYear = 365L * 24 * 3600;
+    WEFT_ASSERT_OK(write_file(clock, std::to_string(40 * kYear)));
+    auto all = options({});
+    all.program = "weftd-testhooks";
+    all.env = {"WEFT_TEST_CLOCK=" + clock.string()};
+    WEFT_ASSERT_OK(node_->start(all));
+    WEFT_ASSERT_ASSIGN(base_, node_->base_address());
+    EXPECT_GT(status()["started"].get<std::string>(), "2060") << "the clock is ahead";
+    std::size_t others = 0;
+    for (const long ahead : {0L, 10 * kYear, -10 * kYear, 0L}) {
+        WEFT_ASSERT_OK(write_file(clock, std::to_string(ahead)));
+        const auto number = 77 + others;
+        WEFT_ASSERT_OK(put_lease(fmt::format("10.244.{}.0-24", number), fmt::format("192.0.2.{}", number)));
+        WEFT_EXPECT_OK(node_->wait_for_leases(++others, 3s));
+        // Calls to etcd, with their deadlines.
+        WEFT_ASSERT_OK(cluster_->etcd().del(fmt::format("/coreos.com/network/subnets/{}-24", base_)));
+        EXPECT_TRUE(wait_until([&] { return own_lease().contains("\"192.0.2.1\""); }, 3s)) << ahead << log();
+    }
+    EXPECT_EQ(status()["state"], "synced") << log();
+    EXPECT_FALSE(log().contains("while etcd is away")) << log();
+    EXPECT_FALSE(log().contains("is gone")) << log();
 }
 
 TEST_F(NodeEvents, ASecondDaemonInTheSameNamespaceIsRefused) {

@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <condition_variable>
+#include <csignal>
+
 #include "node.hpp"
 #include "relay.hpp"
 
@@ -168,6 +173,35 @@ TEST_F(Watch, ConnectionThatHangsIsNoticed) {
     ASSERT_TRUE(etcd_->put(key("10.5.2.0-24"), vxlan_value("192.0.2.12")));
     ASSERT_TRUE(relay_->open());
     EXPECT_TRUE(node_->wait_peers({{"10.5.2.0/24", "192.0.2.12"}}, 20s)) << node_->describe();
+}
+
+// As on a disk that takes half a second for each write.
+TEST_F(Watch, AServerThatIsSlowCostsPatienceOnly) {
+    join();
+    std::jthread brake([&](const std::stop_token &stop) {
+        std::mutex mutex;
+        std::condition_variable_any never;
+        std::unique_lock lock(mutex);
+        for (int turn = 0; !stop.stop_requested(); ++turn) {
+            (void)etcd_->process()->signal(turn % 2 ? SIGCONT : SIGSTOP);
+            never.wait_for(lock, stop, turn % 2 ? 50ms : 500ms, [] { return false; });
+        }
+        (void)etcd_->process()->signal(SIGCONT);
+    });
+    std::map<std::string, std::string> peers;
+    for (int i = 1; i <= 3; ++i) {
+        const auto subnet = fmt::format("10.5.{}.0", i);
+        EXPECT_TRUE(
+            wait_until([&] { return etcd_->put(key(subnet + "-24"), vxlan_value("192.0.2.12")).has_value(); }, 20s));
+        peers[subnet + "/24"] = "192.0.2.12";
+        EXPECT_TRUE(node_->wait_peers(peers, 20s)) << node_->describe();
+    }
+    EXPECT_TRUE(wait_until([&] { return etcd_->del(key("10.5.200.0-24")).has_value(); }, 20s));
+    EXPECT_TRUE(node_->wait_for("acquired 10.5.200.0/24", 2, 30s)) << node_->describe();
+    brake = {};
+    EXPECT_TRUE(node_->wait_peers(peers));
+    EXPECT_EQ(node_->count("removed"), 0U) << node_->describe();
+    EXPECT_EQ(node_->count("lost"), 0U) << node_->describe();
 }
 
 TEST_F(Watch, StopIsPromptWhateverItWaitsFor) {
