@@ -98,6 +98,22 @@ def etcd_outage_and_restart(world, rng):
     return f"{_outage(world, rng, restart)}, weftd on {node.name}"
 
 
+def etcd_slow(world, rng):
+    """As on a disk that takes half a second for each write."""
+    node = rng.choice(world.nodes)
+    end = time.monotonic() + rng.uniform(3, 6)
+    while time.monotonic() < end:
+        for member in world.etcd.members:
+            world.etcd.freeze(member)
+        time.sleep(0.5)
+        for member in world.etcd.members:
+            world.etcd.thaw(member)
+        time.sleep(0.05)
+    world.etcd.wait_healthy()
+    _wait_synced(world, node)
+    return f"seen from {node.name}"
+
+
 def _member_lost(world, rng, member):
     world.etcd.stop([member], KILL)
     node = rng.choice(world.nodes)
@@ -166,6 +182,15 @@ def cni_churn(world, rng):
     for number in range(count):
         _pod_comes_and_goes(world, node, number, _other(world, rng, node).pods[0])
     return f"{count} pods on {node.name}"
+
+
+def pod_vanishes(world, rng):
+    """Without DEL: its address is given back, and nobody else's."""
+    node = rng.choice(world.nodes)
+    before = node.reserved()
+    world.lose_pod(world.make_pod(node, f"{node.name}-lost"))
+    wait_until(lambda: node.reserved() == before, f"{node.name} has reserved {node.reserved()} and not {before}", 5)
+    return f"on {node.name}"
 
 
 def subnet_env_removed(world, rng):

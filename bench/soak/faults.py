@@ -28,9 +28,11 @@ FAULTS = {fault.name: fault for fault in (
     Fault("etcd-member", control.etcd_member_lost),
     Fault("etcd-leader", control.etcd_leader_lost),
     Fault("etcd-frozen", control.etcd_leader_frozen),
+    Fault("etcd-slow", control.etcd_slow),
     Fault("lease-deleted", control.lease_deleted, loss_s=2),
     Fault("node-joins-leaves", control.node_joins_and_leaves),
     Fault("cni-churn", control.cni_churn),
+    Fault("pod-vanishes", control.pod_vanishes),
     Fault("subnet-env", control.subnet_env_removed),
     Fault("vtep-deleted", kernel.vtep_deleted, loss_s=2),
     Fault("overlay-route", kernel.overlay_route_deleted, loss_s=2),
@@ -49,5 +51,6 @@ FAULTS = {fault.name: fault for fault in (
     Fault("uplink-bounce", kernel.uplink_bounced, loss_s=3),
     Fault("uplink-mtu", kernel.uplink_mtu_changed, loss_s=2),
     Fault("uplink-address", kernel.uplink_address_changed, loss_s=2),
+    Fault("uplink-address-unseen", kernel.uplink_address_changed_unseen, loss_s=6),
     Fault("uplink-mac", kernel.uplink_mac_changed, loss_s=2),
 )}

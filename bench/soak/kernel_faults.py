@@ -3,9 +3,10 @@
 
 Each function does the harm, waits until the node is as before, and says what it hit."""
 import json
+import signal
 import time
 
-from suite.lab import run, wait_until
+from suite.lab import BenchError, run, wait_until
 from suite.tools import tool
 
 REPAIRED_S = 5  # at the latest: two seconds, and the machine is a busy one
@@ -128,9 +129,8 @@ def uplink_mtu_changed(world, rng):
 
 
 def uplink_mac_changed(world, rng):
-    """To another one and back. The kernel announces both, if it is asked to: else etcd's host finds out after half a minute."""
+    """To another one and back. Both are announced, as weftd has asked the kernel to."""
     node = rng.choice(world.nodes)
-    node.ns.sysctl(net__ipv4__conf__eth0__arp_notify=1)
     before = node.kernel_state()
     mac = node.ns.link("eth0")["address"]
     node.ip(f"link set eth0 address 02:00:00:00:00:{rng.randrange(256):02x}")
@@ -144,10 +144,32 @@ def uplink_mac_changed(world, rng):
 def uplink_address_changed(world, rng):
     """As a DHCP server may do it: peers learn the new one from etcd."""
     node = rng.choice(world.nodes)
+    old = _readdress(world, node)
+    _wait_peers_know_address(world, node)
+    return f"{old} of {node.name} to {node.address}"
+
+
+def uplink_address_changed_unseen(world, rng):
+    """While weftd is away: it knows its lease again by what it wrote last."""
+    node = rng.choice(world.nodes)
+    subnet = node.subnet()
+    world.kill(node.weft.process, signal.SIGKILL)
+    old = _readdress(world, node)
+    node.weft.launch()
+    _wait_peers_know_address(world, node)
+    if node.subnet() != subnet:
+        raise BenchError(f"{node.name} has {node.subnet()} now and not {subnet}")
+    return f"{old} of {node.name} to {node.address}"
+
+
+def _readdress(world, node):
     old, node.address = node.address, world.etcd.spare_address()
     node.ip(f"address del {old}/16 dev eth0\naddress add {node.address}/16 dev eth0")
+    return old
+
+
+def _wait_peers_know_address(world, node):
     for other in world.nodes:
         if other is not node:
             wait_until(lambda: any(row["node"] == node.address for row in other.weft.ctl("leases")),
                        f"{other.name} does not learn {node.name}'s new address {node.address}")
-    return f"{old} of {node.name} to {node.address}"

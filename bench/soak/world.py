@@ -44,6 +44,10 @@ class Node:
         """Ids of what is attached."""
         return sorted(row["id"] for row in self.weft.ctl("status")["datapath"]["programs"])
 
+    def reserved(self):
+        """Addresses that IPAM has given."""
+        return sorted(name for name in os.listdir(self.weft.directory / "cni" / "cbr0") if name[0].isdigit())
+
     def kernel_state(self):
         """All of weft's in the kernel and on the disk, without what counts or may be numbered anew."""
         said = self.weft.ctl("status")
@@ -105,6 +109,9 @@ class World:
 
     def remove_pod(self, node, pod):
         node.weft.delete(node.weft.added, pod.ns)
+        self._lab.remove([pod.ns])
+
+    def lose_pod(self, pod):
         self._lab.remove([pod.ns])
 
     def remove_node(self, node):
