@@ -9,6 +9,8 @@ import time
 from suite.lab import BenchError, run, wait_until
 from suite.tools import tool
 
+from .control_faults import NOBODY
+
 REPAIRED_S = 5  # at the latest: two seconds, and the machine is a busy one
 
 
@@ -150,8 +152,10 @@ def uplink_address_changed(world, rng):
 
 
 def uplink_address_changed_unseen(world, rng):
-    """While weftd is away: it knows its lease again by what it wrote last."""
-    node = rng.choice(world.nodes)
+    """While weftd is away: it knows its lease again by what it wrote last. Another build may not."""
+    node = world.choose_ours(rng)
+    if node is None:
+        return NOBODY
     subnet = node.subnet()
     world.kill(node.weft.process, signal.SIGKILL)
     old = _readdress(world, node)

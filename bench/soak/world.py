@@ -41,8 +41,9 @@ class Node:
         return gateway.replace(".1/", ".0/")
 
     def programs(self):
-        """Ids of what is attached."""
-        return sorted(row["id"] for row in self.weft.ctl("status")["datapath"]["programs"])
+        """What is attached: id to program and place."""
+        return {row["id"]: f"{row['program']} on {row['ifname']}"
+                for row in self.weft.ctl("status")["datapath"]["programs"]}
 
     def reserved(self):
         """Addresses that IPAM has given."""
@@ -92,6 +93,10 @@ class World:
     @property
     def xdp_node(self):
         return self.nodes[2]
+
+    def choose_ours(self, rng):
+        """A node that runs this build and not the other; None: there is none."""
+        return rng.choice([node for node in self.nodes if node.weft.program is self.builds[0]] or [None])
 
     def make_node(self, name, *flags):
         ns = self._lab.namespace(f"soak-{name}")
