@@ -23,10 +23,11 @@ def program_ids(weft):
 class Packets:
     """Packets of a ScaleNode's world, destinations and senders spread over all leases, always in the same order."""
 
-    def __init__(self, node, leases, pods):
+    def __init__(self, node, leases, pods, pod_macs):
         self._random = random.Random(leases)
         self._leases = leases
         self.pods = pods
+        self._pod_macs = pod_macs
         self._vtep = node.weft.ns.link("weft.1")["address"]
         self._own = node.pair.a.address
 
@@ -36,9 +37,9 @@ class Packets:
     def some_pods(self):
         return (self._random.choice(self.pods) for _ in range(PACKETS))
 
-    @staticmethod
-    def sent(destinations, source, payload=frames.tcp(), protocol=frames.TCP):
-        return [frames.ethernet(ANY_MAC, ANY_MAC, frames.ipv4(source, str(to), payload, protocol))
+    def sent(self, destinations, source, payload=frames.tcp(), protocol=frames.TCP):
+        source_mac = self._pod_macs.get(source, ANY_MAC)
+        return [frames.ethernet(ANY_MAC, source_mac, frames.ipv4(source, str(to), payload, protocol))
                 for to in destinations]
 
     def tunnelled(self, outer_source, inner_source, to):
@@ -60,15 +61,15 @@ class Packets:
 
 def cases(node, leases, pods):
     """(title, program, reason, ingress device, packets)"""
-    packets = Packets(node, leases, pods)
-    pod = pods[0]
-    links = {row["address"]: row["ifname"] for row in node.weft.ctl("endpoints")}
+    endpoints = {row["address"]: row for row in node.weft.ctl("endpoints")}
+    packets = Packets(node, leases, pods, {address: row["pod_mac"] for address, row in endpoints.items()})
+    pod, device = pods[0], endpoints[pods[0]]["ifname"]
     far = [subnet_of(i) + 2 for i in packets.others()]
     return [
-        ("from_pod: push, TCP", "from_pod", "encap", links[pod], packets.sent(far, pod)),
-        ("from_pod: push, UDP", "from_pod", "encap", links[pod], packets.sent(far, pod, frames.udp(), frames.UDP)),
-        ("from_pod: to a pod here", "from_pod", "to_pod", links[pod], packets.sent(packets.some_pods(), pod)),
-        ("from_pod: out of the pod network", "from_pod", "not_pod_network", links[pod], packets.sent([OUTSIDE], pod)),
+        ("from_pod: push, TCP", "from_pod", "encap", device, packets.sent(far, pod)),
+        ("from_pod: push, UDP", "from_pod", "encap", device, packets.sent(far, pod, frames.udp(), frames.UDP)),
+        ("from_pod: to a pod here", "from_pod", "to_pod", device, packets.sent(packets.some_pods(), pod)),
+        ("from_pod: out of the pod network", "from_pod", "not_pod_network", device, packets.sent([OUTSIDE], pod)),
         ("from_host: push", "from_host", "encap", "weft.1", packets.sent(far, node.pair.a.address)),
         ("from_wire: pop, to a pod", "from_wire", "decap_to_pod", "eth0", packets.received()),
         ("from_wire: unknown sender", "from_wire", "unknown_sender", "eth0", packets.strangers()),
