@@ -244,6 +244,28 @@ TEST_F(NodeEvents, TheClockJumps) {
     EXPECT_FALSE(log().contains("is gone")) << log();
 }
 
+TEST_F(NodeEvents, TheHostIsRenamed) {
+    WEFT_REQUIRES(requires_tools({"unshare", "hostname"}));
+    auto all = options({});
+    all.under = {"unshare", "--uts"};
+    const auto rename = [&](const std::string &name) {
+        const auto pid = std::to_string(node_->daemon()->pid());
+        WEFT_ASSERT_OK(run_ok({"nsenter", "--target", pid, "--uts", "hostname", name}));
+    };
+    WEFT_ASSERT_OK(node_->start(all));
+    WEFT_ASSERT_ASSIGN(base_, node_->base_address());
+    const auto before = own_lease();
+    rename("renamed");
+    WEFT_ASSERT_OK(put_lease("10.244.77.0-24", "192.0.2.77"));
+    WEFT_EXPECT_OK(node_->wait_for_leases(1));
+    WEFT_ASSERT_OK(node_->stop());
+    WEFT_ASSERT_OK(node_->launch(all));
+    rename("renamed-again");
+    EXPECT_TRUE(wait_until([&] { return status()["state"] == "synced"; })) << status() << log();
+    EXPECT_EQ(node_->base_address().value_or(""), base_);
+    EXPECT_EQ(own_lease(), before);
+}
+
 TEST_F(NodeEvents, ASecondDaemonInTheSameNamespaceIsRefused) {
     start_with_pod();
     auto second = node_->netns().output(
