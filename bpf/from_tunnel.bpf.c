@@ -12,9 +12,9 @@ static __always_inline bool read_tunnel_key(struct __sk_buff *skb, __u32 *vni, s
 {
 	struct bpf_tunnel_key key = {};
 
-	if (!bpf_skb_get_tunnel_key(skb, &key, sizeof(key), 0))
+	if (!bpf_skb_get_tunnel_key(skb, &key, TUNNEL_KEY_LEN, 0))
 		set_ip4(sender, bpf_htonl(key.remote_ipv4)); /* host byte order, for IPv4 only */
-	else if (!bpf_skb_get_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6))
+	else if (!bpf_skb_get_tunnel_key(skb, &key, TUNNEL_KEY_LEN, BPF_F_TUNINFO_IPV6))
 		__builtin_memcpy(sender, key.remote_ipv6, sizeof(*sender));
 	else
 		return false;

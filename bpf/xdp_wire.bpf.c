@@ -23,7 +23,7 @@ static __always_inline enum weft_reason leave_mark(struct xdp_md *ctx, __u32 ifi
 static __always_inline enum weft_reason xdp_wire(struct xdp_md *ctx)
 {
 	struct cursor c = xdp_cursor(ctx);
-	const __u32 frame_len = bpf_xdp_get_buff_len(ctx);
+	const __u32 frame_len = xdp_length(ctx);
 	struct received r = {};
 	enum weft_reason reason;
 	struct ethhdr *eth;
@@ -52,8 +52,8 @@ static __always_inline enum weft_reason xdp_wire(struct xdp_md *ctx)
 	return WEFT_R_XDP_POPPED;
 }
 
-/* .frags (5.18): jumbo frames come in several buffers; the headers are in the first. */
-SEC("xdp.frags")
+/* Where the kernel can (5.18), weftd loads it for frames in several buffers: jumbo frames; the headers are in the first. */
+SEC("xdp")
 int weft_xdp_wire(struct xdp_md *ctx)
 {
 	return finish_xdp(ctx, WEFT_HOOK_XDP_WIRE, xdp_wire(ctx));

@@ -186,7 +186,10 @@ struct weft_cfg {
 	__u8 ip_id_bits;	 /* of an outer IP identification that count; the upper ones are the CPU's */
 	__u8 fast_path;		 /* 0: the host stack carries everything, its FORWARD chain sees every packet */
 	__u8 pop_other_family;	 /* the kernel can pop an outer header of another family than the inner one */
-	__u8 reserved[5];
+	__u8 redirect_peer;	 /* the kernel has bpf_redirect_peer */
+	__u8 xdp_frags;		 /* XDP may see a part of the packet, and the kernel has bpf_xdp_get_buff_len */
+	__u8 tunnel_source;	 /* the kernel's struct bpf_tunnel_key has local addresses */
+	__u8 reserved[2];
 };
 WEFT_STATIC_ASSERT(sizeof(struct weft_cfg) == 192, "weft_cfg");
 

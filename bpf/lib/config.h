@@ -33,6 +33,9 @@ static __always_inline bool is_vtep_mac(const __u8 *mac)
 	return word[0] == ours[0] && word[1] == ours[1] && word[2] == ours[2];
 }
 
+/* struct bpf_tunnel_key as every kernel knows it: local addresses came last (6.0), and before, a longer one is refused. */
+enum { TUNNEL_KEY_LEN = __builtin_offsetof(struct bpf_tunnel_key, local_ipv4) };
+
 static __always_inline bool in_pod_network(const struct weft_ip *addr)
 {
 	return in_net(addr, &cfg.network[WEFT_IPV4]) || in_net(addr, &cfg.network[WEFT_IPV6]);

@@ -20,11 +20,12 @@ static __always_inline void eth_to_pod(struct ethhdr *eth, const struct weft_end
 	__builtin_memcpy(eth->h_source, &pod->host_mac, ETH_ALEN);
 }
 
-/* Hands the packet into the pod's namespace without another trip through the softirq (kernel 5.10). */
+/* Hands the packet into the pod's namespace: without another trip through the softirq where the kernel can (5.10), else out of
+ * the veth's own end, on which weft has no program in that direction. */
 static __always_inline enum weft_reason hand_to_pod(struct __sk_buff *skb, __u32 ifindex, enum weft_reason delivered)
 {
 	skb->mark = 0; /* survives the change of namespace otherwise */
-	if (bpf_redirect_peer(ifindex, 0) != TC_ACT_REDIRECT)
+	if ((cfg.redirect_peer ? bpf_redirect_peer(ifindex, 0) : bpf_redirect(ifindex, 0)) != TC_ACT_REDIRECT)
 		return WEFT_R_REDIRECT_FAILED;
 	return delivered;
 }

@@ -144,7 +144,7 @@ static __always_inline enum weft_reason send_by_route(struct __sk_buff *skb, con
 
 	skb->mark = 0;
 	if (lease->encap == WEFT_ENCAP_DIRECT) {
-		if (bpf_skb_set_tunnel_key(skb, &no_route, sizeof(no_route), 0))
+		if (bpf_skb_set_tunnel_key(skb, &no_route, TUNNEL_KEY_LEN, 0))
 			return WEFT_R_TUNNEL_KEY_FAILED;
 		return send_to_next_hop(skb, lease);
 	}
@@ -173,7 +173,9 @@ static __always_inline enum weft_reason set_tunnel_key(struct __sk_buff *skb, co
 		write_node_ip6(key.local_ipv6);
 		flags = BPF_F_TUNINFO_IPV6; /* and with a checksum, which every receiver takes */
 	}
-	return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), flags) ? WEFT_R_TUNNEL_KEY_FAILED : WEFT_R_NONE;
+	if (bpf_skb_set_tunnel_key(skb, &key, cfg.tunnel_source ? sizeof(key) : TUNNEL_KEY_LEN, flags))
+		return WEFT_R_TUNNEL_KEY_FAILED;
+	return WEFT_R_NONE;
 }
 
 /* Makes the packet the driver's: key and inner Ethernet header. Counts it for the lease, as push() does; the outer header is

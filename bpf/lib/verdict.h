@@ -87,9 +87,15 @@ static __always_inline int finish_tc(struct __sk_buff *skb, enum weft_hook hook,
 	return TC_ACT_SHOT;
 }
 
+/* Of the whole packet, not only of the part in the first buffer. Kernels that cannot tell show no packets of several. */
+static __always_inline __u32 xdp_length(struct xdp_md *ctx)
+{
+	return cfg.xdp_frags ? bpf_xdp_get_buff_len(ctx) : ctx->data_end - ctx->data;
+}
+
 static __always_inline int finish_xdp(struct xdp_md *ctx, enum weft_hook hook, enum weft_reason reason)
 {
-	const __u32 length = bpf_xdp_get_buff_len(ctx);
+	const __u32 length = xdp_length(ctx);
 	struct weft_event *event;
 
 	count(hook, reason, 1, length);

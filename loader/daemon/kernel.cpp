@@ -119,6 +119,10 @@ public:
         return datapath_->missing();
     }
 
+    std::vector<datapath::Lack> datapath_lacks() const override {
+        return datapath_ ? datapath_->lacks() : std::vector<datapath::Lack>();
+    }
+
     std::string_view datapath_mode() const override {
         if (!datapath_ || !attached_) return "none";
         return datapath_->mode() == DatapathMode::xdp ? "xdp" : "tc";

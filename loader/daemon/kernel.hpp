@@ -63,6 +63,8 @@ public:
     [[nodiscard]] virtual Result<std::vector<std::string>> read_missing() = 0;
     /// "tc" or "xdp" once attached, "none" before.
     [[nodiscard]] virtual std::string_view datapath_mode() const = 0;
+    /// What the programs do in another way here than they would; empty while none are loaded.
+    [[nodiscard]] virtual std::vector<datapath::Lack> datapath_lacks() const = 0;
     /// @param part only these entries, and all prefix lengths; nullptr: everything
     [[nodiscard]] virtual Result<MapState> read_maps(const MapPart *part) = 0;
     /// Since the maps were made; nullopt while they cannot be read.

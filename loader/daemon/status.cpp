@@ -17,10 +17,11 @@ std::string utc(std::chrono::system_clock::time_point at) {
 nlohmann::json Daemon::status() const {
     nlohmann::json unusable = nlohmann::json::object(), failing = nlohmann::json::object();
     for (const auto &[subnet, why] : reconciler_.unusable()) unusable[subnet.to_string()] = why;
-    nlohmann::json settings = nlohmann::json::object();
+    nlohmann::json settings = nlohmann::json::object(), lacks = nlohmann::json::object();
     for (const auto &[path, value] : reconciler_.settings()) settings[path] = value.value_or("");
     for (const auto &[item, failure] : reconciler_.failures())
         failing[item] = fmt::format("{} (tried {} times)", failure.sentence, failure.attempts);
+    for (const auto &[feature, cost] : kernel_.datapath_lacks()) lacks[feature] = cost;
     const auto firewall = kernel_.firewall_state();
     nlohmann::json status{
         {"state", to_string(reconciler_.state())},
@@ -33,6 +34,7 @@ nlohmann::json Daemon::status() const {
           {"mac", uplink_.mac.to_string()},
           {"mtu", uplink_.mtu}}},
         {"datapath", kernel_.datapath_mode()},
+        {"kernel_lacks", lacks},
         {"fast_path", options_.fast_path},
         {"firewall", {{"rules", firewall.rules}, {"said", firewall.complaint}}},
         {"etcd", {{"lease", leases_ ? to_string(leases_->state()) : "idle"}, {"said", etcd_said_}}},

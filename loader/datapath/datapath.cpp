@@ -34,6 +34,9 @@ std::string interface_name(int ifindex) {
 /// tc wins on every driver measured so far: docs/adr/0001-where-to-pop.md.
 DatapathMode resolve(DatapathMode wanted) { return wanted == DatapathMode::automatic ? DatapathMode::tc : wanted; }
 
+/// What drivers answer to an XDP program that they cannot run: they have no native XDP, or not with this MTU.
+bool is_of_the_driver(int code) { return code == EOPNOTSUPP || code == ERANGE || code == EINVAL; }
+
 } // namespace
 
 struct Datapath::Impl {
@@ -164,7 +167,7 @@ Result<std::vector<std::string>> Datapath::attach() {
         if (!attached && !pod_vanished) return fail_as_is(std::move(attached));
     }
     if (auto attached = impl_->attach_xdp(done); !attached) {
-        if (impl_->config.mode == DatapathMode::xdp) return fail_as_is(std::move(attached));
+        if (!is_of_the_driver(attached.error().code())) return fail_as_is(std::move(attached));
         spdlog::warn("datapath: {}; packets are decapsulated in tc", attached.error().sentence());
         impl_->mode = DatapathMode::tc;
     }
@@ -232,6 +235,13 @@ Status Datapath::attach_vtep() {
 }
 
 DatapathMode Datapath::mode() const { return impl_->mode; }
+
+std::vector<datapath::Lack> Datapath::lacks() const {
+    auto all = datapath::lacks(impl_->features);
+    if (impl_->config.mode == DatapathMode::xdp && impl_->mode == DatapathMode::tc)
+        all.push_back({"native_xdp", "the uplink cannot run XDP programs: packets are decapsulated in tc"});
+    return all;
+}
 
 int Datapath::program_fd(weft_hook hook) const {
     const auto &programs = impl_->tc->progs;

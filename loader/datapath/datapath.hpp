@@ -11,6 +11,7 @@
 #include "abi.hpp"
 #include "base/addr.hpp"
 #include "base/error.hpp"
+#include "datapath/features.hpp"
 #include "map_ref.hpp"
 
 namespace weft {
@@ -70,6 +71,9 @@ public:
 
     /// The mode in force once attached: tc or xdp.
     [[nodiscard]] DatapathMode mode() const;
+
+    /// What this kernel, or once attached the uplink's driver, made this do in another way than it would.
+    [[nodiscard]] std::vector<datapath::Lack> lacks() const;
 
     [[nodiscard]] Result<DatapathFingerprint> fingerprint() const;
 

@@ -49,6 +49,9 @@ weft_cfg make_cfg(const DatapathConfig &config, const Features &features) {
     cfg.udp_port = config.udp_port;
     cfg.encaps = config.encaps;
     cfg.pop_other_family = features.pop_other_family;
+    cfg.redirect_peer = features.redirect_peer;
+    cfg.xdp_frags = features.xdp_frags;
+    cfg.tunnel_source = features.tunnel_source;
     return cfg;
 }
 
@@ -80,6 +83,7 @@ Result<SkelPtr<xdp_wire_bpf>> open_xdp(const DatapathConfig &config, const Featu
     SkelPtr<xdp_wire_bpf> skel(xdp_wire_bpf::open());
     if (!skel) return fail_errno(errno, "open XDP program");
     skel->rodata->cfg = make_cfg(config, features);
+    if (features.xdp_frags) bpf_program__set_flags(skel->progs.weft_xdp_wire, BPF_F_XDP_HAS_FRAGS);
 
     bpf_map *ours = nullptr;
     bpf_object__for_each_map(ours, skel->obj) {

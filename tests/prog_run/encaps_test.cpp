@@ -80,6 +80,7 @@ TEST_P(Encaps, APodsPacketGoesOutInItsHeaders) {
 }
 
 TEST_P(Encaps, TheWiresPacketComesOutOfItsHeaders) {
+    WEFT_NEEDS_FEATURE(conntrack_lookup);
     const auto packet = GetParam().wrapped(ip(kPeerPod, kPod) / tcp() / Tins::RawPDU("payload"));
     expect_row(WEFT_HOOK_FROM_WIRE, {"", packet, "decap_to_pod", [&](const Bytes &in, const Outcome &out) {
                                          const auto overhead = GetParam().overhead;

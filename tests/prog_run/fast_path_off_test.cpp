@@ -43,6 +43,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(FromHostOff, StillPushesWhatTheHostSends) {
     auto &programs = Programs::instance();
     if (!programs.available()) GTEST_SKIP() << programs.why_not();
+    WEFT_NEEDS_FEATURE(push_vxlan);
     const auto packet = bytes_of(eth(kPeerVtepMac, kVtepMac) / ip(kPod, kPeerPod, 63) / tcp());
     const auto out = programs.run(WEFT_HOOK_FROM_HOST, packet, kOff);
     EXPECT_EQ(out.reasons, (std::map<std::string, std::uint64_t>{{"encap", 1}}));

@@ -33,6 +33,7 @@ std::string expected_reason(const Frame &frame) {
 TEST(FlannelCapture, EveryPacketFromTheFlannelNodeIsTakenByTheRightPath) {
     auto &programs = Programs::instance();
     if (!programs.available()) GTEST_SKIP() << programs.why_not();
+    WEFT_NEEDS_FEATURE(conntrack_lookup);
     int taken = 0;
     std::map<std::string, int> seen;
     for (const auto &bytes : read_capture(kCapture)) {
@@ -51,6 +52,7 @@ TEST(FlannelCapture, EveryPacketFromTheFlannelNodeIsTakenByTheRightPath) {
 TEST(FlannelCapture, OurOuterHeadersAreFlannels) {
     auto &programs = Programs::instance();
     if (!programs.available()) GTEST_SKIP() << programs.why_not();
+    WEFT_NEEDS_FEATURE(conntrack_lookup);
     int compared = 0;
     for (const auto &bytes : read_capture(kCapture)) {
         const Frame frame{bytes};

@@ -149,6 +149,7 @@ INSTANTIATE_TEST_SUITE_P(Table, FromPod, ::testing::ValuesIn(kRows), row_name);
 TEST(FromPodLeases, ALongerPrefixWins) {
     auto &programs = Programs::instance();
     if (!programs.available()) GTEST_SKIP() << programs.why_not();
+    WEFT_NEEDS_FEATURE(conntrack_lookup);
     const auto leases = programs.datapath().leases();
     const auto narrow = abi::lease_key(*parse_net4("10.244.86.0/26"));
     auto lease = (*leases.get(abi::lease_key(*parse_net4("10.244.86.0/24")))).value();
@@ -172,6 +173,7 @@ TEST(FromPodLeases, ALongerPrefixWins) {
 TEST(FromPodLeases, TheSourcePortFollowsTheFlowAndSpreadsFlows) {
     auto &programs = Programs::instance();
     if (!programs.available()) GTEST_SKIP() << programs.why_not();
+    WEFT_NEEDS_FEATURE(conntrack_lookup);
     constexpr unsigned kFlows = 256, kPaths = 8;
     const auto nth = [](const Ip4 &base, unsigned n) { return Ip4(base.to_uint() + n); };
     const std::map<std::string, std::function<Bytes(unsigned)>> kinds{
@@ -208,6 +210,7 @@ void on_cpu(int cpu, const std::function<void()> &body) {
 TEST(FromPodLeases, NoTwoCpusGivePacketsOneIdentification) {
     auto &programs = Programs::instance();
     if (!programs.available()) GTEST_SKIP() << programs.why_not();
+    WEFT_NEEDS_FEATURE(conntrack_lookup);
     if (std::thread::hardware_concurrency() < 2) GTEST_SKIP() << "one CPU";
     std::set<std::uint16_t> of_cpu[2];
     for (const int cpu : {0, 1}) {
@@ -229,6 +232,7 @@ TEST(FromPodLeases, NoTwoCpusGivePacketsOneIdentification) {
 TEST(FromPodLeases, AnUnknownEncapsulationIsLeftToTheStack) {
     auto &programs = Programs::instance();
     if (!programs.available()) GTEST_SKIP() << programs.why_not();
+    WEFT_NEEDS_FEATURE(conntrack_lookup);
     const auto key = abi::lease_key(*parse_net4("10.244.86.0/24"));
     const auto lease = (*programs.datapath().leases().get(key)).value();
     auto other = lease;

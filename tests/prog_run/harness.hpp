@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "datapath/datapath.hpp"
+#include "datapath/features.hpp"
 #include "datapath/skeletons.hpp"
 
 namespace weft::prog_run {
@@ -99,6 +100,8 @@ public:
 
     [[nodiscard]] Outcome run(weft_hook hook, const Bytes &packet, const Context &context = {});
     [[nodiscard]] Datapath &datapath() { return *fast_.datapath; }
+    /// What this kernel has.
+    [[nodiscard]] const datapath::Features &features() const { return features_; }
     [[nodiscard]] int events_fd() const { return events_fd_.get(); }
     [[nodiscard]] int counters_fd() const { return counters_fd_.get(); }
     [[nodiscard]] int program_fd(weft_hook hook, bool fast_path = true) const;
@@ -116,10 +119,15 @@ private:
     [[nodiscard]] weft_lease_stats read_peer_stats();
 
     Loaded fast_, off_;
+    datapath::Features features_ = datapath::probe_features();
     std::filesystem::path bpf_dir_;
     std::string why_not_;
     UniqueFd counters_fd_, stats_fd_, events_fd_;
 };
+
+/// Skips a test of what a kernel without that part leaves to the host's stack: `WEFT_NEEDS_FEATURE(conntrack_lookup);`
+#define WEFT_NEEDS_FEATURE(part)                                                                                       \
+    if (!weft::prog_run::Programs::instance().features().part) GTEST_SKIP() << "this kernel lacks " #part
 
 /// One line of a table: a sentence, a packet, and what must become of it.
 struct Row {

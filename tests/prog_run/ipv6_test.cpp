@@ -238,6 +238,7 @@ TEST(Ipv6FromWireAlone, IPv4InsideIPv6IsDelivered) {
 }
 
 TEST(Ipv6FromWireAlone, WithoutOuterHeaders) {
+    WEFT_NEEDS_FEATURE(conntrack_lookup);
     expect_row(WEFT_HOOK_FROM_WIRE, {"", framed(ip6(kDirectPod6, kPod6) / tcp()), "decap_to_pod", expect_delivered});
     expect_row(WEFT_HOOK_FROM_WIRE, {"", framed(ip6(kNoLease6, kPod6) / tcp()), "spoofed_source"});
 }

@@ -45,6 +45,7 @@ class Nat : public ::testing::TestWithParam<std::string> {
 protected:
     void SetUp() override {
         if (!Programs::instance().available()) GTEST_SKIP() << Programs::instance().why_not();
+        WEFT_NEEDS_FEATURE(conntrack_lookup);
     }
 
     static Tins::IP packet(const Endpoint &from, const Endpoint &to, bool opening = false) {

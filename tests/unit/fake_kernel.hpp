@@ -78,6 +78,7 @@ public:
         return attached ? std::vector<std::string>{} : std::vector<std::string>{"from_wire on eth0"};
     }
     std::string_view datapath_mode() const override { return attached ? "tc" : "none"; }
+    std::vector<datapath::Lack> datapath_lacks() const override { return {}; }
     Result<MapState> read_maps(const MapPart *part) override {
         if (!part) ++whole_reads;
         auto found = maps;
