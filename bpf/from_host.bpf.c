@@ -79,7 +79,7 @@ static __always_inline enum weft_reason from_host(struct __sk_buff *skb)
 SEC("tc")
 int weft_from_host(struct __sk_buff *skb)
 {
-	const __u32 packets = wire_packets(skb);
+	const struct suspect who = tc_suspect(skb, WEFT_HOOK_FROM_HOST);
 
-	return finish_tc(skb, WEFT_HOOK_FROM_HOST, from_host(skb), packets);
+	return finish_tc(skb, &who, from_host(skb));
 }

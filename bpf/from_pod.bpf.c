@@ -2,7 +2,9 @@
 /* tc ingress of the host end of a pod's veth: what the pod sends. */
 #include "lib/conntrack.h"
 #include "lib/deliver.h"
+#include "lib/pod_checks.h"
 #include "lib/push.h"
+#include "lib/tags.h"
 
 /* Where an address of the pod network is. Both NULL: unknown. */
 struct destination {
@@ -23,13 +25,14 @@ static __always_inline struct destination find_destination(const struct weft_ip 
 	return dst;
 }
 
-/* The host stack forwards what conntrack has to see and what is not this pod's to send. */
-static __always_inline enum weft_reason judge_flow(struct __sk_buff *skb, struct cursor *c, struct ip_view *v)
+/* The host stack forwards what conntrack has to see. self: the sender's entry for the packet's source; NULL: that is another
+ * address, which it was let use. */
+static __always_inline enum weft_reason judge_flow(struct __sk_buff *skb, const struct suspect *who, struct cursor *c,
+						   const struct weft_endpoint *self, struct ip_view *v)
 {
-	const struct weft_endpoint *self = endpoint_of(&v->saddr);
 	enum weft_reason reason;
 
-	if (!self || self->ifindex != skb->ifindex)
+	if (!self)
 		return WEFT_R_NOT_OWN_SOURCE;
 	if (self->flags & WEFT_EP_VIA_STACK)
 		return WEFT_R_POD_PREFERS_STACK;
@@ -38,6 +41,11 @@ static __always_inline enum weft_reason judge_flow(struct __sk_buff *skb, struct
 		return reason;
 	if (!same_ip(&v->flow_saddr, &v->saddr)) /* an ICMP error about somebody else's flow */
 		return WEFT_R_L4_UNTRACKED;
+	if (v->proto == IPPROTO_UDP && is_dhcp_answer(v->version, v->sport, v->dport)) {
+		reason = refuse(who, WEFT_R_POD_DHCP);
+		if (reason)
+			return reason;
+	}
 	return skb_ask_conntrack_to_send(skb, v);
 }
 
@@ -87,47 +95,73 @@ static __always_inline enum weft_reason to_remote_pod(struct __sk_buff *skb, con
 	return send_to_next_hop(skb, lease);
 }
 
-static __always_inline enum weft_reason from_pod(struct __sk_buff *skb)
+/* c: behind the IP header. */
+static __always_inline enum weft_reason forward(struct __sk_buff *skb, const struct suspect *who, struct cursor *c,
+						const struct weft_endpoint *self, struct ip_view *v)
 {
 	struct destination dst;
 	enum weft_reason reason;
+
+	if (!in_pod_network(&v->daddr))
+		return WEFT_R_NOT_POD_NETWORK;
+	if (!cfg.fast_path)
+		return WEFT_R_FAST_PATH_OFF;
+	dst = find_destination(&v->daddr);
+	if (!dst.pod && !dst.lease)
+		return in_own_subnet(&v->daddr) ? WEFT_R_NO_POD : WEFT_R_NO_LEASE;
+	reason = judge_flow(skb, who, c, self, v);
+	if (reason)
+		return reason;
+	if (dst.lease)
+		return to_remote_pod(skb, dst.lease, v);
+	return to_local_pod(skb, dst.pod, v);
+}
+
+static __always_inline bool is_for_stack(enum weft_reason reason)
+{
+	return reason >= WEFT_R_FIRST_STACK && reason < WEFT_R_FIRST_DROP;
+}
+
+static __always_inline enum weft_reason from_pod(struct __sk_buff *skb, struct suspect *who)
+{
+	struct weft_endpoint *self;
+	enum weft_reason reason, refused;
 	struct ip_view v = {};
 	struct ethhdr *eth;
 	struct cursor c;
 
-	if (!is_ip_ethertype(skb->protocol))
-		return WEFT_R_NOT_IP;
-	/* The tag is beside the packet, not in it: pushed and redirected, the packet would leave on that VLAN of the uplink. */
-	if (skb->vlan_present)
-		return WEFT_R_VLAN;
+	reason = untag(skb); /* or it would leave on that VLAN of the uplink */
+	if (reason)
+		return reason;
 	ensure_headers(skb, ETH_HLEN);
 	c = skb_cursor(skb);
 	eth = take(&c, sizeof(*eth));
 	if (!eth)
 		return WEFT_R_TRUNCATED;
+	__builtin_memcpy(&who->mac, eth->h_source, sizeof(who->mac));
+	if (skb->protocol == bpf_htons(ETH_P_ARP))
+		return check_arp(skb, who);
+	if (!is_ip_ethertype(skb->protocol))
+		return WEFT_R_NOT_IP;
 	reason = ip_view_header(&c, skb->protocol, skb->len - ETH_HLEN, &v);
 	if (reason)
 		return reason;
-	if (!in_pod_network(&v.daddr))
-		return WEFT_R_NOT_POD_NETWORK;
-	if (!cfg.fast_path)
-		return WEFT_R_FAST_PATH_OFF;
-
-	dst = find_destination(&v.daddr);
-	if (!dst.pod && !dst.lease)
-		return in_own_subnet(&v.daddr) ? WEFT_R_NO_POD : WEFT_R_NO_LEASE;
-	reason = judge_flow(skb, &c, &v);
+	self = own_endpoint(who, &v.saddr);
+	reason = check_pod_source(who, &c, &v, self);
 	if (reason)
 		return reason;
-	if (dst.lease)
-		return to_remote_pod(skb, dst.lease, &v);
-	return to_local_pod(skb, dst.pod, &v);
+	reason = forward(skb, who, &c, self, &v);
+	if (!is_for_stack(reason))
+		return reason;
+	refused = check_for_stack(skb, who, &v);
+	return refused ? refused : reason;
 }
 
 SEC("tc")
 int weft_from_pod(struct __sk_buff *skb)
 {
-	const __u32 packets = wire_packets(skb);
+	struct suspect who = tc_suspect(skb, WEFT_HOOK_FROM_POD);
 
-	return finish_tc(skb, WEFT_HOOK_FROM_POD, from_pod(skb), packets);
+	who.key.ifindex = skb->ifindex;
+	return finish_tc(skb, &who, from_pod(skb, &who));
 }

@@ -2,10 +2,11 @@
 /* tc ingress of weft.1: what the kernel's vxlan socket decapsulated, because the uplink's programs left it to the stack or
  * because it came in elsewhere: the socket listens on every interface and takes every VNI. The same checks of the sender as on
  * the uplink, then on to the host stack. */
+#include "encap/vxlan_header.h"
 #include "lib/deliver.h"
-#include "lib/ip.h"
-#include "lib/leases.h"
 #include "lib/verdict.h"
+
+enum { PACKET_HOST = 0 }; /* <linux/if_packet.h> is no header for BPF */
 
 /* The kernel asks for the family of what it has not told yet. */
 static __always_inline bool read_tunnel_key(struct __sk_buff *skb, __u32 *vni, struct weft_ip *sender)
@@ -22,12 +23,13 @@ static __always_inline bool read_tunnel_key(struct __sk_buff *skb, __u32 *vni, s
 	return true;
 }
 
-static __always_inline enum weft_reason from_tunnel(struct __sk_buff *skb)
+static __always_inline enum weft_reason from_tunnel(struct __sk_buff *skb, struct suspect *who)
 {
 	__u32 stats_index = 0, vni = 0;
 	struct weft_ip sender = {};
 	enum weft_reason reason;
 	struct ip_view v = {};
+	__be16 ethertype = 0;
 	struct ethhdr *eth;
 	struct cursor c;
 
@@ -37,28 +39,40 @@ static __always_inline enum weft_reason from_tunnel(struct __sk_buff *skb)
 		skb->mark = 0;
 		return WEFT_R_CHECKED;
 	}
-	if (vni != cfg.vni)
-		return WEFT_R_WRONG_VNI;
+	who->key.sender = sender;
+	if (vni != cfg.vni) {
+		reason = refuse(who, WEFT_R_WRONG_VNI);
+		if (reason)
+			return reason;
+	}
 	ensure_headers(skb, ETH_HLEN);
 	c = skb_cursor(skb);
 	eth = take(&c, sizeof(*eth));
-	if (!eth || !is_ip_ethertype(eth->h_proto))
-		return WEFT_R_INNER_NOT_IP;
-	if (!is_vtep_mac(eth->h_dest))
-		return WEFT_R_WRONG_INNER_MAC;
-	reason = ip_view_header(&c, eth->h_proto, skb->len - ETH_HLEN, &v);
+	if (!eth)
+		return WEFT_R_TRUNCATED;
+	reason = check_inner_ethernet(who, eth, &ethertype);
 	if (reason)
 		return reason;
-	reason = check_sender(&sender, &v.saddr, &stats_index);
+	reason = ip_view_header(&c, ethertype, skb->len - ETH_HLEN, &v);
 	if (reason)
 		return reason;
+	reason = check_sender(who, &sender, &v.saddr, &stats_index);
+	if (reason)
+		return reason;
+	if (checks(WEFT_R_MARTIAN_DESTINATION) && is_martian(&v.daddr))
+		reason = refuse(who, WEFT_R_MARTIAN_DESTINATION);
+	if (reason)
+		return reason;
+	/* Or the stack would take it for another host's, where the inner MAC is not checked. */
+	if (mode_of(WEFT_R_WRONG_INNER_MAC) != WEFT_CHECK_ENFORCE)
+		bpf_skb_change_type(skb, PACKET_HOST);
 	return WEFT_R_CHECKED;
 }
 
 SEC("tc")
 int weft_from_tunnel(struct __sk_buff *skb)
 {
-	const __u32 packets = wire_packets(skb);
+	struct suspect who = tc_suspect(skb, WEFT_HOOK_FROM_TUNNEL);
 
-	return finish_tc(skb, WEFT_HOOK_FROM_TUNNEL, from_tunnel(skb), packets);
+	return finish_tc(skb, &who, from_tunnel(skb, &who));
 }

@@ -5,6 +5,7 @@
 #include "lib/conntrack.h"
 #include "lib/deliver.h"
 #include "lib/receive.h"
+#include "lib/tags.h"
 #include "lib/verdict.h"
 
 /* Already judged, popped and rewritten by the XDP program. */
@@ -105,15 +106,16 @@ static __always_inline enum weft_reason pop_to_host(struct __sk_buff *skb, const
 	return WEFT_R_DECAP_TO_HOST;
 }
 
-static __always_inline enum weft_reason from_wire(struct __sk_buff *skb)
+static __always_inline enum weft_reason from_wire(struct __sk_buff *skb, struct suspect *who)
 {
 	const struct popped_mark *mark;
 	struct received r = {};
 	enum weft_reason reason;
 	struct cursor c;
 
-	if (skb->vlan_present)
-		return WEFT_R_VLAN;
+	reason = untag(skb);
+	if (reason)
+		return reason;
 	mark = popped_mark_of(skb);
 	if (mark) {
 		const __u32 ifindex = mark->ifindex;
@@ -126,7 +128,7 @@ static __always_inline enum weft_reason from_wire(struct __sk_buff *skb)
 	ensure_headers(skb,
 		       ETH_HLEN + (skb->protocol == bpf_htons(ETH_P_IP) ? WEFT_VXLAN_OVERHEAD : WEFT_VXLAN6_OVERHEAD));
 	c = skb_cursor(skb);
-	reason = judge_received(&c, skb->len, &r);
+	reason = judge_received(skb, skb->ifindex, &c, skb->len, who, &r);
 	if (!reason && r.encap != WEFT_ENCAP_DIRECT)
 		reason = survives_pop(skb, &r);
 	if (!reason)
@@ -141,7 +143,7 @@ static __always_inline enum weft_reason from_wire(struct __sk_buff *skb)
 SEC("tc")
 int weft_from_wire(struct __sk_buff *skb)
 {
-	const __u32 packets = wire_packets(skb);
+	struct suspect who = tc_suspect(skb, WEFT_HOOK_FROM_WIRE);
 
-	return finish_tc(skb, WEFT_HOOK_FROM_WIRE, from_wire(skb), packets);
+	return finish_tc(skb, &who, from_wire(skb, &who));
 }

@@ -20,7 +20,7 @@ static __always_inline enum weft_reason leave_mark(struct xdp_md *ctx, __u32 ifi
 	return WEFT_R_NONE;
 }
 
-static __always_inline enum weft_reason xdp_wire(struct xdp_md *ctx)
+static __always_inline enum weft_reason xdp_wire(struct xdp_md *ctx, struct suspect *who)
 {
 	struct cursor c = xdp_cursor(ctx);
 	const __u32 frame_len = xdp_length(ctx);
@@ -29,7 +29,7 @@ static __always_inline enum weft_reason xdp_wire(struct xdp_md *ctx)
 	struct ethhdr *eth;
 	void *ip;
 
-	reason = judge_received(&c, frame_len, &r);
+	reason = judge_received(ctx, ctx->ingress_ifindex, &c, frame_len, who, &r);
 	if (reason)
 		return reason;
 	if (r.encap == WEFT_ENCAP_DIRECT)
@@ -56,7 +56,9 @@ static __always_inline enum weft_reason xdp_wire(struct xdp_md *ctx)
 SEC("xdp")
 int weft_xdp_wire(struct xdp_md *ctx)
 {
-	return finish_xdp(ctx, WEFT_HOOK_XDP_WIRE, xdp_wire(ctx));
+	struct suspect who = xdp_suspect(ctx, WEFT_HOOK_XDP_WIRE);
+
+	return finish_xdp(ctx, &who, xdp_wire(ctx, &who));
 }
 
 char LICENSE[] SEC("license") = "GPL";

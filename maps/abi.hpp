@@ -22,6 +22,8 @@ static_assert(std::has_unique_object_representations_v<weft_ip>);
 static_assert(std::has_unique_object_representations_v<weft_lease>);
 static_assert(std::has_unique_object_representations_v<weft_endpoint>);
 static_assert(std::has_unique_object_representations_v<weft_state>);
+static_assert(std::has_unique_object_representations_v<weft_refused_key>);
+static_assert(std::has_unique_object_representations_v<weft_allowed_key>);
 
 [[nodiscard]] inline weft_ip ip(const Ip &addr) {
     const auto octets = addr.is_v4() ? asio::ip::make_address_v6(asio::ip::v4_mapped, addr.to_v4()).to_bytes()
@@ -68,6 +70,19 @@ struct ReasonInfo {
 #define WEFT_REASON_INFO(number, name, class, label, text) ReasonInfo{WEFT_R_##name, WEFT_CLASS_##class, label, text},
 inline constexpr ReasonInfo kReasons[] = {WEFT_REASONS(WEFT_REASON_INFO)};
 #undef WEFT_REASON_INFO
+
+/// A check that can be relaxed, by the reason for which it drops.
+struct CheckInfo {
+    weft_reason reason;
+    weft_check_mode mode; ///< unless told otherwise
+};
+#define WEFT_CHECK_INFO(name, mode) CheckInfo{WEFT_R_##name, WEFT_CHECK_##mode},
+inline constexpr CheckInfo kChecks[] = {WEFT_CHECKS(WEFT_CHECK_INFO)};
+#undef WEFT_CHECK_INFO
+
+#define WEFT_CHECK_MODE_LABEL(name, label) label,
+inline constexpr std::string_view kCheckModes[] = {WEFT_CHECK_MODES(WEFT_CHECK_MODE_LABEL)}; ///< by weft_check_mode
+#undef WEFT_CHECK_MODE_LABEL
 
 struct HookInfo {
     weft_hook hook;

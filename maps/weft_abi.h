@@ -11,6 +11,7 @@
  */
 #include <linux/types.h>
 
+#include "weft_checks.h"
 #include "weft_encaps.h"
 #include "weft_reasons.h"
 
@@ -30,6 +31,8 @@ enum {
 	WEFT_MAX_PREFIX_LENS = 8,
 	WEFT_MAX_ENDPOINTS = 65536,
 	WEFT_EVENT_SNAP = 96, /* bytes of a packet that an event carries */
+	WEFT_MAX_REFUSED = 8192,
+	WEFT_MAX_ALLOWED = 16384,
 };
 
 /* Where pins live below --bpf-dir. User space composes "<bpf-dir>/" WEFT_PIN_*. */
@@ -40,6 +43,9 @@ enum {
 #define WEFT_PIN_COUNTERS "counters_v2"
 #define WEFT_PIN_LEASE_STATS "lease_stats_v2"
 #define WEFT_PIN_EVENTS "events_v2"
+#define WEFT_PIN_TOLERATED "tolerated_v2"
+#define WEFT_PIN_REFUSED "refused_v2"
+#define WEFT_PIN_ALLOWED "allowed_v2"
 /* The programs that others than weftd attach: the CNI plugin puts this one on each pod's veth. */
 #define WEFT_PIN_FROM_POD "from_pod_v2"
 
@@ -94,7 +100,7 @@ struct weft_lease {
 	__u16 mtu;		  /* longest inner IP packet, bytes */
 	__u8 encap;		  /* enum weft_encap */
 	__u8 flags;		  /* enum weft_lease_flags */
-	__u8 reserved[6];
+	struct weft_mac link_mac; /* its node's, where it may send without a tunnel; zero: not known */
 };
 WEFT_STATIC_ASSERT(sizeof(struct weft_lease) == 56, "weft_lease");
 
@@ -157,6 +163,41 @@ struct weft_lease_stats {
 };
 WEFT_STATIC_ASSERT(sizeof(struct weft_lease_stats) == 32, "weft_lease_stats");
 
+/* tolerated: per CPU, as counters: packets that a check in mode count would have dropped. They went on, and are in counters
+ * under what became of them. */
+
+/* refused: per CPU, who sent what was dropped or tolerated. The least recently used go when it is full, and a flood of new
+ * senders is summed up under no sender at all (all zero, ifindex 0): the truth about how many is counters'. */
+struct weft_refused_key {
+	struct weft_ip
+		sender; /* outer source, or the source of what has no outer header; zero: a pod, by its ifindex */
+	__u32 ifindex;	/* host end of the pod's veth; 0: not from a pod */
+	__u8 hook;	/* enum weft_hook */
+	__u8 reason;	/* enum weft_reason */
+	__u8 tolerated; /* 1: it went on */
+	__u8 reserved;	/* zero */
+};
+WEFT_STATIC_ASSERT(sizeof(struct weft_refused_key) == 24, "weft_refused_key");
+
+struct weft_refused {
+	__u64 packets;
+	__u64 bytes;
+	__u64 last_ns;	     /* CLOCK_MONOTONIC */
+	struct weft_mac mac; /* source of the last one's frame */
+	__u8 reserved[2];
+};
+WEFT_STATIC_ASSERT(sizeof(struct weft_refused) == 32, "weft_refused");
+
+/* allowed: a longest prefix match: addresses that a pod may use as a source beside its own. Written by the CNI plugin, as it
+ * is told, kept up by weftd. Any: the prefix ends behind the ifindex. */
+struct weft_allowed_key {
+	__u32 prefix_len; /* bits from ifindex on */
+	__u32 ifindex;	  /* host end of the pod's veth */
+	struct weft_ip addr;
+};
+WEFT_STATIC_ASSERT(sizeof(struct weft_allowed_key) == 24, "weft_allowed_key");
+enum { WEFT_ALLOWED_ANY = 32 };
+
 /* events: ring buffer of sampled drops. */
 struct weft_event {
 	__u64 time_ns; /* CLOCK_MONOTONIC */
@@ -190,7 +231,8 @@ struct weft_cfg {
 	__u8 xdp_frags;		 /* XDP may see a part of the packet, and the kernel has bpf_xdp_get_buff_len */
 	__u8 tunnel_source;	 /* the kernel's struct bpf_tunnel_key has local addresses */
 	__u8 reserved[2];
+	__u8 checks[WEFT_R_DROPS]; /* enum weft_check_mode, by reason */
 };
-WEFT_STATIC_ASSERT(sizeof(struct weft_cfg) == 192, "weft_cfg");
+WEFT_STATIC_ASSERT(sizeof(struct weft_cfg) == 272, "weft_cfg");
 
 #endif

@@ -52,6 +52,43 @@ struct {
 	__type(value, struct weft_counter);
 } weft_counters SEC(".maps");
 
+/* As weft_counters. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, WEFT_HOOK_COUNT *WEFT_R_COUNT);
+	__type(key, __u32);
+	__type(value, struct weft_counter);
+} weft_tolerated SEC(".maps");
+
+/* Writers: the programs. Reader: weftctl. Lives as long as its pin. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_PERCPU_HASH);
+	__uint(max_entries, WEFT_MAX_REFUSED);
+	__type(key, struct weft_refused_key);
+	__type(value, struct weft_refused);
+} weft_refused SEC(".maps");
+
+/* How many new senders each CPU has put into weft_refused of late. Writers and readers: the programs. Not pinned. */
+struct weft_newcomers {
+	__u64 window;
+	__u64 count;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct weft_newcomers);
+} weft_newcomers SEC(".maps");
+
+/* Writer: the CNI plugin (ADD, DEL), weftd (collects what vanished). Readers: from_pod, weftctl. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, WEFT_MAX_ALLOWED);
+	__type(key, struct weft_allowed_key);
+	__type(value, __u8);
+} weft_allowed SEC(".maps");
+
 /* Writers: the programs; weftd zeroes a slot that it gives to a new lease. Reader: weftctl. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

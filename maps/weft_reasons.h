@@ -69,7 +69,26 @@
 	X(133, TUNNEL_KEY_FAILED, DROP, "tunnel_key_failed", "the kernel refused the tunnel key")                      \
 	X(134, CANNOT_PUSH, DROP, "cannot_push", "sent by the host, too long or odd for its lease's encapsulation")    \
 	X(135, LINK_SCOPE, DROP, "link_scope",                                                                         \
-	  "sent by the host to weft.1's link, where nobody is (router and multicast discovery)")
+	  "sent by the host to weft.1's link, where nobody is (router and multicast discovery)")                       \
+	X(136, OWN_SOURCE, DROP, "own_source", "from the wire with a source that is this node's or one of its pods'")  \
+	X(137, MARTIAN_SOURCE, DROP, "martian_source",                                                                 \
+	  "inner source that nobody has: unspecified, loopback, link-local, multicast or broadcast")                   \
+	X(138, MARTIAN_DESTINATION, DROP, "martian_destination",                                                       \
+	  "inner destination that is no other node's to send to: the same, or multicast")                              \
+	X(139, FOREIGN_SOURCE, DROP, "foreign_source", "inner source outside the pod network: a node that routes")     \
+	X(140, BARE_SOURCE, DROP, "bare_source", "from a pod to a pod by its addresses, but not through a tunnel")     \
+	X(141, WRONG_LINK_MAC, DROP, "wrong_link_mac",                                                                 \
+	  "without a tunnel, and not from the MAC of the node that holds the source's lease")                          \
+	X(142, INNER_OTHER, DROP, "inner_other", "a tunnel packet that carries ARP, a VLAN tag, or another protocol")  \
+	X(143, NESTED_TAGS, DROP, "nested_tags", "priority tags (VLAN 0) around each other")                           \
+	X(144, POD_SOURCE, DROP, "pod_source", "from a pod with a source address that is not its own")                 \
+	X(145, POD_MAC, DROP, "pod_mac", "from a pod with a source MAC that is not its own")                           \
+	X(146, POD_ARP, DROP, "pod_arp", "from a pod: ARP that speaks for an address or MAC that is not its own")      \
+	X(147, POD_ND, DROP, "pod_nd", "from a pod: a neighbour advertisement for an address that is not its own")     \
+	X(148, POD_ROUTER, DROP, "pod_router", "from a pod: a router advertisement or a redirect")                     \
+	X(149, POD_DHCP, DROP, "pod_dhcp", "from a pod: a DHCP server's answer")                                       \
+	X(150, POD_TUNNEL, DROP, "pod_tunnel", "from a pod: a tunnel packet to a node")                                \
+	X(151, POD_HEADERS, DROP, "pod_headers", "from a pod: IPv6 headers that hide what the packet carries")
 
 enum weft_class {
 	WEFT_CLASS_NONE = 0,
@@ -88,6 +107,7 @@ enum weft_reason {
 enum {
 	WEFT_R_FIRST_STACK = 40,
 	WEFT_R_FIRST_DROP = 120,
+	WEFT_R_DROPS = 80, /* how many numbers they have: up to WEFT_R_COUNT */
 };
 
 /* The programs that count. Numbers are for ever, as for reasons. X(number, NAME, label, text) */

@@ -43,9 +43,24 @@ static __always_inline void vxlan_inside_write(struct vxlan_inside *at, const st
 	inner_eth->h_proto = inner->ethertype;
 }
 
+/* Between nodes there is IP, and nobody else's link: no ARP, no VLAN. */
+static __always_inline enum weft_reason check_inner_ethernet(const struct suspect *who, const struct ethhdr *eth,
+							     __be16 *ethertype)
+{
+	enum weft_reason reason;
+
+	if (!is_ip_ethertype(eth->h_proto)) {
+		reason = refuse(who, WEFT_R_INNER_OTHER);
+		return reason ? reason : WEFT_R_INNER_NOT_IP;
+	}
+	*ethertype = eth->h_proto;
+	return is_vtep_mac(eth->h_dest) ? WEFT_R_NONE : refuse(who, WEFT_R_WRONG_INNER_MAC);
+}
+
 static __always_inline enum weft_reason vxlan_inside_read(struct cursor *c, struct outer *o)
 {
 	const struct ethhdr *inner_eth;
+	enum weft_reason reason = WEFT_R_NONE;
 	const struct vxlanhdr *vxlan;
 	const struct udphdr *udp;
 
@@ -63,13 +78,10 @@ static __always_inline enum weft_reason vxlan_inside_read(struct cursor *c, stru
 	if (vxlan->flags != bpf_htonl(VXLAN_FLAGS) || vxlan->vni & bpf_htonl(0xff))
 		return WEFT_R_BAD_VXLAN;
 	if (vxlan->vni != bpf_htonl(cfg.vni << 8))
-		return WEFT_R_WRONG_VNI;
-	if (!is_ip_ethertype(inner_eth->h_proto))
-		return WEFT_R_INNER_NOT_IP;
-	if (!is_vtep_mac(inner_eth->h_dest))
-		return WEFT_R_WRONG_INNER_MAC;
-	o->inner_ethertype = inner_eth->h_proto;
-	return WEFT_R_NONE;
+		reason = refuse(o->who, WEFT_R_WRONG_VNI);
+	if (reason)
+		return reason;
+	return check_inner_ethernet(o->who, inner_eth, &o->inner_ethertype);
 }
 
 #endif

@@ -90,4 +90,39 @@ static __always_inline bool is_constant_ip(const struct weft_ip *addr, const vol
 	return words.high == other[0] && words.low == other[1];
 }
 
+/* Multicast, or IPv4's broadcast to the link. */
+static __always_inline bool is_group(const struct weft_ip *addr)
+{
+	if (is_ip4(addr))
+		return (addr->octet[12] & 0xf0) == 0xe0 || ip4_of(addr) == 0xffffffff;
+	return addr->octet[0] == 0xff;
+}
+
+static __always_inline bool is_link_local(const struct weft_ip *addr)
+{
+	if (is_ip4(addr))
+		return addr->octet[12] == 169 && addr->octet[13] == 254;
+	return addr->octet[0] == 0xfe && (addr->octet[1] & 0xc0) == 0x80;
+}
+
+static __always_inline bool is_unspecified(const struct weft_ip *addr)
+{
+	const struct ip_words words = words_of(addr);
+
+	return is_ip4(addr) ? !ip4_of(addr) : !words.high && !words.low;
+}
+
+/* What no packet may have on its way from node to node: IPv4's 0/8 and 127/8, IPv6's :: and ::1, addresses of a link, and
+ * groups. */
+static __always_inline bool is_martian(const struct weft_ip *addr)
+{
+	const struct ip_words words = words_of(addr);
+
+	if (is_group(addr) || is_link_local(addr))
+		return true;
+	if (is_ip4(addr))
+		return addr->octet[12] == 0 || addr->octet[12] == 127;
+	return !words.high && (words.low & ~bpf_cpu_to_be64(1)) == 0;
+}
+
 #endif

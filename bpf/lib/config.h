@@ -12,8 +12,19 @@
 #include "weft_abi.h"
 #include "weft_maps.h"
 
+enum {
+	ADDRESS_FAMILY_INET = 2, /* AF_INET and AF_INET6: <sys/socket.h> is no header for BPF */
+	ADDRESS_FAMILY_INET6 = 10,
+};
+
 /* Frozen when weftd loads the programs: the verifier sees constants and drops what is off. */
 const volatile struct weft_cfg cfg = {};
+
+/* Whether an encapsulation is taken from the wire. */
+static __always_inline bool takes(__u32 encap)
+{
+	return cfg.encaps & (1U << encap);
+}
 
 /* Read through volatile like everything in cfg: without it clang takes the initial zeros for the truth. */
 static __always_inline void write_vtep_mac(__u8 *mac)
@@ -35,6 +46,15 @@ static __always_inline bool is_vtep_mac(const __u8 *mac)
 
 /* struct bpf_tunnel_key as every kernel knows it: local addresses came last (6.0), and before, a longer one is refused. */
 enum { TUNNEL_KEY_LEN = __builtin_offsetof(struct bpf_tunnel_key, local_ipv4) };
+
+static __always_inline bool same_mac(const __u8 *a, const __u8 *b)
+{
+	__u16 one[3], other[3];
+
+	__builtin_memcpy(one, a, sizeof(one));
+	__builtin_memcpy(other, b, sizeof(other));
+	return one[0] == other[0] && one[1] == other[1] && one[2] == other[2];
+}
 
 static __always_inline bool in_pod_network(const struct weft_ip *addr)
 {

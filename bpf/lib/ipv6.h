@@ -14,6 +14,8 @@
 /* Bytes up to the ports that an ICMPv6 error quotes. */
 enum { IP6_ICMP_QUOTE = 2 * sizeof(struct ipv6hdr) + sizeof(struct icmp_head) + 2 * sizeof(__be16) };
 
+enum { IP6_OFFSET = 0xfff8 }; /* of a fragment header's second half */
+
 /* RFC 4443: types below 128 are errors; those from 5 on are nobody's yet. */
 enum { ICMPV6_LAST_ERROR = 4 };
 
@@ -78,6 +80,8 @@ static __always_inline enum weft_reason ip6_view_icmp(struct cursor *c, struct i
 	    (quoted->nexthdr != IPPROTO_TCP && quoted->nexthdr != IPPROTO_UDP))
 		return WEFT_R_L4_UNTRACKED;
 	__builtin_memcpy(&v->flow_saddr, &quoted->daddr, sizeof(v->flow_saddr));
+	if (is_ip4(&v->flow_saddr)) /* as in ip6_view_header() */
+		return WEFT_R_L4_UNTRACKED;
 	v->flow_proto = quoted->nexthdr;
 	v->sport = ports[1];
 	v->dport = ports[0];

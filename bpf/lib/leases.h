@@ -2,7 +2,7 @@
 #ifndef WEFT_LIB_LEASES_H
 #define WEFT_LIB_LEASES_H
 
-#include "lib/config.h"
+#include "lib/suspect.h"
 
 /* The lease with the longest prefix that covers addr. A cluster has one SubnetLen but for leases from before it changed, so
  * this is one hash look-up where a trie walks bits (10 ns against 62 with 2,000 leases). */
@@ -39,13 +39,46 @@ static __always_inline struct weft_lease_stats *lease_stats_of(__u32 stats_index
 	return bpf_map_lookup_elem(&weft_lease_stats, &stats_index);
 }
 
+/* Counts nowhere: what a sender without a lease was let send. */
+enum { NO_STATS = 0xffffffff };
+
+/* This node, or a pod on it: neither sends anything by the wire. */
+static __always_inline bool is_ours(const struct weft_ip *addr)
+{
+	return in_own_subnet(addr) || is_this_node(addr) || endpoint_of(addr);
+}
+
+/* An inner source that is of no lease of the sender's. */
+static __always_inline enum weft_reason check_other_source(const struct suspect *who, const struct weft_ip *saddr)
+{
+	enum weft_reason check = WEFT_R_FOREIGN_SOURCE;
+
+	if (checks(WEFT_R_MARTIAN_SOURCE) && is_martian(saddr))
+		check = WEFT_R_MARTIAN_SOURCE;
+	else if (checks(WEFT_R_OWN_SOURCE) && is_ours(saddr))
+		check = WEFT_R_OWN_SOURCE;
+	else if (in_pod_network(saddr))
+		check = WEFT_R_SPOOFED_SOURCE;
+	switch (check) { /* a constant each: what is off leaves no code */
+	case WEFT_R_MARTIAN_SOURCE:
+		return refuse(who, WEFT_R_MARTIAN_SOURCE);
+	case WEFT_R_OWN_SOURCE:
+		return refuse(who, WEFT_R_OWN_SOURCE);
+	case WEFT_R_SPOOFED_SOURCE:
+		return refuse(who, WEFT_R_SPOOFED_SOURCE);
+	default:
+		return refuse(who, WEFT_R_FOREIGN_SOURCE);
+	}
+}
+
 /* May the node at outer_saddr send a packet with this inner source? Tunnels authenticate nobody, so a tunnel packet counts as
  * much as its outer source: it must hold a lease, and an inner source from the pod network must be of that lease. One outside
- * the pod network (a node that routes for others) is taken. On success *stats_index is where to count the packet. */
-static __always_inline enum weft_reason check_sender(const struct weft_ip *outer_saddr,
+ * the pod network (a node that routes for others) is for an operator to allow. *stats_index is where to count the packet. */
+static __always_inline enum weft_reason check_sender(const struct suspect *who, const struct weft_ip *outer_saddr,
 						     const struct weft_ip *inner_saddr, __u32 *stats_index)
 {
 	struct weft_lease *lease = lease_of(inner_saddr);
+	enum weft_reason reason;
 	struct weft_node *node;
 
 	if (lease && same_ip(&lease->node, outer_saddr)) {
@@ -53,23 +86,51 @@ static __always_inline enum weft_reason check_sender(const struct weft_ip *outer
 		return WEFT_R_NONE;
 	}
 	node = bpf_map_lookup_elem(&weft_nodes, outer_saddr);
-	if (!node)
-		return WEFT_R_UNKNOWN_SENDER;
-	if (in_pod_network(inner_saddr))
-		return WEFT_R_SPOOFED_SOURCE;
-	*stats_index = node->stats_index;
-	return WEFT_R_NONE;
+	*stats_index = node ? node->stats_index : NO_STATS;
+	if (!node) {
+		reason = refuse(who, WEFT_R_UNKNOWN_SENDER);
+		if (reason)
+			return reason;
+	}
+	return check_other_source(who, inner_saddr);
 }
 
-/* The same without an outer source: the inner one, of the pod network, must be another node's pod. */
-static __always_inline enum weft_reason check_direct_sender(const struct weft_ip *inner_saddr, __u32 *stats_index)
+/* Has this lease's node this MAC? weftd keeps it, also while the kernel has forgotten the neighbour; the kernel's table follows
+ * a change at once, but can be asked for a next hop only, which the node is not where our way to it leads through a router. */
+static __always_inline bool is_link_mac_of(void *ctx, __u32 ifindex, const struct weft_lease *lease, const __u8 *mac)
+{
+	struct bpf_fib_lookup fib = {.ifindex = ifindex};
+
+	if (same_mac(mac, lease->link_mac.octet))
+		return true;
+	if (!same_ip(&lease->next_hop, &lease->node))
+		return false;
+	if (is_ip4(&lease->next_hop)) {
+		fib.family = ADDRESS_FAMILY_INET;
+		fib.ipv4_dst = ip4_of(&lease->next_hop);
+	} else {
+		fib.family = ADDRESS_FAMILY_INET6;
+		__builtin_memcpy(fib.ipv6_dst, &lease->next_hop, sizeof(fib.ipv6_dst));
+	}
+	return bpf_fib_lookup(ctx, &fib, sizeof(fib), 0) == BPF_FIB_LKUP_RET_SUCCESS && same_mac(mac, fib.dmac);
+}
+
+/* The same without an outer source: the inner one must be another node's pod's, and the frame that node's. */
+static __always_inline enum weft_reason check_direct_sender(void *ctx, __u32 ifindex, const struct suspect *who,
+							    const struct weft_ip *inner_saddr, __u32 *stats_index)
 {
 	struct weft_lease *lease = lease_of(inner_saddr);
 
-	if (!lease)
-		return WEFT_R_SPOOFED_SOURCE;
+	if (!lease) {
+		*stats_index = NO_STATS;
+		if (checks(WEFT_R_OWN_SOURCE) && is_ours(inner_saddr))
+			return refuse(who, WEFT_R_OWN_SOURCE);
+		return refuse(who, WEFT_R_SPOOFED_SOURCE);
+	}
 	*stats_index = lease->stats_index;
-	return WEFT_R_NONE;
+	if (!checks(WEFT_R_WRONG_LINK_MAC) || is_link_mac_of(ctx, ifindex, lease, who->mac.octet))
+		return WEFT_R_NONE;
+	return refuse(who, WEFT_R_WRONG_LINK_MAC);
 }
 
 #endif

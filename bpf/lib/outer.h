@@ -27,6 +27,7 @@ struct inner {
 struct outer {
 	struct weft_ip saddr;
 	struct weft_ip daddr;
+	const struct suspect *who;
 	void *header;
 	__be16 ethertype;	/* of it */
 	__be16 inner_ethertype; /* a reader's word on what comes behind the encapsulation */

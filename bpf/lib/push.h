@@ -10,8 +10,6 @@
 
 enum {
 	IP_MAX_LEN = 65535,
-	ADDRESS_FAMILY_INET = 2, /* AF_INET and AF_INET6: <sys/socket.h> is no header for BPF */
-	ADDRESS_FAMILY_INET6 = 10,
 	/* NO_CSUM_RESET: what is verified stays so. FIXED_GSO: pods' MTU leaves room, so segments need not shrink. */
 	PUSH_FLAGS = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET,
 };

@@ -28,11 +28,6 @@ struct popped_mark {
 };
 enum { POPPED_MAGIC = 0x77656674 };
 
-static __always_inline bool takes(__u32 encap)
-{
-	return cfg.encaps & (1U << encap);
-}
-
 /* The protocol of an encapsulation's outer header; 0: it has none. */
 static __always_inline __u8 outer_proto(__u32 encap)
 {
@@ -92,7 +87,7 @@ static __always_inline enum weft_reason outer_view6(struct cursor *c, struct out
 	__builtin_memcpy(&o->saddr, &ip->saddr, sizeof(o->saddr));
 	__builtin_memcpy(&o->daddr, &ip->daddr, sizeof(o->daddr));
 	if (is_ip4(&o->saddr) || is_ip4(&o->daddr)) /* as in ip6_view_header() */
-		return WEFT_R_NOT_OVERLAY;
+		return WEFT_R_BAD_IP;
 	o->proto = ip->nexthdr;
 	o->tos = traffic_class(ip);
 	o->to_us = is_this_node(&o->daddr);
@@ -103,8 +98,22 @@ static __always_inline enum weft_reason outer_view6(struct cursor *c, struct out
 	return extension(ip->nexthdr);
 }
 
+/* What is left to the stack because it is no tunnel's: the stack would route it, and with that anybody on the wire could speak
+ * as a pod without any tunnel. */
+static __always_inline enum weft_reason check_bare(const struct outer *o)
+{
+	enum weft_reason reason = WEFT_R_NONE;
+
+	if (checks(WEFT_R_OWN_SOURCE) && in_own_subnet(&o->saddr))
+		reason = refuse(o->who, WEFT_R_OWN_SOURCE);
+	else if (checks(WEFT_R_BARE_SOURCE) && in_pod_network(&o->saddr) && in_pod_network(&o->daddr))
+		reason = refuse(o->who, WEFT_R_BARE_SOURCE);
+	return reason ? reason : WEFT_R_NOT_OVERLAY;
+}
+
 /* Outer headers: is this overlay traffic for us, and well formed? Leaves the cursor at the inner IP header. */
-static __always_inline enum weft_reason judge_outer(struct cursor *c, struct outer *o, struct received *r)
+static __always_inline enum weft_reason judge_outer(struct cursor *c, struct suspect *who, struct outer *o,
+						    struct received *r)
 {
 	const struct ethhdr *eth = take(c, sizeof(*eth));
 	enum weft_reason reason;
@@ -112,11 +121,16 @@ static __always_inline enum weft_reason judge_outer(struct cursor *c, struct out
 
 	if (!eth)
 		return WEFT_R_TRUNCATED;
+	__builtin_memcpy(&who->mac, eth->h_source, sizeof(who->mac));
+	o->who = who;
 	o->ethertype = eth->h_proto;
 	o->header = c->pos;
 	if (!is_ip_ethertype(o->ethertype))
 		return WEFT_R_NOT_IP;
 	reason = o->ethertype == bpf_htons(ETH_P_IP) ? outer_view4(c, o) : outer_view6(c, o);
+	who->key.sender = o->saddr;
+	if (reason == WEFT_R_NOT_OVERLAY)
+		return check_bare(o);
 	if (reason)
 		return reason;
 #define ENCAP_READ(number, NAME, label, backend, bytes)                                                                \
@@ -132,16 +146,18 @@ static __always_inline enum weft_reason judge_outer(struct cursor *c, struct out
 	}
 	WEFT_ENCAPS(ENCAP_READ)
 #undef ENCAP_READ
-	return WEFT_R_NOT_OVERLAY;
+	return check_bare(o);
 }
 
-/* Everything but conntrack, which each hook asks in its own way. frame_len: bytes from the outer Ethernet header on. */
-static __always_inline enum weft_reason judge_received(struct cursor *c, __u32 frame_len, struct received *r)
+/* Everything but conntrack, which each hook asks in its own way. ctx: the program's. frame_len: bytes from the outer Ethernet
+ * header on. */
+static __always_inline enum weft_reason judge_received(void *ctx, __u32 ifindex, struct cursor *c, __u32 frame_len,
+						       struct suspect *who, struct received *r)
 {
 	enum weft_reason reason;
 	struct outer o = {};
 
-	reason = judge_outer(c, &o, r);
+	reason = judge_outer(c, who, &o, r);
 	if (reason)
 		return reason;
 	r->outer_ethertype = o.ethertype;
@@ -150,16 +166,21 @@ static __always_inline enum weft_reason judge_received(struct cursor *c, __u32 f
 	if (reason)
 		return reason;
 	if (r->encap == WEFT_ENCAP_DIRECT)
-		reason = check_direct_sender(&r->inner.saddr, &r->stats_index);
+		reason = check_direct_sender(ctx, ifindex, who, &r->inner.saddr, &r->stats_index);
 	else
-		reason = check_sender(&o.saddr, &r->inner.saddr, &r->stats_index);
+		reason = check_sender(who, &o.saddr, &r->inner.saddr, &r->stats_index);
 	if (reason)
 		return reason;
 	r->ecn = ecn_decapsulated(o.tos, r->inner.tos);
 	if (r->ecn == ECN_INVALID)
 		return WEFT_R_BAD_ECN;
-	r->taken = true;
 	r->pod = endpoint_of(&r->inner.daddr);
+	if (!r->pod && checks(WEFT_R_MARTIAN_DESTINATION) && is_martian(&r->inner.daddr)) {
+		reason = refuse(who, WEFT_R_MARTIAN_DESTINATION);
+		if (reason)
+			return reason;
+	}
+	r->taken = true;
 	if (!r->pod)
 		return WEFT_R_NO_POD;
 	if (!cfg.fast_path)

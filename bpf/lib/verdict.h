@@ -9,7 +9,7 @@
 
 #include <bpf/bpf_helpers.h>
 
-#include "lib/config.h"
+#include "lib/suspect.h"
 
 /* Packets as they are on the wire: a GSO packet stands for its segments. To be asked before a push or pop, which zeroes
  * gso_segs; another node's push may have done so already. */
@@ -70,21 +70,10 @@ static __always_inline void event_submit(struct weft_event *event, const void *d
 	bpf_ringbuf_submit(event, 0);
 }
 
-/* packets: wire_packets() from before the handler ran. */
-static __always_inline int finish_tc(struct __sk_buff *skb, enum weft_hook hook, enum weft_reason reason, __u32 packets)
+/* To be made before the handler runs, which fills in the sender. */
+static __always_inline struct suspect tc_suspect(const struct __sk_buff *skb, enum weft_hook hook)
 {
-	struct weft_event *event;
-
-	count(hook, reason, packets, skb->len);
-	if (reason < WEFT_R_FIRST_STACK)
-		return TC_ACT_REDIRECT;
-	/* Not TC_ACT_OK: other programs on the same hook still get their turn. */
-	if (reason < WEFT_R_FIRST_DROP)
-		return TC_ACT_UNSPEC;
-	event = event_start(hook, reason, skb->ifindex, skb->len);
-	if (event)
-		event_submit(event, (void *)(long)skb->data, (void *)(long)skb->data_end);
-	return TC_ACT_SHOT;
+	return (struct suspect){.key = {.hook = hook}, .packets = wire_packets(skb), .bytes = skb->len};
 }
 
 /* Of the whole packet, not only of the part in the first buffer. Kernels that cannot tell show no packets of several. */
@@ -93,14 +82,39 @@ static __always_inline __u32 xdp_length(struct xdp_md *ctx)
 	return cfg.xdp_frags ? bpf_xdp_get_buff_len(ctx) : ctx->data_end - ctx->data;
 }
 
-static __always_inline int finish_xdp(struct xdp_md *ctx, enum weft_hook hook, enum weft_reason reason)
+static __always_inline struct suspect xdp_suspect(struct xdp_md *ctx, enum weft_hook hook)
+{
+	return (struct suspect){.key = {.hook = hook}, .packets = 1, .bytes = xdp_length(ctx)};
+}
+
+static __always_inline int finish_tc(struct __sk_buff *skb, const struct suspect *who, enum weft_reason reason)
+{
+	const enum weft_hook hook = who->key.hook;
+	struct weft_event *event;
+
+	count(hook, reason, who->packets, skb->len);
+	if (reason < WEFT_R_FIRST_STACK)
+		return TC_ACT_REDIRECT;
+	/* Not TC_ACT_OK: other programs on the same hook still get their turn. */
+	if (reason < WEFT_R_FIRST_DROP)
+		return TC_ACT_UNSPEC;
+	note(who, reason, false);
+	event = event_start(hook, reason, skb->ifindex, skb->len);
+	if (event)
+		event_submit(event, (void *)(long)skb->data, (void *)(long)skb->data_end);
+	return TC_ACT_SHOT;
+}
+
+static __always_inline int finish_xdp(struct xdp_md *ctx, const struct suspect *who, enum weft_reason reason)
 {
 	const __u32 length = xdp_length(ctx);
+	const enum weft_hook hook = who->key.hook;
 	struct weft_event *event;
 
 	count(hook, reason, 1, length);
 	if (reason < WEFT_R_FIRST_DROP)
 		return XDP_PASS;
+	note(who, reason, false);
 	event = event_start(hook, reason, ctx->ingress_ifindex, length);
 	if (event)
 		event_submit(event, (void *)(long)ctx->data, (void *)(long)ctx->data_end);

@@ -29,9 +29,9 @@ constexpr std::string_view kXdpProgram = "weft_xdp_wire";
 constexpr std::size_t kHostEndDigits = 11; ///< the CNI plugin names a pod's veth "weft" and so many hex digits
 constexpr std::string_view kNote = "pod."; ///< and its note of what a pod has reserved by that and the interface's name
 constexpr std::size_t kTempDigits = 6;     ///< mkstemp's
-constexpr auto kPins =
-    std::to_array<std::string_view>({WEFT_PIN_LEASES, WEFT_PIN_NODES, WEFT_PIN_ENDPOINTS, WEFT_PIN_STATE,
-                                     WEFT_PIN_COUNTERS, WEFT_PIN_LEASE_STATS, WEFT_PIN_EVENTS, WEFT_PIN_FROM_POD});
+constexpr auto kPins = std::to_array<std::string_view>(
+    {WEFT_PIN_LEASES, WEFT_PIN_NODES, WEFT_PIN_ENDPOINTS, WEFT_PIN_STATE, WEFT_PIN_COUNTERS, WEFT_PIN_LEASE_STATS,
+     WEFT_PIN_EVENTS, WEFT_PIN_FROM_POD, WEFT_PIN_TOLERATED, WEFT_PIN_REFUSED, WEFT_PIN_ALLOWED});
 
 /// "either it was there or it was not", where that makes no difference.
 Status either_way(Result<bool> &&outcome) {

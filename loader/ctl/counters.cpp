@@ -17,12 +17,16 @@ namespace {
 using CounterMap = maps::PinnedMap<__u32, weft_counter>;
 
 constexpr std::size_t kElements = std::size_t{WEFT_HOOK_COUNT} * WEFT_R_COUNT;
+constexpr std::string_view kTolerated = "tolerated";
 
 weft_class class_of(unsigned reason) {
     if (reason == WEFT_R_NONE) return WEFT_CLASS_NONE;
     if (reason < WEFT_R_FIRST_STACK) return WEFT_CLASS_FORWARD;
     return reason < WEFT_R_FIRST_DROP ? WEFT_CLASS_STACK : WEFT_CLASS_DROP;
 }
+
+/// Behind the elements of the counters map are those of the map of what was tolerated.
+bool is_tolerated(std::size_t element) { return element >= kElements; }
 
 const abi::HookInfo *find_hook(std::size_t number) {
     const auto *found =
@@ -38,13 +42,13 @@ const abi::ReasonInfo *find_reason(std::size_t number) {
 
 /// The row of one element. Programs may be newer than this build: numbers without a name are shown, not hidden.
 CounterRow make_row(std::size_t element, const weft_counter &count) {
-    const auto hook = element / WEFT_R_COUNT;
+    const auto hook = element % kElements / WEFT_R_COUNT;
     const auto reason = element % WEFT_R_COUNT;
     const auto *hook_info = find_hook(hook);
     const auto *reason_info = find_reason(reason);
     CounterRow row;
     row.hook = hook_info ? std::string(hook_info->label) : fmt::format("hook_{}", hook);
-    row.verdict = abi::class_label(class_of(static_cast<unsigned>(reason)));
+    row.verdict = is_tolerated(element) ? kTolerated : abi::class_label(class_of(static_cast<unsigned>(reason)));
     row.reason = reason_info ? std::string(reason_info->label) : fmt::format("reason_{}", reason);
     if (reason_info)
         row.text = reason_info->text;
@@ -83,8 +87,9 @@ std::vector<CounterRow> counter_rows(std::span<const weft_counter> counters, boo
     std::vector<CounterRow> rows;
     for (std::size_t element = 0; element < counters.size(); ++element) {
         const auto &count = counters[element];
-        const bool known = find_hook(element / WEFT_R_COUNT) && find_reason(element % WEFT_R_COUNT);
-        if (count.packets != 0 || count.bytes != 0 || (all && known)) rows.push_back(make_row(element, count));
+        const bool known = find_hook(element % kElements / WEFT_R_COUNT) && find_reason(element % WEFT_R_COUNT);
+        const bool show = all && known && !is_tolerated(element);
+        if (count.packets != 0 || count.bytes != 0 || show) rows.push_back(make_row(element, count));
     }
     return rows;
 }
@@ -100,7 +105,7 @@ std::vector<weft_counter> counter_rates(std::span<const weft_counter> before, st
 
 VerdictTotals verdict_totals(std::span<const weft_counter> counters) {
     VerdictTotals totals;
-    for (std::size_t element = 0; element < counters.size(); ++element) {
+    for (std::size_t element = 0; element < std::min(counters.size(), kElements); ++element) {
         switch (class_of(element % WEFT_R_COUNT)) {
         case WEFT_CLASS_FORWARD: add(totals.forward, counters[element]); break;
         case WEFT_CLASS_STACK: add(totals.stack, counters[element]); break;
@@ -140,13 +145,15 @@ nlohmann::ordered_json counters_json(const std::vector<CounterRow> &rows, Counte
 }
 
 Result<std::vector<weft_counter>> read_counters(const std::filesystem::path &bpf_dir) {
-    const auto map = open_map<CounterMap>(bpf_dir, WEFT_PIN_COUNTERS);
-    if (!map) return std::unexpected(map.error());
-    std::vector<weft_counter> counters(kElements);
-    for (std::size_t element = 0; element < counters.size(); ++element) {
-        auto per_cpu = maps::read_percpu<weft_counter>((*map)->fd(), static_cast<__u32>(element), WEFT_PIN_COUNTERS);
-        if (!per_cpu) return fail_as_is(std::move(per_cpu));
-        counters[element] = sum(*per_cpu);
+    std::vector<weft_counter> counters;
+    for (const std::string_view pin : {WEFT_PIN_COUNTERS, WEFT_PIN_TOLERATED}) {
+        const auto map = open_map<CounterMap>(bpf_dir, pin);
+        if (!map) return std::unexpected(map.error());
+        for (__u32 element = 0; element < kElements; ++element) {
+            const auto per_cpu = maps::read_percpu<weft_counter>((*map)->fd(), element, std::string(pin));
+            if (!per_cpu) return std::unexpected(per_cpu.error());
+            counters.push_back(sum(*per_cpu));
+        }
     }
     return counters;
 }

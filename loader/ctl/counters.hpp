@@ -19,7 +19,7 @@ namespace weft::ctl {
 /// How often one program let packets go for one reason.
 struct CounterRow {
     std::string hook;    ///< the program: "from_pod"
-    std::string verdict; ///< "forward", "stack" or "drop"
+    std::string verdict; ///< "forward", "stack", "drop"; "tolerated": a check in mode count would have dropped it
     std::string reason;  ///< "encap"; "reason_77" for one that this build does not know
     std::string text;
     weft_counter count{};
@@ -34,7 +34,7 @@ struct VerdictTotals {
 [[nodiscard]] weft_counter sum(std::span<const weft_counter> per_cpu);
 
 /// Rows by program, then by reason's number: a packet's way in and what became of it.
-/// @param counters one for each element of the counters map, in its order.
+/// @param counters as read_counters() has them, or the counters map's alone.
 /// @param all also the known reasons that never occurred.
 [[nodiscard]] std::vector<CounterRow> counter_rows(std::span<const weft_counter> counters, bool all);
 
@@ -50,7 +50,7 @@ enum class CounterUnit { total, per_second };
 [[nodiscard]] nlohmann::ordered_json counters_json(const std::vector<CounterRow> &rows,
                                                    CounterUnit unit = CounterUnit::total);
 
-/// Every element of the counters map, summed over CPUs.
+/// Every element of the counters map, and behind them those of the map of what was tolerated, summed over CPUs.
 [[nodiscard]] Result<std::vector<weft_counter>> read_counters(const std::filesystem::path &bpf_dir);
 
 /// `weftctl counters`: what to print.

@@ -15,6 +15,7 @@
 #include "ctl/doctor/doctor.hpp"
 #include "ctl/endpoints.hpp"
 #include "ctl/leases.hpp"
+#include "ctl/refused.hpp"
 #include "ctl/status.hpp"
 
 namespace weft::ctl {
@@ -62,6 +63,7 @@ void define(CLI::App &app, Arguments &arguments) {
     counters->add_flag("--all", arguments.all, "also the reasons that never occurred");
     counters->add_option("--watch", arguments.watch_seconds, "rates instead of totals, every so many SECONDS")
         ->check(CLI::Range(1U, 86400U));
+    app.add_subcommand("refused", "who sent what was dropped, or tolerated");
     auto *doctor = app.add_subcommand("doctor", "what is wrong on this node, and what helps");
     doctor
         ->add_option("--subnet-file", arguments.subnet_file, "the node's subnet.env, where weftd does not run to tell")
@@ -104,6 +106,7 @@ Result<std::string> run(const CLI::App &app, const Arguments &arguments) {
     if (app.got_subcommand("status")) return run_status(arguments.context);
     if (app.got_subcommand("leases")) return run_leases(arguments.context);
     if (app.got_subcommand("endpoints")) return run_endpoints(arguments.context);
+    if (app.got_subcommand("refused")) return run_refused(arguments.context);
     if (app.got_subcommand("cleanup")) return run_cleanup(arguments.context, arguments.cleanup);
     if (arguments.watch_seconds == 0) return run_counters(arguments.context, arguments.all);
     auto watched = watch_counters(arguments.context, arguments.all, std::chrono::seconds(arguments.watch_seconds));

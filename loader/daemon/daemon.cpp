@@ -52,7 +52,8 @@ Daemon::Daemon(asio::io_context &io, Options options, Uplink uplink, Kernel &ker
       etcd_log_(make_logger("etcd")), reconcile_log_(make_logger("reconcile")),
       reconciler_(kernel, *reconcile_log_,
                   {options_.datapath, options_.bpf_dir, options_.peer_backends, options_.ip_masq,
-                   options_.masq_random_ports, options_.forward_rules, options_.firewall, options_.fast_path}),
+                   options_.masq_random_ports, options_.forward_rules, options_.firewall, options_.fast_path,
+                   options_.checks}),
       signals_(io), apply_timer_(io), audit_timer_(io), rules_poll_timer_(io), rules_check_timer_(io), drops_timer_(io),
       pulse_(
           io, kernel, [this]() -> const PulseWatch::Settings & { return reconciler_.settings(); },
@@ -302,7 +303,9 @@ void Daemon::on_change(const net::NetworkChange &change) {
         break;
     case neighbour: {
         const bool of_pod = change.mac && kernel_.has_other_mac(change.ifindex, change.neighbour_address, *change.mac);
-        if (!of_vtep && !of_pod) return;
+        const bool of_hop =
+            change.mac && reconciler_.set_neighbour(change.ifindex, change.neighbour_address, *change.mac);
+        if (!of_vtep && !of_pod && !of_hop) return;
         if (of_pod) reconciler_.check_pods();
         break;
     }

@@ -116,7 +116,8 @@ using NarrowSubnets = std::map<Net, unsigned>;
 struct NextHop {
     Ip neighbour; ///< the node itself or a router
     int ifindex = 0;
-    unsigned mtu = 0; ///< of the path, outer headers included
+    unsigned mtu = 0;       ///< of the path, outer headers included
+    std::optional<Mac> mac; ///< the node's own on that link, as the kernel knows it; nullopt: it does not
 
     bool operator==(const NextHop &) const = default;
 };

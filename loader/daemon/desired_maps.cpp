@@ -68,7 +68,7 @@ Result<weft_encap> encap_for(const ClusterView &view, const Net &subnet, const L
 }
 
 weft_lease lease_entry(const ClusterView &view, const Net &subnet, const LeaseAttrs &attrs, const Ip &node,
-                       const NextHop *hop, weft_encap encap) {
+                       const NextHop *hop, weft_encap encap, const MapState &actual) {
     weft_lease entry{};
     entry.node = abi::ip(node);
     entry.mtu = static_cast<__u16>(view.overlay_mtu());
@@ -77,6 +77,15 @@ weft_lease lease_entry(const ClusterView &view, const Net &subnet, const LeaseAt
     if (encap == WEFT_ENCAP_VXLAN6 && !attrs.backend_v6_data.zero_csum6()) entry.flags |= WEFT_LEASE_OUTER_CSUM;
     entry.next_hop = abi::ip(hop->neighbour);
     entry.ifindex = static_cast<__u32>(hop->ifindex);
+    // What was known stays known while the kernel has forgotten it: packets come from there all the same. Also where ours go
+    // by a router: the node may see that otherwise.
+    if (view.encaps().contains(WEFT_ENCAP_DIRECT)) {
+        const auto before = actual.leases.find(subnet);
+        if (hop->mac)
+            entry.link_mac = abi::mac(*hop->mac);
+        else if (before != actual.leases.end() && abi::ip(before->second.node) == node)
+            entry.link_mac = before->second.link_mac;
+    }
     const unsigned overhead = overhead_of(encap);
     const unsigned path = std::max(hop->mtu, least_ip_mtu(subnet.is_v4()) + overhead) - overhead;
     entry.mtu = static_cast<__u16>(std::min({view.underlay_mtu() - overhead, path, 0xffffU}));
@@ -88,7 +97,7 @@ class Filling {
 public:
     Filling(const ClusterView &view, const NextHops &next_hops, const MapState &actual, std::uint32_t slots,
             const Census &beside)
-        : view_(view), next_hops_(next_hops), slots_(actual, beside, slots), slot_count_(slots) {
+        : view_(view), next_hops_(next_hops), actual_(actual), slots_(actual, beside, slots), slot_count_(slots) {
         desired_.census = beside;
         const auto lens = beside.prefix_lens();
         for (std::size_t family = 0; family < lengths_.size(); ++family)
@@ -121,7 +130,7 @@ private:
         const auto *hop = found != next_hops_.end() && found->second ? &*found->second : nullptr;
         const auto encap = hop ? encap_for(view_, subnet, attrs, *node, *hop) : Result<weft_encap>(WEFT_ENCAP_NONE);
         if (!encap) return std::unexpected(encap.error());
-        auto entry = lease_entry(view_, subnet, attrs, *node, hop, *encap);
+        auto entry = lease_entry(view_, subnet, attrs, *node, hop, *encap, actual_);
         if (*encap_of_backend(attrs.backend_type) == WEFT_ENCAP_VXLAN) {
             const auto mac = vtep_mac_of(attrs, node->is_v4());
             if (!mac) return std::unexpected(mac.error());
@@ -145,6 +154,7 @@ private:
 
     const ClusterView &view_;
     const NextHops &next_hops_;
+    const MapState &actual_;
     Slots slots_;
     std::uint32_t slot_count_;
     DesiredMaps desired_;

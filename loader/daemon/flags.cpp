@@ -125,6 +125,16 @@ Result<std::chrono::seconds> parse_resync(std::string_view text) {
     return std::chrono::seconds(*seconds);
 }
 
+/// "a=count,b=off", as the environment has several.
+Result<CheckModes> parse_checks(std::string_view text, CheckModes modes = {}) {
+    for (std::size_t at = 0; at <= text.size();) {
+        const auto comma = std::min(text.find(',', at), text.size());
+        if (auto done = set_check(modes, text.substr(at, comma - at)); !done) return fail_as_is(std::move(done));
+        at = comma + 1;
+    }
+    return modes;
+}
+
 /// The command line as CLI11 sees it, and where each value really came from.
 ///
 /// Own work beyond CLI11: Go's single dash, `--name=` meaning "empty" and not "take the next word", and an environment
@@ -282,7 +292,7 @@ void declare_uplink(CommandLine &line, Options &options) {
     line.value("public-ipv6", options.uplink.public_ipv6, parse_ip6, "IPv6 address that other nodes send to");
 }
 
-void declare_own(CommandLine &line, Options &options) {
+void declare_own(CommandLine &line, Options &options, std::vector<std::string> &checks) {
     line.path("subnet-file", options.subnet_file, "where the CNI plugin finds this node's subnet and MTU");
     line.value("subnet-lease-renew-margin", options.renew_margin, parse_margin,
                "minutes before its end at which a lease is renewed");
@@ -300,6 +310,9 @@ void declare_own(CommandLine &line, Options &options) {
     line.value("log-level", options.log_level, parse_log_level, "debug, info, warn or error");
     line.boolean("fast-path", options.fast_path,
                  "carry pods' packets past the host's stack; off: its FORWARD chain sees every one of them");
+    line.list(
+        "check", checks, [](std::string_view text) { return parse_checks(text); },
+        "NAME=enforce, =count or =off: how strict a check of packets is, by the reason for which it drops; repeatable");
     line.value("peer-backends", options.peer_backends, parse_backends,
                "backends, with commas between, whose nodes are reached beside those of the configured one");
     line.value("datapath", options.datapath, parse_datapath, "where tunnel packets are opened: auto, tc or xdp");
@@ -324,7 +337,8 @@ Result<std::variant<ParsedFlags, PrintAndExit>> parse_flags(std::span<const std:
     CommandLine line;
     declare_etcd(line, parsed.options.etcd);
     declare_uplink(line, parsed.options);
-    declare_own(line, parsed.options);
+    std::vector<std::string> checks;
+    declare_own(line, parsed.options, checks);
     bool version = false, kube = false, no_random_ports = false;
     line.boolean("version", version, "print the version and exit");
     line.boolean("ip-masq-fully-random-disable", no_random_ports, "masquerade without randomising source ports");
@@ -346,6 +360,8 @@ Result<std::variant<ParsedFlags, PrintAndExit>> parse_flags(std::span<const std:
         return fail("--kube-subnet-mgr: leases from the Kubernetes API are not supported, only from etcd; without them "
                     "this node would not join the cluster it is meant for");
     if (auto good = check_together(parsed.options); !good) return fail_as_is(std::move(good));
+    for (const auto &text : checks)
+        if (!text.empty()) parsed.options.checks = *parse_checks(text, parsed.options.checks);
     parsed.options.masq_random_ports = !no_random_ports;
     for (const auto &flag : kIgnoredFlags)
         if (line.given(flag.name)) parsed.warnings.push_back(fmt::format("--{} is ignored: {}", flag.name, flag.why));

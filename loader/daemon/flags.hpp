@@ -54,6 +54,7 @@ struct Options {
     std::string log_level = "info"; ///< debug, info, warn or error
     DatapathMode datapath = DatapathMode::automatic;
     bool fast_path = true;              ///< --fast-path
+    CheckModes checks;                  ///< --check
     std::set<weft_encap> peer_backends; ///< whose leases are used beside those of the configured Backend
 };
 

@@ -23,7 +23,7 @@ namespace {
 
 auto fields(const DatapathConfig &c) {
     return std::tie(c.networks, c.subnets, c.nodes, c.vtep_mac, c.port, c.udp_port, c.encaps, c.vni, c.max_leases,
-                    c.uplink_ifindex, c.vtep_ifindex, c.mode, c.fast_path, c.bpf_dir);
+                    c.uplink_ifindex, c.vtep_ifindex, c.mode, c.fast_path, c.checks, c.bpf_dir);
 }
 
 /// An outcome that says whether something was there, where that makes no difference.
@@ -85,10 +85,24 @@ public:
 
     std::vector<Result<NextHop>> resolve(const std::vector<Ip> &nodes, const Uplink &uplink) override {
         std::vector<Result<NextHop>> hops;
+        if (nodes.empty()) return hops;
         const auto links = net::list_links(sock_);
         for (const auto &node : nodes)
             hops.push_back(links ? resolve(node, uplink.address(node.is_v4()), *links)
                                  : std::unexpected(links.error()));
+        if ((loaded_.encaps & 1U << WEFT_ENCAP_DIRECT) == 0) return hops; // nobody compares MACs
+        std::map<std::pair<int, Ip>, Mac> macs;
+        if (const auto neighbours = net::list_neighbours(sock_))
+            for (const auto &found : *neighbours)
+                if (found.mac && net::is_valid(found)) macs[{found.ifindex, found.address}] = *found.mac;
+        for (std::size_t i = 0; i < nodes.size(); ++i) {
+            auto &hop = hops[i];
+            if (!hop) continue;
+            if (const auto known = macs.find({hop->ifindex, nodes[i]}); known != macs.end())
+                hop->mac = known->second;
+            else if (hop->neighbour == nodes[i]) // the answer comes as a change of the neighbour
+                (void)net::ask_for_neighbour(sock_, hop->ifindex, nodes[i]);
+        }
         return hops;
     }
 

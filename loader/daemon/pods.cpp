@@ -78,10 +78,11 @@ std::vector<Action> plan_pods(const std::vector<PodState> &pods, const Subnet &o
         // A flag of its own beside the plugin's: that one holds also before the qdisc is there.
         wanted.flags &= ~static_cast<__u32>(WEFT_EP_SHAPED);
         if (pod.shaped) wanted.flags |= WEFT_EP_SHAPED;
-        if (pod.mac_seen) wanted.pod_mac = abi::mac(*pod.mac_seen);
+        // The programs follow a pod that changes its MAC, sooner than the neighbour table does.
+        if (!pod.listed && pod.mac_seen) wanted.pod_mac = abi::mac(*pod.mac_seen);
         if (!pod.listed)
             plan.push_back(ListPod{pod.address, wanted});
-        else if (wanted.flags != pod.endpoint.flags || abi::mac(wanted.pod_mac) != abi::mac(pod.endpoint.pod_mac))
+        else if (wanted.flags != pod.endpoint.flags)
             plan.push_back(PutEndpoint{pod.address, wanted});
         if (!pod.cut_off) continue;
         net::Route route{.destination = host_net(pod.address),

@@ -49,9 +49,8 @@ struct UnlistedPod {
                                                      const std::vector<net::Route> &routes);
 
 /// What other plugins of the list did to a pod after weft's ADD, carried into its endpoint: limits put on the host end
-/// (`bandwidth`) keep it off the fast path as long as they last, a MAC changed inside (`tuning`) is the one it is handed
-/// packets with. And its route, which goes with weft.1's addresses, because the host speaks to it as its gateway. A pod without
-/// an entry gets it, an entry without a pod goes.
+/// (`bandwidth`) keep it off the fast path as long as they last. And its route, which goes with weft.1's addresses, because the
+/// host speaks to it as its gateway. A pod without an entry gets it, an entry without a pod goes.
 [[nodiscard]] std::vector<Action> plan_pods(const std::vector<PodState> &pods, const Subnet &own);
 
 } // namespace weft

@@ -94,6 +94,15 @@ void Reconciler::remove_lease(const Subnet &subnet) {
     view_.others.erase(subnet);
 }
 
+bool Reconciler::set_neighbour(int ifindex, const Ip &address, const Mac &mac) {
+    if (!view_.encaps().contains(WEFT_ENCAP_DIRECT)) return false;
+    const auto hop = hops_.find(address);
+    if (hop == hops_.end() || !hop->second || hop->second->ifindex != ifindex || hop->second->mac == mac) return false;
+    hop->second->mac = mac;
+    for (const Lease *lease : view_.others.of_node(address)) changed_.add(*lease);
+    return true;
+}
+
 void Reconciler::forget_next_hops() {
     hops_.clear();
     check_maps();
@@ -119,6 +128,7 @@ std::optional<Reconciler::TimePoint> Reconciler::apply(TimePoint now) {
         apply_rules(now);
         if (load(now) && snapshot_seen_) {
             apply_leases(now);
+            apply_rules(now); // the links that lead to nodes are known now
             apply_pods(now);
             const bool waited = is_place_taken(flannel_);
             const bool in_place = take_over(now);
@@ -181,6 +191,7 @@ bool Reconciler::load(TimePoint now) {
         .vtep_ifindex = vtep_ifindex_,
         .mode = options_.mode,
         .fast_path = options_.fast_path,
+        .checks = options_.checks,
         .bpf_dir = options_.bpf_dir,
     };
     if (auto loaded = kernel_.load(config); !loaded) {
@@ -274,12 +285,25 @@ void Reconciler::note_narrow(const MapState &desired, const MapPart *part, Narro
         if (lease.encap == WEFT_ENCAP_VXLAN6 && lease.mtu < view_.overlay_mtu()) narrow.emplace(subnet, lease.mtu);
 }
 
+std::optional<SocketGuard> Reconciler::wanted_guard() const {
+    const auto mode = options_.checks.socket_guard;
+    if (mode == WEFT_CHECK_OFF) return std::nullopt;
+    std::set<int> links{view_.uplink.ifindex};
+    for (const auto &[node, hop] : hops_)
+        if (hop) links.insert(hop->ifindex);
+    return SocketGuard{.port = view_.backend.port,
+                       .links = {links.begin(), links.end()},
+                       .addresses = addresses_of(view_.uplink),
+                       .drop = mode == WEFT_CHECK_ENFORCE};
+}
+
 FirewallConfig Reconciler::wanted_rules() const {
     FirewallConfig wanted{.ipv4 = std::nullopt,
                           .ipv6 = std::nullopt,
                           .masquerade = options_.masquerade,
                           .random_ports = options_.random_ports,
                           .forward = options_.forward_rules};
+    wanted.guard = wanted_guard();
     for (const Net &own : view_.own.nets())
         if (const auto *network = view_.network_of(own.address()))
             (own.is_v4() ? wanted.ipv4 : wanted.ipv6) = PodPrefixes{network->net, own};

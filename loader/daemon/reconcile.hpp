@@ -42,6 +42,7 @@ struct NodeOptions {
     bool forward_rules = false;
     FirewallChoice firewall = FirewallChoice::automatic;
     bool fast_path = true;
+    CheckModes checks;
 };
 
 /// Turns what is known of the cluster into what the kernel holds.
@@ -67,6 +68,8 @@ public:
     void set_leases(const std::vector<LeasePtr> &leases);
     void put_lease(LeasePtr lease);
     void remove_lease(const Subnet &subnet);
+    /// The kernel has learnt a neighbour's MAC. @return whether it is a node's, and was not known.
+    bool set_neighbour(int ifindex, const Ip &address, const Mac &mac);
     /// Routes or links changed: nodes may be reached another way.
     void forget_next_hops();
     /// Something of the host's own state may have changed: the next apply() looks.
@@ -132,6 +135,7 @@ private:
     void attach(TimePoint now);
     void apply_pods(TimePoint now);
     void wait_for_plugin(std::vector<PodState> &pods, TimePoint now);
+    [[nodiscard]] std::optional<SocketGuard> wanted_guard() const;
     void apply_rules(TimePoint now);
     bool look_for_flannel(TimePoint now);
     bool take_over(TimePoint now);

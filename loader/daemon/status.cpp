@@ -36,6 +36,7 @@ nlohmann::json Daemon::status() const {
         {"datapath", kernel_.datapath_mode()},
         {"kernel_lacks", lacks},
         {"fast_path", options_.fast_path},
+        {"checks_relaxed", to_string(options_.checks)},
         {"firewall", {{"rules", firewall.rules}, {"said", firewall.complaint}}},
         {"etcd", {{"lease", leases_ ? to_string(leases_->state()) : "idle"}, {"said", etcd_said_}}},
         {"leases", {{"programmed", reconciler_.programmed()}, {"unusable", unusable}}},

@@ -11,6 +11,7 @@
 #include "abi.hpp"
 #include "base/addr.hpp"
 #include "base/error.hpp"
+#include "config/checks.hpp"
 #include "datapath/features.hpp"
 #include "map_ref.hpp"
 
@@ -34,6 +35,7 @@ struct DatapathConfig {
     int vtep_ifindex = 0; ///< weft.1
     DatapathMode mode = DatapathMode::automatic;
     bool fast_path = true; ///< false: the programs check senders and leave the rest to the host stack
+    CheckModes checks;
     std::filesystem::path bpf_dir = "/sys/fs/bpf/weft";
 };
 

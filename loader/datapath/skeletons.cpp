@@ -52,6 +52,8 @@ weft_cfg make_cfg(const DatapathConfig &config, const Features &features) {
     cfg.redirect_peer = features.redirect_peer;
     cfg.xdp_frags = features.xdp_frags;
     cfg.tunnel_source = features.tunnel_source;
+    for (const auto &check : abi::kChecks)
+        cfg.checks[int{check.reason} - int{WEFT_R_FIRST_DROP}] = static_cast<__u8>(config.checks.of(check.reason));
     return cfg;
 }
 
@@ -60,7 +62,8 @@ std::vector<MapPin> map_pins(const weft_bpf &skel) {
     return {{maps.weft_leases, WEFT_PIN_LEASES},       {maps.weft_nodes, WEFT_PIN_NODES},
             {maps.weft_endpoints, WEFT_PIN_ENDPOINTS}, {maps.weft_state, WEFT_PIN_STATE},
             {maps.weft_counters, WEFT_PIN_COUNTERS},   {maps.weft_lease_stats, WEFT_PIN_LEASE_STATS},
-            {maps.weft_events, WEFT_PIN_EVENTS}};
+            {maps.weft_events, WEFT_PIN_EVENTS},       {maps.weft_tolerated, WEFT_PIN_TOLERATED},
+            {maps.weft_refused, WEFT_PIN_REFUSED},     {maps.weft_allowed, WEFT_PIN_ALLOWED}};
 }
 
 Result<SkelPtr<weft_bpf>> load_tc(const DatapathConfig &config, const Features &features) {

@@ -28,7 +28,9 @@ Result<std::unique_ptr<RuleKeeper>> make_keeper(RuleSystem system) {
 Result<Firewall> Firewall::open() {
     auto nft = Nft::open();
     if (!nft) return fail_as_is(std::move(nft));
-    return Firewall(std::move(*nft));
+    auto guard = Nft::open();
+    if (!guard) return fail_as_is(std::move(guard));
+    return Firewall(std::move(*nft), std::move(*guard));
 }
 
 RuleKeeper *Firewall::keeper(RuleSystem system) {
@@ -104,6 +106,11 @@ Result<std::vector<std::string>> Firewall::ensure(const FirewallConfig &config, 
     in_use_ = chosen;
     if (!others_clean_at_ || *others_clean_at_ + kLookAgain <= now)
         if (auto removed = remove_from_others(chosen, done); !removed) return fail_as_is(std::move(removed));
+    // Last: a kernel without nf_tables has its other rules all the same.
+    auto guarded = guard_.ensure(config.guard);
+    if (!guarded) return fail_in(std::move(guarded), "guard of the tunnel's socket");
+    if (*guarded)
+        done.push_back(config.guard ? "the tunnel's socket is guarded" : "the tunnel's socket is not guarded");
     return done;
 }
 
@@ -117,6 +124,10 @@ Result<std::vector<std::string>> Firewall::differences(const FirewallConfig &con
 
 Status remove_firewall_rules() {
     Status all;
+    if (auto nft = Nft::open()) {
+        auto removed = SocketGuardRules(std::move(*nft)).ensure(std::nullopt);
+        if (!removed) all = fail_as_is(std::move(removed));
+    }
     for (const auto system : kRuleSystems) {
         auto keeper = make_keeper(system);
         if (!keeper && keeper.error().code() == ENOENT) continue; // then nothing of ours is there either
@@ -132,6 +143,7 @@ Status remove_firewall_rules() {
 
 std::vector<std::string> list_firewall_rules() {
     std::vector<std::string> lines;
+    if (auto nft = Nft::open()) lines = SocketGuardRules(std::move(*nft)).list();
     for (const auto system : kRuleSystems) {
         const auto keeper = make_keeper(system);
         if (!keeper) continue;

@@ -12,6 +12,7 @@
 #include "firewall/host_rules.hpp"
 #include "firewall/nft.hpp"
 #include "firewall/rule_system.hpp"
+#include "firewall/socket_guard.hpp"
 
 namespace weft {
 
@@ -39,7 +40,7 @@ public:
     [[nodiscard]] const std::string &complaint() const { return complaint_; }
 
 private:
-    explicit Firewall(Nft nft) : nft_(std::move(nft)) {}
+    Firewall(Nft nft, Nft guard) : nft_(std::move(nft)), guard_(std::move(guard)) {}
     [[nodiscard]] Result<RuleSystem> choose(const FirewallConfig &config, FirewallChoice choice);
     [[nodiscard]] Result<bool> write(RuleSystem system, const FirewallConfig &config);
     /// nullptr: its programs are not installed.
@@ -47,6 +48,7 @@ private:
     [[nodiscard]] Status remove_from_others(std::optional<RuleSystem> kept, std::vector<std::string> &done);
 
     Nft nft_;
+    SocketGuardRules guard_;
     std::map<RuleSystem, std::unique_ptr<RuleKeeper>> keepers_;
     std::optional<RuleSystem> in_use_;
     std::string complaint_;

@@ -52,6 +52,7 @@ std::optional<RuleChange> change_in(nlmsghdr *header) {
 } // namespace
 
 bool concerns_weft(const RuleChange &change) {
+    if (change.family == NFPROTO_INET) return change.table == "weft";
     if (change.family != NFPROTO_IPV4 && change.family != NFPROTO_IPV6) return false;
     if (change.table == "weft") return true;
     if (change.table != "nat" && change.table != "filter") return false;

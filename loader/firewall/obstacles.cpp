@@ -84,7 +84,7 @@ Result<std::vector<BaseChain>> base_chains(Nft &nft, FirewallHook hook, std::str
         const auto family = chain.value("family", ""), table = chain.value("table", "");
         if (chain.value("hook", "") != (hook == FirewallHook::forward ? "forward" : "input")) continue;
         if (family != wanted && family != "inet") continue;
-        if (family == wanted && table == "weft") continue;
+        if ((family == wanted || family == "inet") && table == "weft") continue;
         found.push_back({family, table, chain.value("name", "")});
     }
     return found;

@@ -22,12 +22,24 @@ struct PodPrefixes {
     bool operator==(const PodPrefixes &) const = default;
 };
 
+/// Who may reach the kernel's vxlan socket: tunnel packets from the links that lead to other nodes, to the addresses that they
+/// know.
+struct SocketGuard {
+    std::uint16_t port = 0;
+    std::vector<int> links; ///< ifindexes; one at least
+    std::vector<Ip> addresses;
+    bool drop = true; ///< false: what it refuses is counted only
+
+    bool operator==(const SocketGuard &) const = default;
+};
+
 /// What the host's firewall should do for the pod network: flannel's --ip-masq and --iptables-forward-rules.
 struct FirewallConfig {
     std::optional<PodPrefixes> ipv4, ipv6; ///< absent: the family is off, and gets no rules
     bool masquerade = false;  ///< what leaves the pod network, or enters it from outside, gets this host's address
     bool random_ports = true; ///< fully random source ports, against races between flows that want one port
     bool forward = false;     ///< accept what is forwarded from and to pods, where the host's own rules drop by default
+    std::optional<SocketGuard> guard;
 
     bool operator==(const FirewallConfig &) const = default;
     [[nodiscard]] const std::optional<PodPrefixes> &of(RuleFamily family) const {

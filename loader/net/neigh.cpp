@@ -59,6 +59,11 @@ Status suggest_neighbour(NlSocket &sock, int ifindex, const Ip &address, const M
     return set(sock, ifindex, address, mac, NUD_STALE);
 }
 
+Status ask_for_neighbour(NlSocket &sock, int ifindex, const Ip &address) {
+    auto msg = neighbour_request(RTM_NEWNEIGH, NLM_F_CREATE, address, {.ndm_ifindex = ifindex, .ndm_flags = NTF_USE});
+    return sock.request(*msg, fmt::format("ask for {} on link {}", address.to_string(), ifindex));
+}
+
 Result<bool> remove_neighbour(NlSocket &sock, int ifindex, const Ip &address) {
     return remove(sock, ifindex, address, 0);
 }

@@ -34,6 +34,9 @@ struct Neighbour {
 /// nobody.
 [[nodiscard]] Status suggest_neighbour(NlSocket &sock, int ifindex, const Ip &address, const Mac &mac);
 
+/// Has the kernel ask for its MAC, as if there were a packet for it (NTF_USE).
+[[nodiscard]] Status ask_for_neighbour(NlSocket &sock, int ifindex, const Ip &address);
+
 /// @return whether there was such an entry.
 [[nodiscard]] Result<bool> remove_neighbour(NlSocket &sock, int ifindex, const Ip &address);
 

@@ -98,6 +98,10 @@ protected:
         make(state_, BPF_MAP_TYPE_ARRAY, WEFT_PIN_STATE, 4, sizeof(weft_state), 1);
         make(counters_, BPF_MAP_TYPE_PERCPU_ARRAY, WEFT_PIN_COUNTERS, 4, sizeof(weft_counter),
              element(WEFT_HOOK_COUNT, WEFT_R_NONE));
+        make(tolerated_, BPF_MAP_TYPE_PERCPU_ARRAY, WEFT_PIN_TOLERATED, 4, sizeof(weft_counter),
+             element(WEFT_HOOK_COUNT, WEFT_R_NONE));
+        make(refused_, BPF_MAP_TYPE_LRU_PERCPU_HASH, WEFT_PIN_REFUSED, sizeof(weft_refused_key), sizeof(weft_refused),
+             WEFT_MAX_REFUSED);
         make(stats_, BPF_MAP_TYPE_PERCPU_ARRAY, WEFT_PIN_LEASE_STATS, 4, sizeof(weft_lease_stats), kMaxLeases);
     }
 
@@ -142,7 +146,7 @@ protected:
     static constexpr __u32 kMaxLeases = 131072;
     const int cpus_ = libbpf_num_possible_cpus();
     std::optional<BpfDir> pins_;
-    UniqueFd leases_, nodes_, endpoints_, state_, counters_, stats_;
+    UniqueFd leases_, nodes_, endpoints_, state_, counters_, tolerated_, refused_, stats_;
 };
 
 TEST_F(WeftctlPins, LeasesComeInOrderWithTheirLinkAndTheSumOfAllCpus) {
@@ -191,6 +195,44 @@ TEST_F(WeftctlPins, CountersShowWhatWasCountedUnlessAllIsAskedFor) {
     EXPECT_EQ(counters[0]["packets"], 3 * cpus_);
     EXPECT_THAT(ctl({"counters"}).out, Not(HasSubstr("bad_vxlan")));
     EXPECT_THAT(ctl({"counters", "--all"}).out, HasSubstr("bad_vxlan"));
+}
+
+TEST_F(WeftctlPins, CountersTellWhatWasToleratedApartFromWhatWasDropped) {
+    set_per_cpu(tolerated_, element(WEFT_HOOK_FROM_POD, WEFT_R_POD_MAC), weft_counter{2, 200});
+    const auto counters = ctl_json("counters");
+    ASSERT_EQ(counters.size(), 1U) << counters;
+    EXPECT_EQ(counters[0]["program"], "from_pod");
+    EXPECT_EQ(counters[0]["verdict"], "tolerated");
+    EXPECT_EQ(counters[0]["reason"], "pod_mac");
+    EXPECT_EQ(counters[0]["packets"], 2 * cpus_);
+}
+
+TEST_F(WeftctlPins, RefusedTellsPodsAndStrangersApart) {
+    EXPECT_THAT(ctl({"refused"}).out, HasSubstr("nothing refused yet"));
+    const auto put = [&](weft_refused_key key, __u64 last_ns) {
+        const weft_refused value{1, 60, last_ns, abi::mac(*parse_mac("02:00:00:00:00:07")), {}};
+        const std::vector<weft_refused> of_cpu(static_cast<std::size_t>(cpus_), value);
+        ASSERT_EQ(bpf_map_update_elem(refused_.get(), &key, of_cpu.data(), BPF_ANY), 0);
+    };
+    const auto address = abi::ip(*parse_ip4("10.244.1.2"));
+    weft_endpoint endpoint{};
+    endpoint.ifindex = 1; // lo
+    ASSERT_EQ(bpf_map_update_elem(endpoints_.get(), &address, &endpoint, BPF_ANY), 0);
+    put({.ifindex = 1, .hook = WEFT_HOOK_FROM_POD, .reason = WEFT_R_POD_ARP}, 3000);
+    put({.sender = abi::ip(*parse_ip4("192.0.2.66")), .hook = WEFT_HOOK_FROM_WIRE, .reason = WEFT_R_UNKNOWN_SENDER},
+        2000);
+    put({.hook = WEFT_HOOK_FROM_WIRE, .reason = WEFT_R_FOREIGN_SOURCE, .tolerated = 1}, 1000);
+    const auto refused = ctl_json("refused");
+    ASSERT_EQ(refused.size(), 3U) << refused;
+    EXPECT_EQ(refused[0]["sender"], "10.244.1.2");
+    EXPECT_EQ(refused[0]["ifname"], "lo");
+    EXPECT_EQ(refused[0]["reason"], "pod_arp");
+    EXPECT_EQ(refused[0]["packets"], cpus_);
+    EXPECT_EQ(refused[1]["sender"], "192.0.2.66");
+    EXPECT_EQ(refused[1]["verdict"], "drop");
+    EXPECT_EQ(refused[1]["mac"], "02:00:00:00:00:07");
+    EXPECT_EQ(refused[2]["sender"], "others");
+    EXPECT_EQ(refused[2]["verdict"], "tolerated");
 }
 
 TEST_F(WeftctlPins, WatchingPrintsRatesAsTheyCome) {

@@ -27,7 +27,7 @@ Bytes in_ipip(const Tins::IP &inner) {
     outer.protocol(IPPROTO_IPIP);
     return bytes_of(eth(kVtepMac, kPodHostMac) / outer / Tins::RawPDU(bytes_of(inner)));
 }
-Bytes bare(const Tins::IP &inner) { return bytes_of(eth(kVtepMac, kPodHostMac) / inner); }
+Bytes bare(const Tins::IP &inner) { return bytes_of(eth(kVtepMac, kPeerLinkMac) / inner); }
 
 const Way kWays[] = {{"direct", WEFT_ENCAP_DIRECT, WEFT_DIRECT_OVERHEAD, bare},
                      {"udp", WEFT_ENCAP_UDP, WEFT_UDP_OVERHEAD, in_udp},

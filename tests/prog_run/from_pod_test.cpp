@@ -65,7 +65,8 @@ void expect_handed_over(const Bytes &in, const Outcome &out) {
     EXPECT_EQ(Bytes(out.packet.begin() + kEthLen + 12, out.packet.end()), Bytes(in.begin() + kEthLen + 12, in.end()));
 }
 
-const Bytes kArp = bytes_of(Tins::ARP::make_arp_request("10.244.63.1", "10.244.63.2"));
+const Bytes kArp =
+    bytes_of(Tins::ARP::make_arp_request("10.244.63.1", "10.244.63.2", Tins::HWAddress<6>(kPodMac.bytes.data())));
 /// "Port unreachable" to the peer's pod, about a packet of this kind.
 Bytes icmp_error(const Tins::IP &about) {
     return from_pod(ip(kPod, kPeerPod) / Tins::ICMP(Tins::ICMP::DEST_UNREACHABLE) / Tins::RawPDU(bytes_of(about)));
@@ -115,7 +116,7 @@ const Row kRows[] = {
     {"a subnet nobody leases", from_pod(ip(kPod, kNoLease) / tcp()), "no_lease"},
     {"the world outside", from_pod(ip(kPod, kOutside) / tcp()), "not_pod_network"},
     {"ARP", kArp, "not_ip"},
-    {"IPv6 to outside", from_pod(Tins::IPv6("fd00::2", "fd00::1") / tcp()), "not_pod_network"},
+    {"IPv6 to outside", from_pod(ip6(kPod6, kOutside6) / tcp()), "not_pod_network"},
     {"ICMP takes the stack", from_pod(ip(kPod, kPeerPod) / Tins::ICMP()), "l4_untracked"},
     {"an ICMP error goes the way of the flow it is about", icmp_error(ip(kPeerPod, kPod) / udp()), "encap",
      expect_pushed},
@@ -126,8 +127,8 @@ const Row kRows[] = {
     {"IP options take the stack", from_pod(with_options() / tcp()), "ip_options"},
     {"a first fragment takes the stack", from_pod(fragment(0, true) / udp() / Tins::RawPDU("12345678")), "fragment"},
     {"a later fragment takes the stack", from_pod(fragment(8, false) / Tins::RawPDU(std::string(32, 'x'))), "fragment"},
-    {"somebody elses source address", from_pod(ip(kNeighbourPod, kPeerPod) / tcp()), "not_own_source"},
-    {"an unknown source address", from_pod(ip(kNoPod, kPeerPod) / tcp()), "not_own_source"},
+    {"somebody elses source address", from_pod(ip(kNeighbourPod, kPeerPod) / tcp()), "pod_source"},
+    {"an unknown source address", from_pod(ip(kNoPod, kPeerPod) / tcp()), "pod_source"},
     {"a header length below the minimum", patched(to_peer(), kEthLen, {0x44}), "bad_ip"},
     {"version 5 in an IPv4 frame", patched(to_peer(), kEthLen, {0x55}), "bad_ip"},
     {"a total length beyond the frame", patched(to_peer(), kEthLen + 2, {0x7f, 0xff}), "bad_ip"},

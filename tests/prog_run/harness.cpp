@@ -42,6 +42,7 @@ weft_lease peer_lease() {
     lease.vtep_mac = abi::mac(world::kPeerVtepMac);
     lease.mtu = world::kMtu;
     lease.encap = WEFT_ENCAP_VXLAN;
+    lease.link_mac = abi::mac(world::kPeerLinkMac);
     return lease;
 }
 
@@ -70,6 +71,18 @@ int verdict_of(weft_hook hook, weft_class verdict) {
     case WEFT_CLASS_NONE: break;
     }
     return -1000;
+}
+
+using Counts = std::map<std::string, std::uint64_t>;
+
+Counts grown(const Counts &before, const Counts &after) {
+    Counts out;
+    for (const auto &[label, total] : after) {
+        const auto old = before.find(label);
+        const auto delta = total - (old == before.end() ? 0 : old->second);
+        if (delta) out[label] = delta;
+    }
+    return out;
 }
 
 std::string hex(const Bytes &bytes) {
@@ -111,13 +124,15 @@ void Programs::TearDown() {
     }
     fast_ = {};
     off_ = {};
+    counting_ = {};
     std::error_code ignored;
     if (!bpf_dir_.empty()) std::filesystem::remove_all(bpf_dir_, ignored);
 }
 
-Result<Programs::Loaded> Programs::load_programs(bool fast_path) const {
+Result<Programs::Loaded> Programs::load_programs(bool fast_path, bool enforce) const {
     auto config = world_config(bpf_dir_);
     config.fast_path = fast_path;
+    if (!enforce && !set_check(config.checks, "all=count")) return fail("no such check");
     auto datapath = Datapath::load(config);
     if (!datapath) return fail_as_is(std::move(datapath));
     Loaded loaded{.datapath = std::make_unique<Datapath>(std::move(*datapath)),
@@ -131,7 +146,8 @@ Result<Programs::Loaded> Programs::load_programs(bool fast_path) const {
         {xdp->maps.weft_leases, WEFT_PIN_LEASES},       {xdp->maps.weft_nodes, WEFT_PIN_NODES},
         {xdp->maps.weft_endpoints, WEFT_PIN_ENDPOINTS}, {xdp->maps.weft_state, WEFT_PIN_STATE},
         {xdp->maps.weft_counters, WEFT_PIN_COUNTERS},   {xdp->maps.weft_lease_stats, WEFT_PIN_LEASE_STATS},
-        {xdp->maps.weft_events, WEFT_PIN_EVENTS}};
+        {xdp->maps.weft_events, WEFT_PIN_EVENTS},       {xdp->maps.weft_tolerated, WEFT_PIN_TOLERATED},
+        {xdp->maps.weft_refused, WEFT_PIN_REFUSED},     {xdp->maps.weft_allowed, WEFT_PIN_ALLOWED}};
     for (const auto &[map, pin] : pins) {
         bpf_map__set_pin_path(map, (bpf_dir_ / pin).c_str());
     }
@@ -141,12 +157,14 @@ Result<Programs::Loaded> Programs::load_programs(bool fast_path) const {
 
 Status Programs::load() {
     bpf_dir_ = fmt::format("/sys/fs/bpf/weft-prog-run-{}", getpid());
-    for (auto *programs : {&off_, &fast_}) {
-        auto loaded = load_programs(programs == &fast_);
+    for (auto *programs : {&off_, &counting_, &fast_}) {
+        auto loaded = load_programs(programs != &off_, programs != &counting_);
         if (!loaded) return fail_as_is(std::move(loaded));
         *programs = std::move(*loaded);
     }
     counters_fd_ = UniqueFd(bpf_obj_get((bpf_dir_ / WEFT_PIN_COUNTERS).c_str()));
+    tolerated_fd_ = UniqueFd(bpf_obj_get((bpf_dir_ / WEFT_PIN_TOLERATED).c_str()));
+    refused_fd_ = UniqueFd(bpf_obj_get((bpf_dir_ / WEFT_PIN_REFUSED).c_str()));
     stats_fd_ = UniqueFd(bpf_obj_get((bpf_dir_ / WEFT_PIN_LEASE_STATS).c_str()));
     events_fd_ = UniqueFd(bpf_obj_get((bpf_dir_ / WEFT_PIN_EVENTS).c_str()));
     return fill_maps();
@@ -180,11 +198,11 @@ Status Programs::fill_maps() {
     return {};
 }
 
-std::map<std::string, std::uint64_t> Programs::read_reasons(weft_hook hook) {
+std::map<std::string, std::uint64_t> Programs::read_reasons(int fd, weft_hook hook) {
     std::map<std::string, std::uint64_t> counted;
     for (unsigned reason = 0; reason < WEFT_R_COUNT; ++reason) {
-        const auto values = maps::read_percpu<weft_counter>(
-            counters_fd_.get(), static_cast<unsigned>(hook) * WEFT_R_COUNT + reason, "counters");
+        const auto values =
+            maps::read_percpu<weft_counter>(fd, static_cast<unsigned>(hook) * WEFT_R_COUNT + reason, "counters");
         if (!values) continue;
         const auto total = std::accumulate(values->begin(), values->end(), std::uint64_t{0},
                                            [](std::uint64_t sum, const weft_counter &c) { return sum + c.packets; });
@@ -207,15 +225,22 @@ weft_lease_stats Programs::read_peer_stats() {
     return sum;
 }
 
-int Programs::program_fd(weft_hook hook, bool fast_path) const {
-    const auto &programs = fast_path ? fast_ : off_;
+std::uint64_t Programs::refused(const weft_refused_key &key) const {
+    std::vector<weft_refused> of_cpu(static_cast<std::size_t>(libbpf_num_possible_cpus()));
+    if (bpf_map_lookup_elem(refused_fd_.get(), &key, of_cpu.data()) != 0) return 0;
+    return std::accumulate(of_cpu.begin(), of_cpu.end(), std::uint64_t{0},
+                           [](std::uint64_t sum, const weft_refused &refused) { return sum + refused.packets; });
+}
+
+int Programs::program_fd(weft_hook hook, const Context &context) const {
+    const auto &programs = !context.enforce ? counting_ : context.fast_path ? fast_ : off_;
     return hook == WEFT_HOOK_XDP_WIRE ? bpf_program__fd(programs.xdp->progs.weft_xdp_wire)
                                       : programs.datapath->program_fd(hook);
 }
 
 Outcome Programs::run(weft_hook hook, const Bytes &packet, const Context &context) {
     const bool xdp = hook == WEFT_HOOK_XDP_WIRE;
-    const auto before = read_reasons(hook);
+    const auto before = read_reasons(counters_fd_.get(), hook), tolerated = read_reasons(tolerated_fd_.get(), hook);
     const auto stats_before = read_peer_stats();
 
     Outcome out;
@@ -242,7 +267,7 @@ Outcome Programs::run(weft_hook hook, const Bytes &packet, const Context &contex
         opts.ctx_in = opts.ctx_out = nullptr;
         opts.ctx_size_in = opts.ctx_size_out = 0;
     }
-    const int err = bpf_prog_test_run_opts(program_fd(hook, context.fast_path), &opts);
+    const int err = bpf_prog_test_run_opts(program_fd(hook, context), &opts);
     EXPECT_EQ(err, 0) << "BPF_PROG_RUN: " << std::strerror(-err) << " with packet " << hex(packet);
     out.verdict = static_cast<int>(opts.retval);
     out.packet.resize(opts.data_size_out);
@@ -252,11 +277,8 @@ Outcome Programs::run(weft_hook hook, const Bytes &packet, const Context &contex
     out.packet.erase(out.packet.begin(), packet_start);
     out.mark = skb_out.mark;
 
-    for (const auto &[label, total] : read_reasons(hook)) {
-        const auto old = before.find(label);
-        const auto delta = total - (old == before.end() ? 0 : old->second);
-        if (delta) out.reasons[label] = delta;
-    }
+    out.reasons = grown(before, read_reasons(counters_fd_.get(), hook));
+    out.tolerated = grown(tolerated, read_reasons(tolerated_fd_.get(), hook));
     const auto stats = read_peer_stats();
     out.peer = {stats.tx_packets - stats_before.tx_packets, stats.tx_bytes - stats_before.tx_bytes,
                 stats.rx_packets - stats_before.rx_packets, stats.rx_bytes - stats_before.rx_bytes};
@@ -364,7 +386,7 @@ Bytes tunnel_raw(const Bytes &payload, std::uint16_t ethertype, const Outer &out
     body.push_back(static_cast<std::uint8_t>(ethertype >> 8));
     body.push_back(static_cast<std::uint8_t>(ethertype));
     body.insert(body.end(), payload.begin(), payload.end());
-    return bytes_of(eth(*parse_mac("02:00:00:00:00:02"), *parse_mac("02:00:00:00:00:01")) /
+    return bytes_of(eth(*parse_mac("02:00:00:00:00:02"), world::kPeerLinkMac) /
                     ip(outer.src, outer.dst, 64, outer.tos) / udp(outer.dport, 50000) / Tins::RawPDU(body));
 }
 

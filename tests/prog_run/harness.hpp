@@ -38,6 +38,7 @@ inline const Ip4 kStranger = *parse_ip4("192.0.2.66");
 inline const Ip4 kRouter = *parse_ip4("192.0.2.254");
 inline const Mac kVtepMac = *parse_mac("1e:3a:76:11:44:7f");
 inline const Mac kPeerVtepMac = *parse_mac("16:d2:3f:db:e2:37");
+inline const Mac kPeerLinkMac = *parse_mac("02:00:00:00:00:01"); ///< its uplink's
 inline const Mac kPodMac = *parse_mac("0a:00:00:00:00:02");
 inline const Mac kPodHostMac = *parse_mac("0a:00:00:00:01:02");
 inline const Ip4 kPod = *parse_ip4("10.244.63.2");
@@ -71,10 +72,11 @@ inline constexpr unsigned kPeerStats = 5;
 /// What one run of a program did.
 struct Outcome {
     int verdict = -1;
-    Bytes packet;                                 ///< as it left the program
-    Bytes metadata;                               ///< XDP only
-    std::map<std::string, std::uint64_t> reasons; ///< label -> packets counted by this run
-    weft_lease_stats peer{};                      ///< counted for the peer's lease by this run
+    Bytes packet;                                   ///< as it left the program
+    Bytes metadata;                                 ///< XDP only
+    std::map<std::string, std::uint64_t> reasons;   ///< label -> packets counted by this run
+    std::map<std::string, std::uint64_t> tolerated; ///< the same of checks that only count
+    weft_lease_stats peer{};                        ///< counted for the peer's lease by this run
     std::uint32_t mark = 0;
 };
 
@@ -85,6 +87,7 @@ struct Context {
     std::uint32_t gso_segs = 0;
     std::uint32_t mark = 0;
     bool fast_path = true; ///< false: the programs as --fast-path=off loads them
+    bool enforce = true;   ///< false: as --check=all=count does
 };
 
 /// The programs, loaded once for the whole test binary in a network namespace of its own, with the world's leases and pods in
@@ -104,7 +107,9 @@ public:
     [[nodiscard]] const datapath::Features &features() const { return features_; }
     [[nodiscard]] int events_fd() const { return events_fd_.get(); }
     [[nodiscard]] int counters_fd() const { return counters_fd_.get(); }
-    [[nodiscard]] int program_fd(weft_hook hook, bool fast_path = true) const;
+    [[nodiscard]] int program_fd(weft_hook hook, const Context &context = {}) const;
+    /// Packets counted for a sender so far, on all CPUs.
+    [[nodiscard]] std::uint64_t refused(const weft_refused_key &key) const;
 
 private:
     /// One load of the programs, on the maps that are pinned.
@@ -112,17 +117,17 @@ private:
         std::unique_ptr<Datapath> datapath;
         datapath::SkelPtr<xdp_wire_bpf> xdp;
     };
-    [[nodiscard]] Result<Loaded> load_programs(bool fast_path) const;
+    [[nodiscard]] Result<Loaded> load_programs(bool fast_path, bool enforce) const;
     [[nodiscard]] Status load();
     [[nodiscard]] Status fill_maps();
-    [[nodiscard]] std::map<std::string, std::uint64_t> read_reasons(weft_hook hook);
+    [[nodiscard]] std::map<std::string, std::uint64_t> read_reasons(int fd, weft_hook hook);
     [[nodiscard]] weft_lease_stats read_peer_stats();
 
-    Loaded fast_, off_;
+    Loaded fast_, off_, counting_;
     datapath::Features features_ = datapath::probe_features();
     std::filesystem::path bpf_dir_;
     std::string why_not_;
-    UniqueFd counters_fd_, stats_fd_, events_fd_;
+    UniqueFd counters_fd_, tolerated_fd_, refused_fd_, stats_fd_, events_fd_;
 };
 
 /// Skips a test of what a kernel without that part leaves to the host's stack: `WEFT_NEEDS_FEATURE(conntrack_lookup);`

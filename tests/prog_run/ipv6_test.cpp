@@ -137,7 +137,7 @@ const Row kFromPod[] = {
     {"a fragment takes the stack", with_extension(kTcp, kEthLen, 44), "fragment"},
     {"ESP takes the stack", with_extension(kTcp, kEthLen, 50), "l4_untracked"},
     {"no next header takes the stack", with_extension(kTcp, kEthLen, 59), "l4_untracked"},
-    {"somebody elses source address", framed(ip6(kNeighbourPod6, kPeerPod6) / tcp()), "not_own_source"},
+    {"somebody elses source address", framed(ip6(kNeighbourPod6, kPeerPod6) / tcp()), "pod_source"},
     {"version 4 in an IPv6 frame", patched(kTcp, kEthLen, {0x45}), "bad_ip"},
     {"a payload length beyond the frame", patched(kTcp, kEthLen + 4, {0x7f, 0xff}), "bad_ip"},
     {"an IPv4 mapped destination reaches no IPv4 pod", framed(ip6(kPod6, *parse_ip6("::ffff:10.244.63.3")) / tcp()),
@@ -209,7 +209,7 @@ const Row kFromWire[] = {
     {"IPv4 behind the ethertype of IPv6", tunnel6(bytes_of(ip(kPeerPod, kPod) / tcp()), 0x86dd), "bad_ip"},
     {"IPv6 behind the ethertype of IPv4", tunnel6(bytes_of(inner() / tcp()), 0x0800), "bad_ip"},
     {"an IPv4 mapped inner destination", tunnel6(ip6(kPeerPod6, *parse_ip6("::ffff:10.244.63.2")) / tcp()), "bad_ip"},
-    {"an IPv4 mapped outer source", tunnel6(inner() / tcp(), *parse_ip6("::ffff:192.0.2.1")), "not_overlay"},
+    {"an IPv4 mapped outer source", tunnel6(inner() / tcp(), *parse_ip6("::ffff:192.0.2.1")), "bad_ip"},
     {"another node", patched(kGood, kEthLen + 39, {0x77}), "not_overlay"},
     {"TCP to the node", framed(ip6(kPeer6, kNode6) / tcp(WEFT_DEFAULT_PORT)), "not_overlay"},
     {"a frame cut inside the VXLAN header", cut(kGood, kEthLen + kOuter6 + 12), "truncated"},
@@ -239,8 +239,9 @@ TEST(Ipv6FromWireAlone, IPv4InsideIPv6IsDelivered) {
 
 TEST(Ipv6FromWireAlone, WithoutOuterHeaders) {
     WEFT_NEEDS_FEATURE(conntrack_lookup);
-    expect_row(WEFT_HOOK_FROM_WIRE, {"", framed(ip6(kDirectPod6, kPod6) / tcp()), "decap_to_pod", expect_delivered});
-    expect_row(WEFT_HOOK_FROM_WIRE, {"", framed(ip6(kNoLease6, kPod6) / tcp()), "spoofed_source"});
+    const auto from_peer = [](const Tins::IPv6 &packet) { return bytes_of(eth(kPodHostMac, kPeerLinkMac) / packet); };
+    expect_row(WEFT_HOOK_FROM_WIRE, {"", from_peer(ip6(kDirectPod6, kPod6) / tcp()), "decap_to_pod", expect_delivered});
+    expect_row(WEFT_HOOK_FROM_WIRE, {"", from_peer(ip6(kNoLease6, kPod6) / tcp()), "spoofed_source"});
 }
 
 } // namespace

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t kEth = 14;
 constexpr unsigned kTcp = 6, kUdp = 17, kIcmp = 1, kIcmp6 = 58, kIpip = 4;
-constexpr unsigned kIpv4 = 0x0800, kIpv6 = 0x86dd;
+constexpr unsigned kIpv4 = 0x0800, kIpv6 = 0x86dd, kArp = 0x0806;
 
 /// Bytes from some offset on; reading behind the end is the model's own fault and throws.
 struct View {
@@ -40,6 +40,18 @@ bool is_mapped(const Ip &address) { return !address.is_v4() && address.to_v6().i
 
 bool in_any(const std::vector<Net> &nets, const Ip &address) {
     return std::ranges::any_of(nets, [&](const Net &net) { return contains(net, address); });
+}
+
+/// RFC 6890's addresses that nothing comes from or goes to through a network, multicast with them.
+bool is_martian(const Ip &address) {
+    for (const char *net : {"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32", "::/127",
+                            "fe80::/10", "ff00::/8"})
+        if (contains(*parse_net(net), address)) return true;
+    return false;
+}
+bool is_group(const Ip &address) {
+    return address.is_v4() ? address.to_v4().is_multicast() || address.to_v4() == Ip4::broadcast()
+                           : address.to_v6().is_multicast();
 }
 
 /// The lease with the longest prefix around an address.
@@ -119,7 +131,9 @@ std::expected<Ip, weft_reason> flow_source(const Bytes &frame, const Packet &p) 
     if (v4 && (quoted.u8(0) != 0x45 || (quoted.u16(6) & 0x3fff) != 0)) return untracked;
     if (!v4 && quoted.u8(0) >> 4 != 6) return untracked;
     if ((v4 ? quoted.ip4(12) : quoted.ip6(8)) != p.destination) return untracked;
-    return v4 ? quoted.ip4(16) : quoted.ip6(24);
+    const Ip receiver = v4 ? quoted.ip4(16) : quoted.ip6(24);
+    if (is_mapped(receiver)) return untracked;
+    return receiver;
 }
 
 // --- changes ----------------------------------------------------------------------------------------------------------
@@ -237,6 +251,7 @@ struct Outer {
     std::size_t inner = 0; ///< where its IP header starts
     unsigned ethertype = 0, inner_ethertype = 0, tos = 0;
     Ip source;
+    Mac link_mac; ///< the frame's source
 };
 
 /// Behind the outer IP header, which is for us.
@@ -257,7 +272,7 @@ std::expected<Outer, weft_reason> tunnel(const World &world, const View &at, uns
     if (vxlan.left() < 8 + kEth) return std::unexpected(WEFT_R_TRUNCATED);
     if (vxlan.u32(0) != 0x08000000 || vxlan.u8(7) != 0) return std::unexpected(WEFT_R_BAD_VXLAN);
     if (vxlan.u32(4) >> 8 != 1) return std::unexpected(WEFT_R_WRONG_VNI);
-    if (!is_ip(vxlan.u16(20))) return std::unexpected(WEFT_R_INNER_NOT_IP);
+    if (!is_ip(vxlan.u16(20))) return std::unexpected(WEFT_R_INNER_OTHER);
     if (vxlan.mac(8) != world.vtep_mac) return std::unexpected(WEFT_R_WRONG_INNER_MAC);
     outer.encap = v4 ? WEFT_ENCAP_VXLAN : WEFT_ENCAP_VXLAN6;
     outer.inner = vxlan.at + 8 + kEth, outer.inner_ethertype = vxlan.u16(20);
@@ -266,7 +281,7 @@ std::expected<Outer, weft_reason> tunnel(const World &world, const View &at, uns
 
 std::expected<Outer, weft_reason> outer_of(const World &world, const Bytes &frame) {
     const View eth{frame}, ip = eth.from(kEth);
-    Outer outer{.ethertype = eth.u16(12), .source = {}};
+    Outer outer{.ethertype = eth.u16(12), .source = {}, .link_mac = eth.mac(6)};
     if (!is_ip(outer.ethertype)) return std::unexpected(WEFT_R_NOT_IP);
     const bool v4 = outer.ethertype == kIpv4;
     if (ip.left() < (v4 ? 20 : 40)) return std::unexpected(WEFT_R_TRUNCATED);
@@ -274,22 +289,28 @@ std::expected<Outer, weft_reason> outer_of(const World &world, const Bytes &fram
     outer.source = v4 ? ip.ip4(12) : ip.ip6(8);
     outer.tos = v4 ? ip.u8(1) : ip.u16(0) >> 4 & 0xff;
     const Ip destination = v4 ? ip.ip4(16) : ip.ip6(24);
-    if (is_mapped(outer.source) || is_mapped(destination)) return std::unexpected(WEFT_R_NOT_OVERLAY);
+    const auto bare = [&] {
+        if (in_any(world.own, outer.source)) return WEFT_R_OWN_SOURCE;
+        const bool between_pods = in_any(world.networks, outer.source) && in_any(world.networks, destination);
+        return between_pods ? WEFT_R_BARE_SOURCE : WEFT_R_NOT_OVERLAY;
+    };
+    if (is_mapped(outer.source) || is_mapped(destination)) return std::unexpected(WEFT_R_BAD_IP);
     if (!world.nodes.contains(destination)) {
-        if (!in_any(world.own, destination) || !in_any(world.networks, outer.source))
-            return std::unexpected(WEFT_R_NOT_OVERLAY);
+        if (!in_any(world.own, destination) || !in_any(world.networks, outer.source)) return std::unexpected(bare());
         outer.encap = WEFT_ENCAP_DIRECT, outer.inner = kEth, outer.inner_ethertype = outer.ethertype;
         return outer;
     }
     const unsigned protocol = ip.u8(v4 ? 9 : 6);
     if (v4) {
-        if (protocol != kUdp && protocol != kIpip) return std::unexpected(WEFT_R_NOT_OVERLAY);
+        if (protocol != kUdp && protocol != kIpip) return std::unexpected(bare());
         if ((ip.u16(6) & 0x3fff) != 0) return std::unexpected(WEFT_R_OUTER_FRAGMENT);
         if ((ip.u8(0) & 15) != 5) return std::unexpected(WEFT_R_IP_OPTIONS);
     } else if (const auto between = extension(protocol)) {
         return std::unexpected(between == WEFT_R_FRAGMENT ? WEFT_R_OUTER_FRAGMENT : between);
     }
-    return tunnel(world, ip.from(v4 ? 20 : 40), protocol, outer);
+    auto found = tunnel(world, ip.from(v4 ? 20 : 40), protocol, outer);
+    if (!found && found.error() == WEFT_R_NOT_OVERLAY) return std::unexpected(bare());
+    return found;
 }
 
 /// RFC 6040, section 4.2; nullopt: to be dropped.
@@ -303,9 +324,15 @@ std::optional<unsigned> ecn_after(unsigned outer, unsigned inner) {
 
 weft_reason check_sender(const World &world, const Outer &outer, const Packet &p) {
     const auto *lease = lease_of(world, p.source);
-    if (outer.encap == WEFT_ENCAP_DIRECT) return lease ? WEFT_R_NONE : WEFT_R_SPOOFED_SOURCE;
+    const bool ours = in_any(world.own, p.source) || world.nodes.contains(p.source) || endpoint_of(world, p.source);
+    if (outer.encap == WEFT_ENCAP_DIRECT) {
+        if (!lease) return ours ? WEFT_R_OWN_SOURCE : WEFT_R_SPOOFED_SOURCE;
+        return outer.link_mac == abi::mac(lease->link_mac) ? WEFT_R_NONE : WEFT_R_WRONG_LINK_MAC;
+    }
     if (lease && abi::ip(lease->node) == outer.source) return WEFT_R_NONE;
     if (!world.peers.contains(outer.source)) return WEFT_R_UNKNOWN_SENDER;
+    if (is_martian(p.source)) return WEFT_R_MARTIAN_SOURCE;
+    if (ours) return WEFT_R_OWN_SOURCE;
     return in_any(world.networks, p.source) ? WEFT_R_SPOOFED_SOURCE : WEFT_R_NONE;
 }
 
@@ -326,6 +353,7 @@ std::expected<Received, weft_reason> received(const World &world, const Bytes &f
     const auto ecn = ecn_after(outer->tos, inner->tos);
     if (!ecn) return std::unexpected(WEFT_R_BAD_ECN);
     Received r{.outer = *outer, .inner = *inner, .ecn = *ecn, .pod = endpoint_of(world, inner->destination)};
+    if (!r.pod && is_martian(inner->destination)) return std::unexpected(WEFT_R_MARTIAN_DESTINATION);
     if (!r.pod) {
         r.left_to_stack = WEFT_R_NO_POD;
     } else if (wants_stack(*r.pod)) {
@@ -352,36 +380,146 @@ Bytes for_pod(const Bytes &frame, const Received &r) {
     return out;
 }
 
-} // namespace
+// --- from a pod -------------------------------------------------------------------------------------------------------
 
-Expected from_pod(const World &world, unsigned ifindex, const Bytes &frame) {
-    const View eth{frame};
+weft_endpoint *own_endpoint(World &world, unsigned ifindex, const Ip &address) {
+    const auto found = world.endpoints.find(address);
+    return found != world.endpoints.end() && found->second.ifindex == ifindex ? &found->second : nullptr;
+}
+bool is_allowed(const World &world, unsigned ifindex, const Ip &address) {
+    const auto found = world.allowed.find(ifindex);
+    return found != world.allowed.end() && in_any(found->second, address);
+}
+bool can_be_a_pods(const Mac &mac, const weft_endpoint &pod) {
+    return (mac.bytes[0] & 1) == 0 && mac != Mac{} && mac != abi::mac(pod.host_mac);
+}
+
+weft_reason judge_arp(World &world, unsigned ifindex, const View &eth) {
+    const View arp = eth.from(kEth);
+    if (arp.left() < 28 || arp.u16(2) != kIpv4) return WEFT_R_NOT_IP;
+    const Ip sender = arp.ip4(14);
+    if (sender.is_unspecified()) return WEFT_R_NOT_IP;
+    auto *own = own_endpoint(world, ifindex, sender);
+    if (!own) return is_allowed(world, ifindex, sender) ? WEFT_R_NOT_IP : WEFT_R_POD_ARP;
+    if (arp.mac(8) != eth.mac(6) || !can_be_a_pods(eth.mac(6), *own)) return WEFT_R_POD_ARP;
+    own->pod_mac = abi::mac(eth.mac(6));
+    return WEFT_R_NOT_IP;
+}
+
+weft_reason refused_source(World &world, unsigned ifindex, const Bytes &frame, const Packet &p) {
+    const View l4{frame, p.at + p.header()};
+    const Mac mac = View{frame}.mac(6);
+    if (auto *own = own_endpoint(world, ifindex, p.source)) {
+        if (mac == abi::mac(own->pod_mac)) return WEFT_R_NONE;
+        const bool nd =
+            p.ethertype == kIpv6 && p.protocol == kIcmp6 && l4.left() >= 8 && (l4.u8(0) == 135 || l4.u8(0) == 136);
+        if (!nd || !can_be_a_pods(mac, *own)) return WEFT_R_POD_MAC;
+        own->pod_mac = abi::mac(mac);
+        return WEFT_R_NONE;
+    }
+    if (p.source.is_unspecified()) {
+        if (is_group(p.destination)) return WEFT_R_NONE;
+    } else if (!p.source.is_v4() && p.source.to_v6().is_link_local()) {
+        return WEFT_R_NONE;
+    }
+    return is_allowed(world, ifindex, p.source) ? WEFT_R_NONE : WEFT_R_POD_SOURCE;
+}
+
+/// Where the transport header is, past options and at most six extension headers, and its protocol.
+struct Carried {
+    std::size_t at = 0;
+    unsigned protocol = 0;
+};
+/// Errors: POD_HEADERS; NONE: a later fragment, which has none.
+std::expected<Carried, weft_reason> carried_by(const Bytes &frame, const Packet &p) {
+    const View ip{frame, p.at};
+    if (p.ethertype == kIpv4) {
+        if ((ip.u16(6) & 0x1fff) != 0) return std::unexpected(WEFT_R_NONE);
+        return Carried{p.at + (ip.u8(0) & 15) * 4, p.protocol};
+    }
+    Carried carried{p.at + 40, p.protocol};
+    for (int headers = 0; extension(carried.protocol) != WEFT_R_NONE; ++headers) {
+        const View head{frame, carried.at};
+        if (headers == 6 || head.left() < 4) return std::unexpected(WEFT_R_POD_HEADERS);
+        if (carried.protocol == 44 && (head.u16(2) & 0xfff8) != 0) return std::unexpected(WEFT_R_NONE);
+        carried.at += carried.protocol == 44 ? 8 : carried.protocol == 51 ? (head.u8(1) + 2) * 4 : (head.u8(1) + 1) * 8;
+        carried.protocol = head.u8(0);
+    }
+    return carried;
+}
+
+bool is_dhcp_answer(const Packet &p, const View &udp) {
+    return udp.u32(0) == (p.ethertype == kIpv4 ? 67U << 16 | 68 : 547U << 16 | 546);
+}
+
+weft_reason refused_for_stack(World &world, unsigned ifindex, const Bytes &frame, const Packet &p) {
+    const auto carried = carried_by(frame, p);
+    if (!carried) return carried.error();
+    const bool v4 = p.ethertype == kIpv4;
+    const View l4{frame, carried->at};
+    const bool udp = carried->protocol == kUdp;
+    if (udp && l4.left() < 4) return WEFT_R_NONE;
+    const Ip &to = p.destination;
+    const bool to_node =
+        world.nodes.contains(to) || world.peers.contains(to) || (in_any(world.own, to) && !endpoint_of(world, to));
+    const bool tunnel = udp ? l4.u16(2) == 8472 || l4.u16(2) == 8285 : carried->protocol == kIpip;
+    if (tunnel && to_node) return WEFT_R_POD_TUNNEL;
+    if (udp) return is_dhcp_answer(p, l4) ? WEFT_R_POD_DHCP : WEFT_R_NONE;
+    if (v4) return carried->protocol == kIcmp && l4.left() >= 1 && l4.u8(0) == 5 ? WEFT_R_POD_ROUTER : WEFT_R_NONE;
+    if (carried->protocol != kIcmp6 || l4.left() < 8) return WEFT_R_NONE;
+    if (l4.u8(0) == 134 || l4.u8(0) == 137) return WEFT_R_POD_ROUTER;
+    if (l4.u8(0) != 136 || l4.left() < 24) return WEFT_R_NONE;
+    const Ip target = l4.ip6(8);
+    if (is_mapped(target)) return WEFT_R_POD_ND;
+    if (auto *own = own_endpoint(world, ifindex, target)) {
+        if (can_be_a_pods(View{frame}.mac(6), *own)) own->pod_mac = abi::mac(View{frame}.mac(6));
+        return WEFT_R_NONE;
+    }
+    return target.to_v6().is_link_local() || is_allowed(world, ifindex, target) ? WEFT_R_NONE : WEFT_R_POD_ND;
+}
+
+/// A packet that the pod may send.
+Expected routed_from_pod(World &world, unsigned ifindex, const Bytes &frame, const Packet &p) {
     const auto left = [&](weft_reason reason) { return Expected{reason, frame}; };
-    if (!is_ip(eth.u16(12))) return left(WEFT_R_NOT_IP);
-    const auto p = ip_packet(eth.from(kEth), eth.u16(12));
-    if (!p) return left(p.error());
-    if (!in_any(world.networks, p->destination)) return left(WEFT_R_NOT_POD_NETWORK);
-    const bool own = in_any(world.own, p->destination);
-    const auto *lease = own ? nullptr : lease_of(world, p->destination);
-    const auto *pod = lease ? nullptr : endpoint_of(world, p->destination);
+    if (!in_any(world.networks, p.destination)) return left(WEFT_R_NOT_POD_NETWORK);
+    const bool own = in_any(world.own, p.destination);
+    const auto *lease = own ? nullptr : lease_of(world, p.destination);
+    const auto *pod = lease ? nullptr : endpoint_of(world, p.destination);
     if (!lease && !pod) return left(own ? WEFT_R_NO_POD : WEFT_R_NO_LEASE);
-    const auto *self = endpoint_of(world, p->source);
-    if (!self || self->ifindex != ifindex) return left(WEFT_R_NOT_OWN_SOURCE);
+    const auto *self = own_endpoint(world, ifindex, p.source);
+    if (!self) return left(WEFT_R_NOT_OWN_SOURCE);
     if (wants_stack(*self)) return left(WEFT_R_POD_PREFERS_STACK);
-    const auto flow = flow_source(frame, *p);
+    const auto flow = flow_source(frame, p);
     if (!flow) return left(flow.error());
-    if (*flow != p->source) return left(WEFT_R_L4_UNTRACKED);
+    if (*flow != p.source) return left(WEFT_R_L4_UNTRACKED);
+    if (p.protocol == kUdp && is_dhcp_answer(p, {frame, p.at + p.header()})) return left(WEFT_R_POD_DHCP);
     if (lease) {
         if (frame.size() - kEth > lease->mtu) return left(WEFT_R_TOO_BIG);
-        if (lease->flags & WEFT_LEASE_OUTER_CSUM)
-            return {WEFT_R_VIA_DRIVER, for_driver(world, *lease, frame, *p, true)};
-        return pushed(world, *lease, frame, *p, true);
+        if (lease->flags & WEFT_LEASE_OUTER_CSUM) return {WEFT_R_VIA_DRIVER, for_driver(world, *lease, frame, p, true)};
+        return pushed(world, *lease, frame, p, true);
     }
     if (wants_stack(*pod)) return left(WEFT_R_POD_PREFERS_STACK);
     auto out = frame;
-    one_hop_less(out, kEth, p->ethertype);
+    one_hop_less(out, kEth, p.ethertype);
     put_mac(out, 0, abi::mac(pod->pod_mac)), put_mac(out, 6, abi::mac(pod->host_mac));
     return {WEFT_R_TO_POD, out};
+}
+
+} // namespace
+
+Expected from_pod(World &world, unsigned ifindex, const Bytes &frame) {
+    const View eth{frame};
+    const auto left = [&](weft_reason reason) { return Expected{reason, frame}; };
+    if (eth.u16(12) == kArp) return left(judge_arp(world, ifindex, eth));
+    if (!is_ip(eth.u16(12))) return left(WEFT_R_NOT_IP);
+    const auto p = ip_packet(eth.from(kEth), eth.u16(12));
+    if (!p) return left(p.error());
+    if (const auto refused = refused_source(world, ifindex, frame, *p)) return left(refused);
+    auto out = routed_from_pod(world, ifindex, frame, *p);
+    const unsigned reason = out.reason;
+    if (reason < WEFT_R_FIRST_STACK || reason >= WEFT_R_FIRST_DROP) return out;
+    const auto refused = refused_for_stack(world, ifindex, frame, *p);
+    return refused ? left(refused) : out;
 }
 
 Expected from_host(const World &world, const Bytes &frame) {

@@ -23,6 +23,7 @@ struct World {
     std::map<Net, weft_lease> leases;
     std::set<Ip> peers; ///< nodes that hold a lease
     std::map<Ip, weft_endpoint> endpoints;
+    std::map<unsigned, std::vector<Net>> allowed; ///< by interface: sources beside the pod's own
     bool pops_other_family = true;
 };
 
@@ -33,8 +34,9 @@ struct Expected {
     weft_encap pushed = WEFT_ENCAP_NONE; ///< the outer headers that were put in front
 };
 
+/// The pods of `world` have the MACs that they say they have.
 /// @param ifindex of the interface that the packet came in by. @param frame from the Ethernet header on, at least that.
-[[nodiscard]] Expected from_pod(const World &world, unsigned ifindex, const Bytes &frame);
+[[nodiscard]] Expected from_pod(World &world, unsigned ifindex, const Bytes &frame);
 [[nodiscard]] Expected from_host(const World &world, const Bytes &frame);
 [[nodiscard]] Expected from_wire(const World &world, const Bytes &frame);
 [[nodiscard]] Expected xdp_wire(const World &world, const Bytes &frame);

@@ -8,7 +8,7 @@ namespace {
 
 using Bytes = RandomPackets::Bytes;
 
-constexpr unsigned kTcp = 6, kUdp = 17, kIcmp = 1, kIcmp6 = 58, kIpip = 4;
+constexpr unsigned kTcp = 6, kUdp = 17, kIcmp = 1, kIcmp6 = 58, kIpip = 4, kArp = 0x0806;
 
 void put16(Bytes &bytes, std::size_t at, unsigned value) {
     bytes[at] = static_cast<std::uint8_t>(value >> 8);
@@ -85,8 +85,34 @@ Bytes RandomPackets::udp(unsigned port, const Bytes &payload) {
     return header;
 }
 
+Bytes RandomPackets::neighbour_discovery() {
+    Bytes message = noise(8);
+    message[0] = static_cast<std::uint8_t>(133 + below(5));
+    const auto target = address(false, cast_.pods).to_v6().to_bytes();
+    message.insert(message.end(), target.begin(), target.end());
+    append(message, noise(8 * below(3)));
+    return message;
+}
+
+Bytes RandomPackets::arp(const Mac &sender) {
+    Bytes packet{0, 1, 8, 0, 6, 4, 0, static_cast<std::uint8_t>(1 + below(2))};
+    const auto add = [&](const Mac &mac, const Ip &address) {
+        packet.insert(packet.end(), mac.bytes.begin(), mac.bytes.end());
+        const auto octets = address.to_v4().to_bytes();
+        packet.insert(packet.end(), octets.begin(), octets.end());
+    };
+    add(once_in(8) ? one_of(cast_.macs) : sender, once_in(8) ? Ip(Ip4()) : address(true, cast_.pods));
+    add(one_of(cast_.macs), address(true, cast_.other));
+    return packet;
+}
+
 Bytes RandomPackets::transport(const Flow &flow, unsigned protocol) {
     const std::size_t length = once_in(12) ? 1300 + below(200) : below(80);
+    if (protocol == kUdp && once_in(10)) {
+        auto dhcp = udp(flow.v4 ? 68 : 546, noise(length));
+        put16(dhcp, 0, flow.v4 ? 67 : 547);
+        return dhcp;
+    }
     if (protocol == kUdp) return udp(one_of(std::vector<unsigned>{53, 8472, 8285, 80}), noise(length));
     if (protocol == kTcp) {
         auto header = noise(20);
@@ -95,6 +121,7 @@ Bytes RandomPackets::transport(const Flow &flow, unsigned protocol) {
         return header;
     }
     if (protocol != kIcmp && protocol != kIcmp6) return noise(length);
+    if (!flow.v4 && once_in(2)) return neighbour_discovery();
     Bytes error = noise(8);
     error[0] = static_cast<std::uint8_t>(flow.v4 ? one_of(std::vector<unsigned>{0, 3, 4, 5, 8, 11, 12}) : below(7));
     // What it is about, sent by whom it goes to.
@@ -107,12 +134,25 @@ Bytes RandomPackets::packet(const Flow &flow) {
     const std::vector<unsigned> kUsual{kTcp, kUdp, kTcp, kUdp, flow.v4 ? kIcmp : kIcmp6};
     static const std::vector<unsigned> kOther{kIpip, 41, 132, 47, 0, 43, 44, 51, 60, 135, 59};
     const unsigned protocol = once_in(8) ? one_of(kOther) : one_of(kUsual);
-    return ip(flow, protocol, transport(flow, protocol));
+    auto payload = transport(flow, protocol);
+    if (flow.v4 || !once_in(8)) return ip(flow, protocol, payload);
+    auto next = protocol;
+    for (auto headers = 1 + below(8); headers-- > 0;) {
+        static const std::vector<unsigned> kExtensions{0, 43, 44, 51, 60, 135};
+        const unsigned extension = one_of(kExtensions);
+        const unsigned units = extension == 44 || !once_in(4) ? 0 : below(3);
+        Bytes header(extension == 51 ? (units + 2) * 4 : (units + 1) * 8);
+        header[0] = static_cast<std::uint8_t>(next), header[1] = static_cast<std::uint8_t>(units);
+        if (extension == 44 && once_in(3)) put16(header, 2, static_cast<unsigned>(random_()));
+        append(header, payload);
+        payload = std::move(header), next = extension;
+    }
+    return ip(flow, next, payload);
 }
 
-Bytes RandomPackets::ethernet(bool v4, const Bytes &payload, const Mac &destination) {
+Bytes RandomPackets::ethernet(bool v4, const Bytes &payload, const Mac &destination, const Mac &usual_source) {
     Bytes frame;
-    const Mac &source = one_of(cast_.macs);
+    const Mac &source = once_in(8) ? one_of(cast_.macs) : usual_source;
     frame.insert(frame.end(), destination.bytes.begin(), destination.bytes.end());
     frame.insert(frame.end(), source.bytes.begin(), source.bytes.end());
     frame.resize(14);
@@ -132,7 +172,7 @@ Bytes RandomPackets::encapsulated(const Bytes &inner, bool inner_v4, const Flow 
     }
     Bytes vxlan{0x08, 0, 0, 0, 0, 0, 1, 0};
     if (once_in(30)) vxlan[below(8)] ^= static_cast<std::uint8_t>(1U << below(8));
-    append(vxlan, ethernet(inner_v4, inner, once_in(20) ? one_of(cast_.macs) : cast_.vtep_mac));
+    append(vxlan, ethernet(inner_v4, inner, once_in(20) ? one_of(cast_.macs) : cast_.vtep_mac, one_of(cast_.macs)));
     return ip(outer, kUdp, udp(once_in(30) ? below(65536) : 8472, vxlan));
 }
 
@@ -151,8 +191,13 @@ Bytes RandomPackets::mutated(Bytes frame) {
 }
 
 Bytes RandomPackets::plain() {
+    if (once_in(16)) {
+        auto frame = ethernet(true, arp(cast_.pod_mac), one_of(cast_.macs), cast_.pod_mac);
+        put16(frame, 12, kArp);
+        return mutated(frame);
+    }
     const auto way = flow(cast_.pods, once_in(4) ? cast_.pods : cast_.far);
-    return mutated(ethernet(way.v4, packet(way), one_of(cast_.macs)));
+    return mutated(ethernet(way.v4, packet(way), one_of(cast_.macs), cast_.pod_mac));
 }
 
 Bytes RandomPackets::received() {
@@ -163,7 +208,7 @@ Bytes RandomPackets::received() {
         inner = encapsulated(inner, way.v4, outer);
         way = outer;
     }
-    return mutated(ethernet(way.v4, inner, one_of(cast_.macs)));
+    return mutated(ethernet(way.v4, inner, one_of(cast_.macs), cast_.link_mac));
 }
 
 } // namespace weft::prog_run

@@ -18,18 +18,18 @@ public:
 
     /// Who is who. A packet has addresses of these roles but for one in eight, which has any.
     struct Cast {
-        Addresses nodes; ///< the node under test
-        Addresses peers; ///< outer addresses of other nodes
-        Addresses pods;  ///< on the node under test
-        Addresses far;   ///< pods of other nodes
-        Addresses other; ///< everything else that means something, or nothing
-        Mac vtep_mac;
+        Addresses nodes;                 ///< the node under test
+        Addresses peers;                 ///< outer addresses of other nodes
+        Addresses pods;                  ///< on the node under test
+        Addresses far;                   ///< pods of other nodes
+        Addresses other;                 ///< everything else that means something, or nothing
+        Mac vtep_mac, pod_mac, link_mac; ///< of the node, of `pods`, of the wire's other end
         std::vector<Mac> macs;
     };
 
     RandomPackets(std::uint64_t seed, Cast cast);
 
-    /// What a pod or the host sends: Ethernet and an IP packet.
+    /// What a pod or the host sends: Ethernet and an IP packet, or ARP.
     [[nodiscard]] Bytes plain();
     /// What comes from another node, in one of the encapsulations, sometimes in two or none.
     [[nodiscard]] Bytes received();
@@ -50,8 +50,11 @@ private:
     [[nodiscard]] Bytes ip(const Flow &flow, unsigned protocol, const Bytes &payload);
     [[nodiscard]] Bytes transport(const Flow &flow, unsigned protocol);
     [[nodiscard]] Bytes udp(unsigned port, const Bytes &payload);
+    [[nodiscard]] Bytes neighbour_discovery();
+    [[nodiscard]] Bytes arp(const Mac &sender);
     [[nodiscard]] Bytes packet(const Flow &flow);
-    [[nodiscard]] Bytes ethernet(bool v4, const Bytes &payload, const Mac &destination);
+    /// @param source usually.
+    [[nodiscard]] Bytes ethernet(bool v4, const Bytes &payload, const Mac &destination, const Mac &source);
     [[nodiscard]] Bytes encapsulated(const Bytes &inner, bool inner_v4, const Flow &outer);
     [[nodiscard]] Bytes mutated(Bytes frame);
 

@@ -59,6 +59,29 @@ TEST(Flags, TurnTheFastPathOff) {
     EXPECT_TRUE(options({"--fast-path=on"}).fast_path);
 }
 
+TEST(Flags, RelaxChecksOneByOneOrAll) {
+    const auto plain = options({}).checks;
+    EXPECT_EQ(plain.of(WEFT_R_UNKNOWN_SENDER), WEFT_CHECK_ENFORCE);
+    EXPECT_EQ(plain.of(WEFT_R_FOREIGN_SOURCE), WEFT_CHECK_COUNT);
+    EXPECT_EQ(to_string(plain), "");
+    const auto some = options({"--check=pod_mac=count", "--check", "socket_guard=off"}).checks;
+    EXPECT_EQ(some.of(WEFT_R_POD_MAC), WEFT_CHECK_COUNT);
+    EXPECT_EQ(some.of(WEFT_R_POD_ARP), WEFT_CHECK_ENFORCE);
+    EXPECT_EQ(to_string(some), "pod_mac=count, socket_guard=off");
+    const auto all = options({"--check=all=off", "--check=unknown_sender=enforce"}).checks;
+    EXPECT_EQ(all.of(WEFT_R_UNKNOWN_SENDER), WEFT_CHECK_ENFORCE);
+    EXPECT_EQ(all.of(WEFT_R_POD_MAC), WEFT_CHECK_OFF);
+    EXPECT_EQ(all.socket_guard, WEFT_CHECK_OFF);
+    const auto env = options({}, {{"WEFT_CHECK", "pod_mac=off,foreign_source=enforce"}}).checks;
+    EXPECT_EQ(to_string(env), "foreign_source=enforce, pod_mac=off");
+}
+
+TEST(Flags, SayWhichChecksAndModesThereAre) {
+    EXPECT_THAT(error_of({"--check=bad_ip=off"}), HasSubstr("\"bad_ip\" is none of all, socket_guard, wrong_vni"));
+    EXPECT_THAT(error_of({"--check=pod_mac"}), HasSubstr("one of enforce, count, off"));
+    EXPECT_THAT(error_of({"--check=pod_mac=maybe"}), HasSubstr("one of enforce, count, off"));
+}
+
 TEST(Flags, TakeOneDashOrTwoAndEqualsOrTheNextWord) {
     for (const std::vector<std::string> &args :
          {std::vector<std::string>{"-etcd-prefix=/a", "-iface", "eth1"}, {"--etcd-prefix", "/a", "--iface=eth1"}}) {
