@@ -51,6 +51,8 @@ CONTENDERS = {contender.name: contender for contender in (
               tunnel="weft.1", **OPTIONAL),
     Contender("weft-no-rules", "weft, no firewall rules", _weft("vxlan", "--ip-masq=false", "--iptables-forward-rules=false"),
               tunnel="weft.1", **OPTIONAL),
+    Contender("weft-checks-off", "weft, checks off", _weft("vxlan", "--datapath=tc", "--check=all=off"), tunnel="weft.1",
+              **OPTIONAL),
     Contender("flannel-host-gw", "flannel host-gw", _flannel("host-gw"), baseline="flannel-host-gw"),
     Contender("weft-host-gw", "weft host-gw", _weft("host-gw"), baseline="flannel-host-gw"),
     Contender("flannel-1k", "flannel, 1,000 services", _with_services(1000, _flannel("vxlan")), "flannel-1k",

@@ -61,6 +61,8 @@ def _pairs(contender, baseline, prefix):
 TARGETS = [
     *_pairs("weft", "flannel", ""),
     *_pairs("weft-host-gw", "flannel-host-gw", "host-gw: "),
+    Target("checks of packets on: UDP 64 B packets/s, to all off", 0.95, True, ("udp-64", "kpps"), "framed", "weft",
+           "weft-checks-off"),
     *(Target(f"{count} services loaded: {what}, to none", 0.98, True, figure, "framed", contender, "weft")
       for count, contender in (("1,000", "weft-1k"), ("10,000", "weft-10k"))
       for what, figure in (("UDP 64 B packets/s", ("udp-64", "kpps")), ("connections/s", ("tcp-crr", "per_s")))),
