@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <memory>
 #include <string>
@@ -18,6 +19,7 @@ namespace weft::attack {
 class Field : public testing::TestWithParam<test::Setup> {
 protected:
     void SetUp() override;
+    void TearDown() override;
 
     /// With the first weft node, or flannel's node, as the victim; the second weft node is whom crafted packets claim to be
     /// from.
@@ -55,6 +57,8 @@ private:
     [[nodiscard]] Result<Party> party(const test::Netns &ns, std::size_t number, const test::Pod &pod) const;
     void plug_stranger();
     void watch();
+
+    cpu_set_t cpus_{}; ///< that this program may use
 };
 
 } // namespace weft::attack

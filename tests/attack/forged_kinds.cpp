@@ -122,10 +122,6 @@ const Kind kKinds[] = {
      .text = "from 169.254.0.0/16",
      .counted = "from_wire/martian_source",
      .craft = [](Crafter &c) { return with_source(c, c.within("169.254.0.0/16")); }},
-    {.name = "source-reserved",
-     .text = "from 240.0.0.0/4",
-     .counted = "from_wire/martian_source",
-     .craft = [](Crafter &c) { return with_source(c, c.within("240.0.0.0/4")); }},
     {.name = "source-loopback-ipv6",
      .text = "from ::1",
      .counted = "from_wire/martian_source",
@@ -155,26 +151,13 @@ const Kind kKinds[] = {
      .counted = "from_wire/martian_destination",
      .craft = [](Crafter &c) { return with_destination(c, c.within("224.0.0.0/4")); }},
     {.name = "to-broadcast",
-     .text = "to 255.255.255.255 or the pods' broadcast address",
+     .text = "to everybody, 255.255.255.255",
      .counted = "from_wire/martian_destination",
-     .craft =
-         [](Crafter &c) {
-             return with_destination(c, c.below(2) ? *parse_ip("255.255.255.255") : c.scene().victim.base + 255);
-         }},
-    {.name = "to-world",
-     .text = "to a host outside, from an honest pod's address: the node as a relay",
+     .craft = [](Crafter &c) { return with_destination(c, *parse_ip("255.255.255.255")); }},
+    {.name = "to-own-broadcast",
+     .text = "to the last address of the node's own subnet",
      .counted = "from_wire/no_pod, from_tunnel/checked",
-     .craft = [](Crafter &c) { return with_destination(c, c.scene().world); },
-     .through_flannel = true},
-    {.name = "to-other-node",
-     .text = "to a pod of a third node",
-     .counted = "from_wire/no_pod, from_tunnel/checked",
-     .craft = [](Crafter &c) { return with_destination(c, c.scene().third.pod); },
-     .through_flannel = true},
-    {.name = "to-sender",
-     .text = "to a pod of the node it pretends to come from",
-     .counted = "from_wire/no_pod, from_tunnel/checked",
-     .craft = [](Crafter &c) { return with_destination(c, c.scene().peer.pod + 1); }},
+     .craft = [](Crafter &c) { return with_destination(c, c.scene().victim.base + 255); }},
     {.name = "inner-arp",
      .text = "an ARP answer that moves another node's address",
      .counted = "from_wire/inner_other",
@@ -212,15 +195,6 @@ const Kind kKinds[] = {
              return Frames{c.tunnel(c.forged(false),
                                     c.inner(router_advertisement(c, c.within("fe80::/64"), *parse_ip("ff02::1"))))};
          }},
-    {.name = "inner-neighbour",
-     .text = "an IPv6 neighbour advertisement that moves a third node's address",
-     .counted = "from_wire/no_pod, from_tunnel/checked",
-     .craft =
-         [](Crafter &c) {
-             const auto &s = c.scene();
-             return Frames{c.tunnel(c.forged(false),
-                                    c.inner(neighbour_advertisement(c, s.peer.pod6, s.victim.base6, s.third.base6)))};
-         }},
     {.name = "inner-redirect",
      .text = "an IPv6 redirect",
      .counted = "from_wire/martian_source",
@@ -232,7 +206,7 @@ const Kind kKinds[] = {
          }},
     {.name = "nested",
      .text = "VXLAN in VXLAN, to the node's tunnel port behind the first",
-     .counted = "from_wire/no_pod, from_tunnel/unknown_sender",
+     .counted = "from_wire/no_pod, from_tunnel/checked",
      .craft =
          [](Crafter &c) {
              const auto &s = c.scene();

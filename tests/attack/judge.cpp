@@ -31,11 +31,12 @@ std::optional<Mark> mark_in(const Received &received) {
     return Mark::at(bytes.data(), bytes.size(), at + 8);
 }
 
-/// A frame without a mark that no crafted packet was the cause of: ARP, and IPv6's own neighbour and group messages.
+/// A frame without a mark that no crafted packet was the cause of: ARP, group reports, and IPv6's neighbour messages.
 bool is_housekeeping(const Bytes &frame) {
     if (frame.size() < kEth) return false;
     const auto type = get16(frame, 12);
     if (type == 0x0806) return true;
+    if (type == 0x0800 && frame.size() > kEth + 9 && frame[kEth + 9] == IPPROTO_IGMP) return true;
     if (type != 0x86dd || frame.size() < kEth + 40) return false;
     const auto next = frame[kEth + 6];
     return next == IPPROTO_ICMPV6 || next == IPPROTO_HOPOPTS; // group reports have a router alert
@@ -91,7 +92,7 @@ Result<Sightings> Judge::look(const std::set<std::uint32_t> &honest) {
         }
         return !received || std::ranges::includes(seen.honest, honest);
     };
-    const bool all = test::wait_until(take, std::chrono::seconds(3), std::chrono::milliseconds(1));
+    const bool all = test::wait_until(take, std::chrono::seconds(10), std::chrono::milliseconds(1));
     if (received) (void)take(); // what came to a place while the ones behind it were looked at
     if (!received) return fail_as_is(std::move(received));
     if (all) return seen;

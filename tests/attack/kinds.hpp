@@ -22,6 +22,8 @@ struct Kind {
     Frames (*craft)(Crafter &);
     /// The same where nodes have no tunnel (host-gw).
     std::string_view counted_direct = "from_wire/not_overlay";
+    /// The same with the programs in XDP, where that is another reason and not only another program.
+    std::string_view counted_xdp = {};
     /// Whether the kernel's vxlan device, set up as flannel does it, hands the whole of them on: what shows that the judge
     /// would see them here.
     bool through_flannel = false;
@@ -34,6 +36,10 @@ struct Kind {
 [[nodiscard]] std::span<const Kind> plain_kinds(); ///< without a tunnel, or in another one
 /// All of them, in this order. A mark's kind is a place in this list.
 [[nodiscard]] const std::vector<Kind> &segment_kinds();
+
+/// Kinds that weft takes too: what docs/security.md says under "What remains". They are not among segment_kinds().
+[[nodiscard]] std::span<const Kind> remaining_kinds();
+constexpr std::uint16_t kFirstRemainingKind = 2000;
 
 /// How many of each kind make 10,000 packets.
 [[nodiscard]] std::uint32_t packets_a_segment_kind();

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <set>
 
@@ -75,6 +76,23 @@ TEST(AttackMark, IsFoundInWhatIsLeftOfAPacket) {
     EXPECT_EQ(mark->number, 0x01020304u);
     EXPECT_FALSE(Mark::at(frame.data(), frame.size(), kVxlan));
     EXPECT_FALSE(Mark::find(frame.data(), kInnerL4));
+}
+
+/// The measured columns are what WEFT_UPDATE_DOCS=1 wrote last; everything else must be what the generator has now.
+TEST(SecurityPage, HasEveryKind) {
+    const PageBlock segment(WEFT_SECURITY_PAGE, "segment"), pod(WEFT_SECURITY_PAGE, "pod"),
+        remaining(WEFT_SECURITY_PAGE, "remaining");
+    ASSERT_TRUE(segment.found());
+    ASSERT_TRUE(remaining.found());
+    if (std::getenv("WEFT_UPDATE_DOCS")) return remaining.write(remaining_table());
+    EXPECT_EQ(remaining.text(), remaining_table()) << "WEFT_UPDATE_DOCS=1 build/tests/attack_kinds_test";
+    ASSERT_TRUE(pod.found());
+    const auto vxlan = segment.column(2), host_gw = segment.column(4), flannel = pod.column(2);
+    EXPECT_EQ(segment.text(), segment_table(vxlan, host_gw)) << "WEFT_UPDATE_DOCS=1 build/tests/segment_attack_test";
+    EXPECT_EQ(pod.text(), pod_table(flannel)) << "WEFT_UPDATE_DOCS=1 build/tests/pod_attack_test";
+    EXPECT_EQ(vxlan.size(), segment_kinds().size());
+    EXPECT_EQ(host_gw.size(), segment_kinds().size());
+    EXPECT_EQ(flannel.size(), pod_kinds().size());
 }
 
 } // namespace

@@ -32,7 +32,7 @@ Frames with_inner_octet(Crafter &c, std::size_t at, std::uint8_t value) {
 Frames with_inner_length(Crafter &c, bool longer) {
     auto frame = right(c);
     const auto length = get16(frame, kInnerIp + 2);
-    put16(frame, kInnerIp + 2, static_cast<std::uint16_t>(longer ? length + 1 + c.below(1000) : c.below(20)));
+    put16(frame, kInnerIp + 2, static_cast<std::uint16_t>(longer ? length + 1 + c.below(1000) : 1 + c.below(19)));
     sum_up_ip4(frame, kInnerIp);
     return {frame};
 }
@@ -94,22 +94,13 @@ const Kind kKinds[] = {
              put16(packet, 4, static_cast<std::uint16_t>(get16(packet, 4) + 1 + c.below(1000)));
              return Frames{c.tunnel(c.forged(false), c.inner(packet))};
          }},
-    {.name = "inner-checksum",
-     .text = "an inner header checksum that is wrong",
-     .counted = "from_wire/decap_to_pod",
-     .craft =
-         [](Crafter &c) {
-             auto frame = right(c);
-             frame[kInnerIp + 10] = static_cast<std::uint8_t>(frame[kInnerIp + 10] + 1 + c.below(255));
-             return Frames{frame};
-         }},
     {.name = "inner-ttl-expired",
      .text = "an inner TTL of 0 or 1",
      .counted = "from_wire/ttl_expiring, from_tunnel/checked",
      .craft = [](Crafter &c) { return with_inner_octet(c, 8, static_cast<std::uint8_t>(c.below(2))); }},
     {.name = "inner-source-route",
      .text = "an inner source route past the node, to a host outside",
-     .counted = "from_wire/ip_options, from_tunnel/checked",
+     .counted = "from_wire/no_pod, from_tunnel/checked",
      .craft =
          [](Crafter &c) {
              const auto via = c.scene().world.to_v4().to_bytes();
@@ -127,7 +118,8 @@ const Kind kKinds[] = {
              const Bytes route{
                  static_cast<std::uint8_t>(c.below(2) ? 131 : 137), 7, 4, via[0], via[1], via[2], via[3], 0};
              return Frames{with_ip4_options(right(c), kEth, route)};
-         }},
+         },
+     .counted_direct = "from_wire/ip_options"},
     {.name = "outer-ihl-short",
      .text = "an outer header length below 20",
      .counted = "from_wire/ip_options",
@@ -137,63 +129,8 @@ const Kind kKinds[] = {
              frame[kEth] = static_cast<std::uint8_t>(0x40 | c.below(5));
              sum_up_ip4(frame, kEth);
              return Frames{frame};
-         }},
-    {.name = "outer-length-short",
-     .text = "an outer total length that ends before the inner packet does",
-     .counted = "from_wire/decap_to_pod",
-     .craft =
-         [](Crafter &c) {
-             auto frame = right(c);
-             put16(frame, kEth + 2, static_cast<std::uint16_t>(kInnerL4 - kEth - c.below(40)));
-             sum_up_ip4(frame, kEth);
-             return Frames{frame};
-         }},
-    {.name = "outer-length-long",
-     .text = "an outer total length beyond the frame",
-     .counted = "from_wire/decap_to_pod",
-     .craft =
-         [](Crafter &c) {
-             auto frame = right(c);
-             put16(frame, kEth + 2, static_cast<std::uint16_t>(frame.size() - kEth + 1 + c.below(1000)));
-             sum_up_ip4(frame, kEth);
-             return Frames{frame};
-         }},
-    {.name = "outer-checksum",
-     .text = "an outer header checksum that is wrong",
-     .counted = "from_wire/decap_to_pod",
-     .craft =
-         [](Crafter &c) {
-             auto frame = right(c);
-             frame[kEth + 10] = static_cast<std::uint8_t>(frame[kEth + 10] + 1 + c.below(255));
-             return Frames{frame};
-         }},
-    {.name = "udp-length-short",
-     .text = "an outer UDP length that ends before the inner packet does",
-     .counted = "from_wire/decap_to_pod",
-     .craft =
-         [](Crafter &c) {
-             auto frame = right(c);
-             put16(frame, kOuterUdp + 4, static_cast<std::uint16_t>(c.below(kInnerL4 - kOuterUdp)));
-             return Frames{frame};
-         }},
-    {.name = "udp-length-long",
-     .text = "an outer UDP length beyond the packet",
-     .counted = "from_wire/decap_to_pod",
-     .craft =
-         [](Crafter &c) {
-             auto frame = right(c);
-             put16(frame, kOuterUdp + 4, static_cast<std::uint16_t>(frame.size() - kOuterUdp + 1 + c.below(1000)));
-             return Frames{frame};
-         }},
-    {.name = "udp-checksum",
-     .text = "an outer UDP checksum that is wrong",
-     .counted = "from_wire/decap_to_pod",
-     .craft =
-         [](Crafter &c) {
-             auto frame = right(c);
-             put16(frame, kOuterUdp + 6, static_cast<std::uint16_t>(1 + c.below(0xfffe)));
-             return Frames{frame};
-         }},
+         },
+     .counted_direct = "from_wire/ip_options"},
     {.name = "fragments-overlapping",
      .text = "outer fragments that overlap: the second rewrites what the first has shown",
      .counted = kFragments2,
@@ -202,11 +139,12 @@ const Kind kKinds[] = {
              const auto frame = right(c);
              return Frames{ip4_part(frame, 0, 64, true), ip4_part(frame, 8 + 8 * std::size_t{c.below(6)}, 1500, false)};
          },
-     .counted_direct = "2x from_wire/not_overlay"},
+     .counted_direct = "2x from_wire/outer_fragment"},
     {.name = "fragments-unfinished",
      .text = "outer fragments whose rest never comes",
      .counted = "from_wire/outer_fragment",
-     .craft = [](Crafter &c) { return Frames{ip4_part(right(c), 0, 64, true)}; }},
+     .craft = [](Crafter &c) { return Frames{ip4_part(right(c), 0, 64, true)}; },
+     .counted_direct = "from_wire/outer_fragment"},
     {.name = "fragment-beyond",
      .text = "an outer fragment that ends beyond 65,535 octets",
      .counted = "from_wire/outer_fragment",
@@ -216,7 +154,8 @@ const Kind kKinds[] = {
              put16(frame, kEth + 6, static_cast<std::uint16_t>(0x1fff - c.below(7)));
              sum_up_ip4(frame, kEth);
              return Frames{frame};
-         }},
+         },
+     .counted_direct = "from_wire/outer_fragment"},
     {.name = "ipv6-routing-header",
      .text = "an outer routing header of type 0 through another host",
      .counted = "from_wire/ext_headers",
@@ -225,7 +164,8 @@ const Kind kKinds[] = {
              const auto via = c.scene().peer.node6.to_v6().to_bytes();
              const Bytes route = Bytes{17, 2, 0, 1, 0, 0, 0, 0} + Bytes(via.begin(), via.end());
              return Frames{with_ip6_extension(c.tunnel(c.forged(false), c.inner_pods(false)), 43, route)};
-         }},
+         },
+     .counted_direct = "from_wire/ext_headers"},
     {.name = "ipv6-hop-by-hop",
      .text = "an outer hop-by-hop option that nobody knows and whoever does is to discard",
      .counted = "from_wire/ext_headers",
@@ -233,7 +173,8 @@ const Kind kKinds[] = {
          [](Crafter &c) {
              const Bytes option = Bytes{17, 0, 0x7e, 4} + c.noise(4);
              return Frames{with_ip6_extension(c.tunnel(c.forged(false), c.inner_pods(false)), 0, option)};
-         }},
+         },
+     .counted_direct = "from_wire/ext_headers"},
 };
 
 } // namespace

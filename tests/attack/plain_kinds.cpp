@@ -67,14 +67,11 @@ const Kind kKinds[] = {
      .craft = [](Crafter &c) { return plain_from(c, c.within("10.244.255.0/24")); },
      .counted_direct = kSpoofed,
      .through_flannel = true},
-    {.name = "plain-to-node",
-     .text = "to the node, as if from a pod",
-     .counted = kPlain,
-     .craft =
-         [](Crafter &c) {
-             return plain(c, c.below(2) ? c.scene().peer.pod : c.scene().victim.pod, c.scene().victim.node);
-         },
-     .counted_direct = kPlain,
+    {.name = "plain-own-pod-to-node",
+     .text = "to the node, as if from a pod of its own",
+     .counted = kOwn,
+     .craft = [](Crafter &c) { return plain(c, c.scene().victim.pod, c.scene().victim.node); },
+     .counted_direct = kOwn,
      .through_flannel = true},
     {.name = "plain-loopback",
      .text = "to a pod or the node, from 127.0.0.0/8",

@@ -17,7 +17,8 @@ Frames from_stranger_to(Crafter &c, const Ip &to) {
 }
 
 constexpr std::string_view kUnknown = "from_wire/unknown_sender";
-constexpr std::string_view kUnknownInTunnel = "from_wire/not_overlay, from_tunnel/unknown_sender";
+/// The firewall's rule before the kernel's socket refuses it, which counts by itself.
+constexpr std::string_view kGuarded = "from_wire/not_overlay";
 
 const Kind kKinds[] = {
     {.name = "stranger",
@@ -71,7 +72,7 @@ const Kind kKinds[] = {
      .text = "the tunnel packet cut in two: no program sees both headers",
      .counted = "2x from_wire/outer_fragment, from_tunnel/unknown_sender",
      .craft = [](Crafter &c) { return cut_ip4(c.tunnel(c.stranger(), c.inner_pods()), {48}); },
-     .counted_direct = "2x from_wire/not_overlay",
+     .counted_direct = "2x from_wire/outer_fragment",
      .through_flannel = true},
     {.name = "stranger-fragments-swapped",
      .text = "the same, the second part first",
@@ -82,13 +83,13 @@ const Kind kKinds[] = {
              std::ranges::reverse(parts);
              return parts;
          },
-     .counted_direct = "2x from_wire/not_overlay",
+     .counted_direct = "2x from_wire/outer_fragment",
      .through_flannel = true},
     {.name = "stranger-tiny-fragments",
      .text = "cut into parts of eight octets: the UDP header alone, then VXLAN's",
      .counted = "4x from_wire/outer_fragment, from_tunnel/unknown_sender",
      .craft = [](Crafter &c) { return cut_ip4(c.tunnel(c.stranger(), c.inner_pods()), {8, 16, 24}); },
-     .counted_direct = "4x from_wire/not_overlay",
+     .counted_direct = "4x from_wire/outer_fragment",
      .through_flannel = true},
     {.name = "stranger-ip-options",
      .text = "no-operation options in the outer header",
@@ -97,10 +98,11 @@ const Kind kKinds[] = {
          [](Crafter &c) {
              return one(with_ip4_options(c.tunnel(c.stranger(), c.inner_pods()), kEth, Bytes(4 + 4 * c.below(5), 1)));
          },
+     .counted_direct = "from_wire/ip_options",
      .through_flannel = true},
     {.name = "stranger-broadcast",
      .text = "to the segment's broadcast address",
-     .counted = kUnknownInTunnel,
+     .counted = kGuarded,
      .craft =
          [](Crafter &c) {
              auto way = c.stranger();
@@ -111,7 +113,7 @@ const Kind kKinds[] = {
      .through_flannel = true},
     {.name = "stranger-multicast",
      .text = "to every host of the segment, 224.0.0.1",
-     .counted = kUnknownInTunnel,
+     .counted = kGuarded,
      .craft =
          [](Crafter &c) {
              auto way = c.stranger();
@@ -122,7 +124,7 @@ const Kind kKinds[] = {
      .through_flannel = true},
     {.name = "stranger-to-tunnel-address",
      .text = "to the port at another address of the node: its socket listens on all",
-     .counted = kUnknownInTunnel,
+     .counted = kGuarded,
      .craft =
          [](Crafter &c) {
              auto way = c.stranger();
@@ -137,7 +139,8 @@ const Kind kKinds[] = {
          [](Crafter &c) {
              return one(with_vlan(c.tunnel(c.stranger(), c.inner_pods()), static_cast<std::uint16_t>(c.below(0x1000))));
          },
-     .counted_direct = "from_wire/vlan"},
+     .counted_direct = "from_wire/vlan",
+     .counted_xdp = kUnknown}, // a NIC has taken the tag off
     {.name = "stranger-ipv6",
      .text = "right VXLAN over IPv6 to a pod, as if from a pod of another node",
      .counted = kUnknown,
@@ -155,6 +158,7 @@ const Kind kKinds[] = {
              const Bytes padding{17, 0, 1, 4, 0, 0, 0, 0};
              return one(with_ip6_extension(c.tunnel(c.stranger(false), c.inner_pods(false)), 60, padding));
          },
+     .counted_direct = "from_wire/ext_headers",
      .through_flannel = true},
     {.name = "stranger-ipv6-fragment",
      .text = "an outer fragment header on what is whole",
@@ -164,6 +168,7 @@ const Kind kKinds[] = {
              const Bytes whole = Bytes{17, 0, 0, 0} + c.noise(4);
              return one(with_ip6_extension(c.tunnel(c.stranger(false), c.inner_pods(false)), 44, whole));
          },
+     .counted_direct = "from_wire/outer_fragment",
      .through_flannel = true},
     {.name = "stranger-icmp-error",
      .text = "an error about a flow of the pod's: narrows its path, or ends its connection",

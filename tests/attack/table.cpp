@@ -61,6 +61,12 @@ std::string segment_table(const Reached &flannel_vxlan, const Reached &flannel_h
     return text;
 }
 
+std::string remaining_table() {
+    std::string text = "| kind | what it is |\n|---|---|\n";
+    for (const auto &kind : remaining_kinds()) text += fmt::format("| `{}` | {} |\n", kind.name, kind.text);
+    return text;
+}
+
 std::string pod_table(const Reached &flannel) {
     std::string text = "| kind | what the pod sends | flannel | weft |\n|---|---|---|---|\n";
     for (const auto &kind : pod_kinds())

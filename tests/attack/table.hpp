@@ -13,6 +13,7 @@ using Reached = std::map<std::string, std::uint64_t, std::less<>>;
 
 /// The tables of docs/security.md. What flannel's node let through is measured, the rest is the kinds' own.
 [[nodiscard]] std::string segment_table(const Reached &flannel_vxlan, const Reached &flannel_host_gw);
+[[nodiscard]] std::string remaining_table();
 [[nodiscard]] std::string pod_table(const Reached &flannel);
 
 /// A generated part of a page, between "<!-- name: begin, generated -->" and "<!-- name: end -->".

@@ -207,6 +207,19 @@ def readme(files):
             yield path, MAX_README_LINES + 1, f"longer than {MAX_README_LINES} lines: the rest belongs into docs/"
 
 
+@tree_rule
+def named_tests(files):
+    """A page that names a test as its proof names one that there is."""
+    tests = set()
+    for path, text in files.items():
+        if in_folder(path, "tests") and suffix(path) == ".cpp":
+            tests |= {f"{suite}.{case}" for suite, case in re.findall(r"^TEST(?:_F|_P)?\((\w+),\s*(\w+)\)", text, re.M)}
+    for number, line in enumerate(files.get("docs/security.md", "").splitlines(), 1):
+        for name in re.findall(r"`([A-Z]\w+\.[A-Z]\w+)`", line):
+            if name not in tests:
+                yield "docs/security.md", number, f"{name}: there is no such test"
+
+
 def is_allowed(rule, text, number):
     lines = text.splitlines()
     marker = re.compile(rf"lint-ok\({rule}\): \S")

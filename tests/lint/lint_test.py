@@ -144,6 +144,19 @@ class Readme(unittest.TestCase):
         self.assertEqual(self.missing(files), ["cni/README.md"])
 
 
+class NamedTests(unittest.TestCase):
+    @staticmethod
+    def missing(page):
+        files = {"docs/security.md": page, "tests/a/a_test.cpp": APACHE + "TEST_P(Suite, Case) {}\nTEST(Other,\n     Long) {}\n"}
+        return [number for _, number, name, _ in lint.check(files) if name == "named_tests"]
+
+    def test_a_test_that_is_there_may_be_named(self):
+        self.assertEqual(self.missing("`Suite.Case` and `Other.Long`, see `a.hpp`, `SECURITY.md`\n"), [])
+
+    def test_one_that_is_not_is_found(self):
+        self.assertEqual(self.missing("`Suite.Case`\n`Suite.Gone`\n"), [2])
+
+
 class Tree(unittest.TestCase):
     def test_a_tree_without_git_is_read_without_its_build_directories(self):
         with tempfile.TemporaryDirectory() as folder:
