@@ -20,7 +20,8 @@ demo=(bsdextrautils etcd-client etcd-server iperf3 iproute2 iputils-ping jq proc
 bench=("${demo[@]}" containernetworking-plugins ethtool iptables nftables python3)
 test=(
     "${demo[@]}" busybox-static clang-format-19 clang-tidy-19 conntrack containerd containernetworking-plugins curl
-    ethtool git iptables iputils-tracepath libclang-rt-19-dev nftables openssl podman python3 runc shellcheck strace traceroute
+    ethtool git iptables iputils-tracepath kmod libclang-rt-19-dev nftables openssl podman python3 qemu-system-x86 runc shellcheck
+    strace traceroute
 )
 # Packages that bring services, which must not start because somebody tries weft.
 declare -A services=(

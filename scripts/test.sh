@@ -7,6 +7,7 @@
 #     --label L      only tests of this kind (a folder of tests/: unit, prog_run, netns, ...); may be repeated
 #     --name REGEX   only tests whose name matches
 #     --long         also the tests labelled "long" (bulk transfers, clang-tidy)
+#     --kernels      instead of the tests: builds, and runs them in Debian's kernels in QEMU (docs/kernels.md)
 #     --sanitize     with address and undefined-behaviour sanitizers, in build-sanitize/, label unit unless told otherwise
 #     --build-dir D  default: build
 #     -j N           jobs, for building and testing (default: CPUs)
@@ -20,12 +21,13 @@ build=
 labels=()
 name=
 long=0
+kernels=0
 sanitize=0
 install=1
 jobs=$(nproc)
 
 usage() {
-    sed -n '3,15s/^# \{0,1\}//p' "$self"
+    sed -n '3,16s/^# \{0,1\}//p' "$self"
 }
 
 fail_usage() {
@@ -43,6 +45,7 @@ parse() {
         -j) jobs=$2 && shift ;;
         -j*) jobs=${1#-j} ;;
         --long) long=1 ;;
+        --kernels) kernels=1 ;;
         --sanitize) sanitize=1 ;;
         --no-install) install=0 ;;
         -h | --help)
@@ -120,6 +123,7 @@ run_tests() {
 parse "$@"
 if ((install)); then scripts/install-deps.sh build test; fi
 configure_and_build
+if ((kernels)); then exec tests/kernels/run.sh --build "$build"; fi
 mount_bpffs
 if ((EUID == 0)); then
     sweep

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two nodes over uplinks and wires as hosts have them, in both places of the pop.
+
+#include <string>
+#include <tuple>
+
+#include "two_nodes.hpp"
+
+namespace weft::kernels {
+namespace {
+
+constexpr std::uint64_t kMiB = 1024 * 1024;
+
+class Uplinks : public TwoNodes, public testing::WithParamInterface<std::tuple<Uplink, std::string>> {};
+
+TEST_P(Uplinks, CarryPodsPacketsUnchanged) {
+    const auto &[uplink, datapath] = GetParam();
+    ASSERT_NO_FATAL_FAILURE(wire_and_start(uplink, datapath));
+    if (IsSkipped()) return;
+    ASSERT_NO_FATAL_FAILURE(expect_transfers(2 * kMiB));
+    // Through a wire that is not the node's uplink packets come to weft.1 by the kernel's own tunnel socket.
+    if (uplink != Uplink::dummy) expect_fast_path(2 * kMiB / 65536);
+    const bool xdp = datapath == "xdp" && !lacks(1, "native_xdp");
+    WEFT_ASSERT_ASSIGN(const auto status, node(1).weftctl("status"));
+    EXPECT_EQ(status.at("daemon").at("datapath"), xdp ? "xdp" : "tc");
+    WEFT_ASSERT_ASSIGN(const auto counters, node(1).counters());
+    EXPECT_EQ(test::count(counters.all, "xdp_wire/xdp_popped") > 0, xdp && !lacks(1, "conntrack_lookup"))
+        << test::to_string(counters.all);
+    for (const std::size_t n : {0, 1}) test::expect_no_drops(node(n));
+    // Every kernel's veth runs XDP programs; libxdp may be older than the kernel.
+    if (datapath == "xdp" && uplink == Uplink::veth && !xdp && !HasFailure())
+        GTEST_SKIP() << "libxdp puts no program on a veth here; all arrived by tc";
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, Uplinks,
+                         testing::Combine(testing::Values(Uplink::veth, Uplink::vlan, Uplink::bond, Uplink::dummy),
+                                          testing::Values("tc", "xdp")),
+                         [](const auto &param) {
+                             return std::string(name_of(std::get<0>(param.param))) + "_" + std::get<1>(param.param);
+                         });
+
+class Wires : public TwoNodes {};
+
+/// An active link that fails is replaced by the one that waits, under the same programs.
+TEST_F(Wires, ABondGoesOnWithItsOtherLink) {
+    ASSERT_NO_FATAL_FAILURE(wire_and_start(Uplink::bond, "tc"));
+    if (IsSkipped()) return;
+    ASSERT_NO_FATAL_FAILURE(expect_transfers(64 * 1024));
+    for (const std::size_t n : {0, 1}) WEFT_ASSERT_OK(node(n).netns().ip("link set wire0 down"));
+    ASSERT_NO_FATAL_FAILURE(expect_transfers(64 * 1024));
+}
+
+TEST_F(Wires, LossDelayAndReorderingCostTimeAndNothingElse) {
+    ASSERT_NO_FATAL_FAILURE(wire_and_start(Uplink::veth, "tc"));
+    if (IsSkipped()) return;
+    for (const std::size_t n : {0, 1}) {
+        const auto added =
+            node(n).netns().run("tc qdisc add dev eth0 root netem delay 3ms 1ms loss 0.5% reorder 20% 50% limit 10000");
+        if (!added) GTEST_SKIP() << "this kernel has no netem";
+    }
+    for (const auto direction : {test::Direction::send, test::Direction::receive}) {
+        WEFT_ASSERT_ASSIGN(const auto transfer,
+                           test::tcp_transfer(pod(0).ns, pod(1).address, kMiB, {.direction = direction}));
+        EXPECT_EQ(transfer.bytes, kMiB);
+    }
+    for (const std::size_t n : {0, 1}) test::expect_no_drops(node(n));
+}
+
+} // namespace
+} // namespace weft::kernels
