@@ -327,6 +327,9 @@ Done Adding::publish() {
                                  .pod_mac = abi::mac(wiring_.pod_mac),
                                  .host_mac = abi::mac(wiring_.host_mac),
                                  .flags = context_.conf.shaped ? static_cast<__u32>(WEFT_EP_STACK) : 0U};
+    const auto &conf = context_.conf;
+    if (auto allowed = ground_.endpoints.allow(host_index_, conf.allowed_sources, conf.any_source); !allowed)
+        return not_published(std::move(allowed));
     for (const PodAddress &pod : wiring_.addresses) {
         auto written = ground_.endpoints.publish(ground_.host, pod.address, endpoint);
         if (!written) return not_published(std::move(written));
@@ -365,6 +368,7 @@ CniResult Adding::result() const {
 /// In reverse, so that nothing points at what is gone; an address is given back last.
 void Adding::undo(Failure &failure) {
     Problems problems;
+    problems.note(ground_.endpoints.allow(host_index_, {}, false));
     for (const Ip &address : published_) problems.note(ground_.endpoints.withdraw(ground_.host, address, host_index_));
     if (veth_made_) {
         // By name: the index may not have been read yet.

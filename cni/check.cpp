@@ -134,6 +134,8 @@ Done check_host(const Context &context, const Recorded &have, net::NlSocket &hos
                           abi::mac((*entry)->pod_mac) == inside.mac && abi::mac((*entry)->host_mac) == outside.mac;
         if (!same) return wrong(fmt::format("endpoint {} does not lead to {}", pod.address.to_string(), outside.name));
     }
+    if (!endpoints->allows(outside.index, context.conf.allowed_sources, context.conf.any_source))
+        return wrong(fmt::format("other sources than were asked for are allowed to {}", outside.name));
     return {};
 }
 

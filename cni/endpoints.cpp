@@ -4,12 +4,26 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "cni/identity.hpp"
 #include "net/link.hpp"
 
 namespace weft::cni {
 namespace {
+
+std::vector<weft_allowed_key> allowed_keys(int ifindex, const std::vector<Net> &sources, bool any) {
+    const auto link = static_cast<__u32>(ifindex);
+    if (any) return {{.prefix_len = WEFT_ALLOWED_ANY, .ifindex = link, .addr = {}}};
+    std::vector<weft_allowed_key> keys;
+    for (const Net &net : sources) {
+        const unsigned mapped = net.is_v4() ? 96 : 0;
+        keys.push_back({.prefix_len = WEFT_ALLOWED_ANY + mapped + net.prefix_length(),
+                        .ifindex = link,
+                        .addr = abi::ip(net.address())});
+    }
+    return keys;
+}
 
 /// The host end that an entry names, if it lives.
 Result<std::optional<net::Link>> holder(net::NlSocket &host, const weft_endpoint &entry) {
@@ -23,7 +37,9 @@ Result<std::optional<net::Link>> holder(net::NlSocket &host, const weft_endpoint
 Result<Endpoints> Endpoints::open(const std::filesystem::path &bpf_dir) {
     auto map = maps::EndpointMap::open(bpf_dir, WEFT_PIN_ENDPOINTS);
     if (!map) return fail_as_is(std::move(map));
-    return Endpoints(std::move(*map));
+    auto allowed = maps::AllowedMap::open(bpf_dir, WEFT_PIN_ALLOWED);
+    if (!allowed && allowed.error().code() != ENOENT) return fail_as_is(std::move(allowed));
+    return Endpoints(std::move(*map), allowed ? std::optional(std::move(*allowed)) : std::nullopt);
 }
 
 Status Endpoints::refuse_if_held(net::NlSocket &host, const Ip &address, int ifindex) const {
@@ -66,7 +82,36 @@ Status Endpoints::withdraw_link(int ifindex) const {
         if (static_cast<int>(entry.ifindex) != ifindex) continue;
         if (auto erased = map_->erase(key); !erased) return fail_as_is(std::move(erased));
     }
+    return allow(ifindex, {}, false);
+}
+
+/// Key by key: kernels before 5.14 read no trie in batches.
+std::vector<weft_allowed_key> Endpoints::allowed_to(int ifindex) const {
+    std::vector<weft_allowed_key> keys;
+    weft_allowed_key key{}, next{};
+    for (const weft_allowed_key *from = nullptr; allowed_ && bpf_map_get_next_key((*allowed_)->fd(), from, &next) == 0;
+         from = &key) {
+        key = next;
+        if (static_cast<int>(key.ifindex) == ifindex) keys.push_back(key);
+    }
+    return keys;
+}
+
+Status Endpoints::allow(int ifindex, const std::vector<Net> &sources, bool any) const {
+    const auto wanted = allowed_keys(ifindex, sources, any);
+    if (!allowed_) return wanted.empty() ? Status() : fail("this node's weftd knows of no allowed addresses", ENOENT);
+    for (const auto &key : allowed_to(ifindex))
+        if (auto erased = (*allowed_)->erase(key); !erased) return fail_as_is(std::move(erased));
+    for (const auto &key : wanted)
+        if (auto put = (*allowed_)->put(key, 1); !put) return put;
     return {};
+}
+
+bool Endpoints::allows(int ifindex, const std::vector<Net> &sources, bool any) const {
+    const auto same = [](const weft_allowed_key &a, const weft_allowed_key &b) {
+        return std::memcmp(&a, &b, sizeof a) == 0;
+    };
+    return std::ranges::is_permutation(allowed_to(ifindex), allowed_keys(ifindex, sources, any), same);
 }
 
 Status Endpoints::sweep(net::NlSocket &host) const {

@@ -28,19 +28,28 @@ public:
     /// Removes the address's entry if it names `ifindex` or a link that is not there any more. @param ifindex 0: unknown.
     [[nodiscard]] Status withdraw(net::NlSocket &host, const Ip &address, int ifindex) const;
 
-    /// Removes every entry that names this link.
+    /// Removes every entry that names this link, and what was allowed to the pod behind it.
     [[nodiscard]] Status withdraw_link(int ifindex) const;
 
     /// Removes every entry whose link is not there any more.
     [[nodiscard]] Status sweep(net::NlSocket &host) const;
+
+    /// Lets the pod behind the link use these sources beside its own, and no others. @param any every one
+    [[nodiscard]] Status allow(int ifindex, const std::vector<Net> &sources, bool any) const;
+    /// Whether allow() was called with these last.
+    [[nodiscard]] bool allows(int ifindex, const std::vector<Net> &sources, bool any) const;
 
     [[nodiscard]] Result<std::optional<weft_endpoint>> find(const Ip &address) const {
         return map_->get(abi::ip(address));
     }
 
 private:
-    explicit Endpoints(maps::EndpointMap map) : map_(std::move(map)) {}
+    Endpoints(maps::EndpointMap map, std::optional<maps::AllowedMap> allowed)
+        : map_(std::move(map)), allowed_(std::move(allowed)) {}
+    [[nodiscard]] std::vector<weft_allowed_key> allowed_to(int ifindex) const;
+
     maps::EndpointMap map_;
+    std::optional<maps::AllowedMap> allowed_; ///< none beside a weftd of before there was one
 };
 
 } // namespace weft::cni

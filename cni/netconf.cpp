@@ -17,6 +17,11 @@ using nlohmann::json;
 // IPv4 needs 68 (RFC 791); 65535 is the longest packet and what veth takes.
 constexpr unsigned kMinMtu = 68, kMaxMtu = 65535;
 
+Result<Net> with_length(const Result<Ip> &address) {
+    if (!address) return std::unexpected(address.error());
+    return host_net(*address);
+}
+
 Done read_path(const json &raw, const char *key, std::filesystem::path &out) {
     auto text = read_string(raw, key, "", kInvalidConfig);
     if (!text) return pass_on(std::move(text));
@@ -140,6 +145,31 @@ Done read_shaped(const json &raw, PluginConf &conf) {
     return {};
 }
 
+/// Sources beside the pod's own: addresses, or prefixes.
+Done read_allowed(const json &object, std::string_view what, PluginConf &conf) {
+    auto list = read_strings(object, "allowedAddresses", what, kInvalidConfig);
+    if (!list) return pass_on(std::move(list));
+    const auto name = fmt::format("{}{}allowedAddresses", what, what.empty() ? "" : ".");
+    for (const std::string &text : *list) {
+        const auto net = text.find('/') == std::string::npos ? with_length(parse_ip(text)) : parse_net(text);
+        if (!net) return refuse(kInvalidConfig, fmt::format("{}: {}", name, net.error().sentence()));
+        if (*net != net->canonical())
+            return refuse(kInvalidConfig, fmt::format("{}: \"{}\" has bits set behind its prefix length", name, text),
+                          fmt::format("{} is its prefix", net->canonical().to_string()));
+        if (std::ranges::find(conf.allowed_sources, *net) == conf.allowed_sources.end())
+            conf.allowed_sources.push_back(*net);
+    }
+    return {};
+}
+
+/// What an operator gives the pods of this network, all of them.
+Done read_sources(const json &raw, PluginConf &conf) {
+    const auto *any = member(raw, "anySource");
+    if (any && !any->is_boolean()) return refuse_type(kInvalidConfig, "", "anySource", "true or false", *any);
+    conf.any_source = any && any->get<bool>();
+    return read_allowed(raw, "", conf);
+}
+
 /// args.cni and runtimeConfig: what the user or the runtime wants for this one attachment.
 Done read_wishes(const json &raw, PluginConf &conf) {
     auto args = read_object(raw, "args", "", kInvalidConfig);
@@ -159,6 +189,7 @@ Done read_wishes(const json &raw, PluginConf &conf) {
         return refuse(kUnsupportedField, fmt::format("runtimeConfig.ipRanges: {}", shown(*ranges)),
                       "the built-in IPAM's range is this node's subnet");
     if (auto bandwidth = read_bandwidth(**runtime, conf); !bandwidth) return bandwidth;
+    if (auto allowed = read_allowed(**runtime, "runtimeConfig", conf); !allowed) return allowed;
     if (auto ips = read_ips(**runtime, "ips", "runtimeConfig", conf.requested_ips); !ips) return ips;
     return read_mac(**runtime, "runtimeConfig", conf.requested_mac);
 }
@@ -226,8 +257,8 @@ Outcome<PluginConf> parse_conf(ConfHead head) {
     if (auto done = read_path(head.raw, "bpfDir", conf.bpf_dir); !done) return pass_on(std::move(done));
     if (auto done = read_path(head.raw, "dataDir", conf.data_dir); !done) return pass_on(std::move(done));
     // The order matters: an own `mtu` overrides the delegate's, and the wishes depend on which IPAM serves them.
-    for (auto read :
-         {read_name, read_delegate, read_ipam, read_wishes, read_shaped, read_prev_result, read_attachments})
+    for (auto read : {read_name, read_delegate, read_ipam, read_sources, read_wishes, read_shaped, read_prev_result,
+                      read_attachments})
         if (auto done = read(head.raw, conf); !done) return pass_on(std::move(done));
     if (auto done = read_mtu(head.raw, "", conf.mtu); !done) return pass_on(std::move(done));
     auto dns = parse_dns(head.raw, "configuration");

@@ -45,6 +45,8 @@ struct PluginConf {
     std::optional<Mac> requested_mac; ///< runtimeConfig.mac, else args.cni.mac
     bool shaped =
         false; ///< `shaped`, or runtimeConfig.bandwidth sets a limit: a later plugin puts qdiscs on the host end
+    std::vector<Net> allowed_sources; ///< allowedAddresses, here and in runtimeConfig: sources beside the pod's own
+    bool any_source = false;          ///< anySource
     std::optional<CniResult> prev_result;
     std::optional<std::vector<Attachment>> valid_attachments; ///< GC
     Dns dns;

@@ -44,6 +44,7 @@ Result<PinnedMap<Key, Value>> PinnedMap<Key, Value>::open(const std::filesystem:
 
 using LeaseMap = PinnedMap<weft_lease_key, weft_lease>;
 using NodeMap = PinnedMap<weft_ip, weft_node>;
+using AllowedMap = PinnedMap<weft_allowed_key, __u8>;
 using EndpointMap = PinnedMap<weft_ip, weft_endpoint>;
 
 } // namespace weft::maps

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the checks refuse: dropped and counted where they are enforced; where they only count, told as tolerated, and gone on
 // as if there were no such check.
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include "harness.hpp"
+#include "pinned.hpp"
 
 namespace weft::prog_run {
 namespace {
@@ -265,6 +269,24 @@ TEST(Checks, APodThatSaysItsNewMacMayUseIt) {
     expect_row(WEFT_HOOK_FROM_POD, {"", packet, "not_pod_network"});
     expect_row(WEFT_HOOK_FROM_POD, {"", sent(ip(kPod, kOutside) / tcp()), "pod_mac"});
     ASSERT_TRUE(programs.datapath().endpoints().put(abi::ip(kPod), saved));
+}
+
+TEST(Checks, APodMayUseTheSourcesThatItIsAllowed) {
+    auto &programs = Programs::instance();
+    if (!programs.available()) GTEST_SKIP() << programs.why_not();
+    const auto pins = fmt::format("/sys/fs/bpf/weft-prog-run-{}", getpid());
+    const auto allowed = maps::AllowedMap::open(pins, WEFT_PIN_ALLOWED);
+    ASSERT_TRUE(allowed) << allowed.error().sentence();
+    const Ip4 kGiven = *parse_ip4("203.0.113.9"), kBeside = *parse_ip4("203.0.114.9");
+    const weft_allowed_key some{WEFT_ALLOWED_ANY + 96 + 24, kPodIfindex, abi::ip(Ip(*parse_ip4("203.0.113.0")))};
+    const weft_allowed_key any{WEFT_ALLOWED_ANY, kPodIfindex, {}};
+    ASSERT_TRUE((*allowed)->put(some, 1));
+    expect_row(WEFT_HOOK_FROM_POD, {"", sent(ip(kGiven, kOutside) / tcp()), "not_pod_network"});
+    expect_row(WEFT_HOOK_FROM_POD, {"", arp(Tins::ARP::REPLY, "203.0.113.9", kPodMac), "not_ip"});
+    expect_row(WEFT_HOOK_FROM_POD, {"", sent(ip(kBeside, kOutside) / tcp()), "pod_source"});
+    ASSERT_TRUE((*allowed)->put(any, 1));
+    expect_row(WEFT_HOOK_FROM_POD, {"", sent(ip(kBeside, kOutside) / tcp()), "not_pod_network"});
+    for (const auto &key : {some, any}) ASSERT_TRUE(*(*allowed)->erase(key));
 }
 
 } // namespace

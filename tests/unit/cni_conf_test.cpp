@@ -139,6 +139,21 @@ TEST(CniConf, BandwidthLimitsAreNoticed) {
     EXPECT_FALSE(configured({{"shaped", "yes"}}));
 }
 
+TEST(CniConf, MoreSourcesAreAllowedByTheNetworkAndByTheRuntime) {
+    const auto conf = configured({{"allowedAddresses", {"10.1.2.3", "fd00::/64"}},
+                                  {"runtimeConfig", {{"allowedAddresses", {"10.1.2.3/32", "192.0.2.0/24"}}}}});
+    ASSERT_TRUE(conf) << conf.error().msg;
+    EXPECT_EQ(conf->allowed_sources,
+              (std::vector<Net>{*parse_net("10.1.2.3/32"), *parse_net("fd00::/64"), *parse_net("192.0.2.0/24")}));
+    EXPECT_FALSE(conf->any_source);
+    EXPECT_TRUE(configured({{"anySource", true}})->any_source);
+    EXPECT_FALSE(configured({{"anySource", "yes"}}));
+    EXPECT_THAT(configured({{"allowedAddresses", {"10.1.2.3/24"}}}).error().msg,
+                HasSubstr("allowedAddresses: \"10.1.2.3/24\" has bits set behind its prefix length"));
+    EXPECT_THAT(configured({{"runtimeConfig", {{"allowedAddresses", {"ten"}}}}}).error().msg,
+                HasSubstr("runtimeConfig.allowedAddresses: "));
+}
+
 TEST(CniIdentity, NamesAreStableDistinctAndFit) {
     const Attachment a{"0123abcd", "eth0"}, b{"0123abcd", "net1"}, c{"0123abce", "eth0"};
     EXPECT_EQ(host_ifname(a).size(), 15U);
