@@ -10,6 +10,7 @@
 #include "cni/ipam.hpp"
 #include "cni/ipv6.hpp"
 #include "cni/ops.hpp"
+#include "cni/pod_netns.hpp"
 #include "cni/problems.hpp"
 #include "cni/step.hpp"
 #include "cni/wiring.hpp"
@@ -44,17 +45,6 @@ Outcome<UniqueFd> open_program(const PluginConf &conf) {
     if (!program)
         return refuse(kTryAgainLater, "weftd has not set up this node since boot: " + program.error().sentence());
     return std::move(*program);
-}
-
-Outcome<net::Netns> open_pod_netns(const Context &context) {
-    auto netns = net::Netns::open(context.call.netns);
-    if (!netns) return refuse(kInvalidEnvironment, "CNI_NETNS: " + netns.error().sentence());
-    auto own = net::Netns::current();
-    if (!own) return refuse(kKernelRefused, std::move(own));
-    if (*netns == *own)
-        return refuse(kInvalidNetns,
-                      fmt::format("CNI_NETNS: {} is the host's own network namespace", context.call.netns));
-    return std::move(*netns);
 }
 
 Outcome<Ground> prepare(const Context &context) {

@@ -8,6 +8,7 @@
 #include "cni/identity.hpp"
 #include "cni/ipam.hpp"
 #include "cni/ops.hpp"
+#include "cni/pod_netns.hpp"
 #include "cni/wiring.hpp"
 #include "datapath/tc_attach.hpp"
 #include "net/addr.hpp"
@@ -143,10 +144,10 @@ Done check_host(const Context &context, const Recorded &have, net::NlSocket &hos
 
 Done check(const Context &context) {
     if (!context.conf.prev_result) return refuse(kInvalidConfig, "prevResult: missing, CHECK compares with it");
+    auto netns = open_pod_netns(context);
+    if (!netns) return pass_on(std::move(netns));
     auto have = recorded(context);
     if (!have) return pass_on(std::move(have));
-    auto netns = net::Netns::open(context.call.netns);
-    if (!netns) return refuse(kInvalidEnvironment, "CNI_NETNS: " + netns.error().sentence());
     auto host = net::NlSocket::open();
     if (!host) return unreadable(std::move(host));
     auto pod = netns->open_socket();

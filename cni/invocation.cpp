@@ -55,9 +55,12 @@ bool is_valid_name(std::string_view name) {
 }
 
 bool is_valid_ifname(std::string_view name) {
-    if (name.empty() || name.size() >= IFNAMSIZ || name == "." || name == "..") return false;
-    return std::ranges::none_of(name,
-                                [](char c) { return c == '/' || c == ':' || c == ' ' || (c >= '\t' && c <= '\r'); });
+    if (name.empty() || name.size() >= IFNAMSIZ) return false;
+    // The kernel keeps the settings of all links below the last two, and puts a number in for "%d".
+    for (const auto *taken : {".", "..", "all", "default"})
+        if (name == taken) return false;
+    return std::ranges::none_of(
+        name, [](unsigned char c) { return c <= ' ' || c == 0x7f || c == '/' || c == ':' || c == '%'; });
 }
 
 Outcome<Invocation> parse_invocation(const Environment &env) {
@@ -85,7 +88,7 @@ Outcome<Invocation> parse_invocation(const Environment &env) {
                       "letters, digits, '_', '.' and '-', beginning with a letter or digit");
     if (!call.ifname.empty() && !is_valid_ifname(call.ifname))
         return refuse(kInvalidEnvironment, fmt::format("invalid CNI_IFNAME: \"{}\"", call.ifname),
-                      "1 to 15 characters, not '.' or '..', no '/', ':' or white space");
+                      "1 to 15 characters, no '/', ':', '%' or white space, and not '.', '..', 'all' or 'default'");
     return call;
 }
 

@@ -45,7 +45,8 @@ struct Args {
 /// The specification's grammar for container ids and network names: [A-Za-z0-9][A-Za-z0-9_.-]*
 [[nodiscard]] bool is_valid_name(std::string_view name);
 
-/// What the kernel and the specification allow: 1 to 15 octets, not "." or "..", no '/', ':' or white space.
+/// What the kernel and the specification allow, and shows in a log as what it is: 1 to 15 octets, not ".", "..", "all" or
+/// "default", no '/', ':', '%', white space or control character.
 [[nodiscard]] bool is_valid_ifname(std::string_view name);
 
 } // namespace weft::cni

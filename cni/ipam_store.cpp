@@ -84,10 +84,28 @@ AddressRange range_of(const Net &subnet) {
     return {.first = subnet.canonical().address() + 1, .last = last_of(subnet), .gateway = subnet.address()};
 }
 
+/// Who else may write there could give a pod any address, or have files elsewhere overwritten.
+Status IpamStore::require_own_directory() const {
+    const UniqueFd dir(::open(dir_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!dir && errno == ENOTDIR) { // what a link is called where a directory was asked for
+        struct stat link{};
+        if (::lstat(dir_.c_str(), &link) == 0 && S_ISLNK(link.st_mode)) return fail_open(ELOOP, dir_);
+        return fail_errno(ENOTDIR, dir_.string());
+    }
+    if (!dir) return fail_open(errno, dir_);
+    struct stat st{};
+    if (::fstat(dir.get(), &st) != 0) return fail_errno(errno, dir_.string());
+    if (st.st_uid != ::geteuid())
+        return fail(fmt::format("{}: belongs to user {}, not to {}", dir_.string(), st.st_uid, ::geteuid()), EPERM);
+    if ((st.st_mode & S_IWOTH) != 0) return fail(fmt::format("{}: everybody may write there", dir_.string()), EPERM);
+    return {};
+}
+
 Result<UniqueFd> IpamStore::lock() const {
+    if (auto ours = require_own_directory(); !ours) return fail_as_is(std::move(ours));
     const auto path = dir_ / "lock";
-    UniqueFd fd(::open(path.c_str(), O_CREAT | O_RDONLY | O_CLOEXEC, kLockMode));
-    if (!fd) return fail_errno(errno, path.string());
+    UniqueFd fd(::open(path.c_str(), O_CREAT | O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, kLockMode));
+    if (!fd) return fail_open(errno, path);
     while (::flock(fd.get(), LOCK_EX | (locked_ == Locked::give_up ? LOCK_NB : 0)) != 0)
         if (errno != EINTR) return fail_errno(errno, "lock " + path.string());
     return fd;
@@ -128,7 +146,7 @@ Result<bool> IpamStore::try_reserve(std::size_t set, const Ip &addr, const Attac
     if (!made) return made;
     if (!*made) {
         struct stat st{};
-        if (::stat(path.c_str(), &st) != 0 || st.st_size > 0) return false;
+        if (::lstat(path.c_str(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > 0) return false;
         if (::unlink(path.c_str()) != 0) return fail_errno(errno, path.string());
         made = create_whole(path, content, kFileMode);
         if (!made || !*made) return made;

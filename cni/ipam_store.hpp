@@ -46,6 +46,7 @@ struct StoredAddress {
 /// weft can work on the same directory in turns or at once. A crash at any moment leaves no address without an owner: files
 /// appear whole, and an empty one (a crash of host-local between creating and writing) counts as free, since nobody writes
 /// while the lock is held.
+/// The directory is the caller's user's own, no symbolic link (those above it may be), and so are the files: else EPERM, ELOOP.
 /// Threads, processes: any number; every operation takes the lock.
 class IpamStore {
 public:
@@ -77,6 +78,7 @@ public:
 private:
     using Match = std::function<bool(const StoredAddress &)>;
 
+    [[nodiscard]] Status require_own_directory() const;
     [[nodiscard]] Result<UniqueFd> lock() const;
     [[nodiscard]] Result<std::vector<StoredAddress>> read_all() const;
     [[nodiscard]] Result<std::vector<StoredAddress>> remove_matching(const Match &match) const;

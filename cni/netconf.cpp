@@ -16,6 +16,7 @@ using nlohmann::json;
 
 // IPv4 needs 68 (RFC 791); 65535 is the longest packet and what veth takes.
 constexpr unsigned kMinMtu = 68, kMaxMtu = 65535;
+constexpr int kDeepest = 64; // a configuration with its prevResult has six
 
 Result<Net> with_length(const Result<Ip> &address) {
     if (!address) return std::unexpected(address.error());
@@ -26,9 +27,13 @@ Done read_path(const json &raw, const char *key, std::filesystem::path &out) {
     auto text = read_string(raw, key, "", kInvalidConfig);
     if (!text) return pass_on(std::move(text));
     if (text->empty()) return {};
-    if (text->front() != '/')
-        return refuse(kInvalidConfig, fmt::format("{}: an absolute path is expected, found \"{}\"", key, *text));
-    out = std::move(*text);
+    // A zero byte would end the path for the kernel only; ".." names what a reader of the file does not see.
+    const std::filesystem::path path(*text);
+    if (text->front() != '/' || text->find('\0') != std::string::npos ||
+        std::ranges::find(path, std::filesystem::path("..")) != path.end())
+        return refuse(kInvalidConfig, fmt::format("{}: an absolute path without \"..\" is expected, found {}", key,
+                                                  shown(json(*text))));
+    out = path;
     return {};
 }
 
@@ -62,8 +67,8 @@ Done read_ipam(const json &raw, PluginConf &conf) {
     if (!type) return pass_on(std::move(type));
     if (!type->empty()) {
         // A plugin is a name to be found in CNI_PATH; a path would run any file of the node.
-        if (type->find('/') != std::string::npos || *type == "." || *type == "..")
-            return refuse(kInvalidConfig, fmt::format("ipam.type: \"{}\" is no plugin name", *type));
+        if (!is_valid_name(*type))
+            return refuse(kInvalidConfig, fmt::format("ipam.type: {} is no plugin name", shown(json(*type))));
         conf.ipam.type = std::move(*type);
         return {};
     }
@@ -232,8 +237,19 @@ Done read_attachments(const json &raw, PluginConf &conf) {
 
 Outcome<ConfHead> parse_head(std::string_view text) {
     ConfHead head;
-    head.raw = json::parse(text, nullptr, /* allow_exceptions */ false);
-    if (head.raw.is_discarded()) return refuse(kDecodeFailure, "network configuration on stdin is not JSON");
+    // Reading and freeing deep values is no recursion, showing them in an error is.
+    bool too_deep = false;
+    const auto shallow = [&](int depth, json::parse_event_t, json &) {
+        too_deep = too_deep || depth > kDeepest;
+        return depth <= kDeepest;
+    };
+    head.raw = json::parse(text, shallow, /* allow_exceptions */ false);
+    if (too_deep)
+        return refuse(kDecodeFailure,
+                      fmt::format("network configuration on stdin: is nested deeper than {} levels", kDeepest));
+    // The parser takes a zero byte for the end of the text, whatever follows.
+    if (head.raw.is_discarded() || text.find('\0') != std::string_view::npos)
+        return refuse(kDecodeFailure, "network configuration on stdin is not JSON");
     if (!head.raw.is_object())
         return refuse(kDecodeFailure,
                       fmt::format("network configuration on stdin: an object is expected, found {}", shown(head.raw)));

@@ -78,8 +78,9 @@ Done serve(Invocation call, ConfHead head) {
 
 /// The configuration's head. VERSION may come without any.
 Outcome<ConfHead> read_head(bool may_be_empty) {
-    auto text = read_all(STDIN_FILENO, "stdin");
-    if (!text) return refuse(kIoFailure, std::move(text));
+    constexpr std::size_t kLongest = 16UL * 1024 * 1024; // GC's list of 100,000 attachments has 12
+    auto text = read_all(STDIN_FILENO, "network configuration on stdin", kLongest);
+    if (!text) return refuse(text.error().code() == EFBIG ? kDecodeFailure : kIoFailure, std::move(text));
     if (may_be_empty && text->find_first_not_of(" \t\r\n") == std::string::npos) return ConfHead{};
     return parse_head(*text);
 }

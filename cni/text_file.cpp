@@ -39,23 +39,32 @@ Result<bool> create_and_write(const std::filesystem::path &path, std::string_vie
 
 } // namespace
 
-Result<std::string> read_all(int fd, std::string_view what) {
+std::unexpected<Error> fail_open(int errnum, const std::filesystem::path &path) {
+    if (errnum == ELOOP)
+        return fail(fmt::format("{}: is a symbolic link, which is not followed", path.string()), ELOOP);
+    return fail_errno(errnum, path.string());
+}
+
+Result<std::string> read_all(int fd, std::string_view what, std::size_t most) {
     std::string text;
     char chunk[16384];
     for (;;) {
         const ssize_t got = ::read(fd, chunk, sizeof(chunk));
+        if (got == 0) return text;
         if (got > 0)
             text.append(chunk, static_cast<std::size_t>(got));
-        else if (got == 0)
-            return text;
         else if (errno != EINTR)
             return fail_errno(errno, fmt::format("read {}", what));
+        if (text.size() > most) return fail(fmt::format("{}: longer than {} bytes", what, most), EFBIG);
     }
 }
 
 Result<std::string> read_text_at(int dir_fd, const std::filesystem::path &path) {
-    const UniqueFd fd(::openat(dir_fd, path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!fd) return fail_errno(errno, path.string());
+    const UniqueFd fd(::openat(dir_fd, path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (!fd) return fail_open(errno, path);
+    struct stat st{};
+    if (::fstat(fd.get(), &st) != 0) return fail_errno(errno, path.string());
+    if (!S_ISREG(st.st_mode)) return fail(fmt::format("{}: is no file", path.string()), EPERM);
     return read_all(fd.get(), path.string());
 }
 
@@ -71,8 +80,8 @@ Status write_all(int fd, std::string_view text, std::string_view what) {
 }
 
 Status write_text(const std::filesystem::path &path, std::string_view text, mode_t mode) {
-    const UniqueFd fd(::open(path.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, mode));
-    if (!fd) return fail_errno(errno, path.string());
+    const UniqueFd fd(::open(path.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, mode));
+    if (!fd) return fail_open(errno, path);
     return write_all(fd.get(), text, path.string());
 }
 

@@ -11,10 +11,18 @@
 
 namespace weft::cni {
 
-/// Small text files, read and written in one go. Errors carry errno and name the file.
+/// Small text files, read and written in one go. Errors carry errno and name the file. A name that turns out to be a symbolic
+/// link, a FIFO or a device is an error: nothing outside the directory is written, and nobody waits.
+
+/// Ours have an id and a name, an address, or a few lines.
+inline constexpr std::size_t kLongestFile = 64UL * 1024;
+
+/// As fail_errno(); of a symbolic link that was not followed it says so.
+[[nodiscard]] std::unexpected<Error> fail_open(int errnum, const std::filesystem::path &path);
 
 /// Reads everything from a descriptor (stdin, a pipe). @param what names it in an error.
-[[nodiscard]] Result<std::string> read_all(int fd, std::string_view what);
+/// Errors: EFBIG if there is more than `most`.
+[[nodiscard]] Result<std::string> read_all(int fd, std::string_view what, std::size_t most = kLongestFile);
 
 /// @param dir_fd as for openat(): AT_FDCWD for a path from here.
 [[nodiscard]] Result<std::string> read_text_at(int dir_fd, const std::filesystem::path &path);

@@ -2,6 +2,7 @@
 #include "config/env_file.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@ namespace weft {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::size_t kLongest = 64UL * 1024; // a few lines
 
 /// A value without its quotes, or without the comment that follows it.
 std::string_view unquote(std::string_view value) {
@@ -95,8 +98,12 @@ EnvVariables parse_env(std::string_view text) {
 }
 
 Result<std::string> read_env_file(const fs::path &path) {
-    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    // Nothing may hang on open of a path that turns out to be a FIFO or a device.
+    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (!file) return fail_errno(errno, path.string());
+    struct stat st{};
+    if (::fstat(file.get(), &st) != 0) return fail_errno(errno, path.string());
+    if (!S_ISREG(st.st_mode)) return fail(path.string() + ": is no file", EPERM);
     std::string text;
     char block[4096];
     while (true) {
@@ -105,6 +112,8 @@ Result<std::string> read_env_file(const fs::path &path) {
         if (got < 0) return fail_errno(errno, path.string());
         if (got == 0) return text;
         text.append(block, static_cast<std::size_t>(got));
+        if (text.size() > kLongest)
+            return fail(fmt::format("{}: longer than {} bytes", path.string(), kLongest), EFBIG);
     }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The plugin's environment, one NAME=VALUE a line.
+#include <algorithm>
 #include <map>
 #include <string>
 
@@ -27,6 +28,9 @@ void weft::fuzz::one(std::string_view input) {
     if (of_container) {
         expect(is_valid_name(call->container_id), "a container's id is safe in a path", call->container_id);
         expect(is_valid_ifname(call->ifname), "an interface's name is one for the kernel", call->ifname);
+        expect(std::ranges::all_of(call->container_id + call->ifname,
+                                   [](unsigned char c) { return c > ' ' && c != 0x7f; }),
+               "what names a pod can be printed", call->ifname);
     }
     if (const auto args = parse_args(call->args); !args) expect(!args.error().msg.empty(), "a refusal says why");
 }
