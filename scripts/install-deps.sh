@@ -9,19 +9,19 @@ set -euo pipefail
 build=(
     # user space
     g++ cmake ninja-build make pkg-config ccache
-    libasio-dev libbpf-dev libcli11-dev libelf-dev libfmt-dev libgrpc++-dev libnftables-dev libnl-3-dev libnl-route-3-dev
-    libprotobuf-dev libre2-dev libspdlog-dev libsystemd-dev libxdp-dev nlohmann-json3-dev protobuf-compiler protobuf-compiler-grpc
+    libasio-dev libbpf-dev libcap-ng-dev libcli11-dev libelf-dev libfmt-dev libgrpc++-dev libnftables-dev libnl-3-dev libnl-route-3-dev
+    libprotobuf-dev libre2-dev libspdlog-dev libssl-dev libsystemd-dev libxdp-dev nlohmann-json3-dev protobuf-compiler protobuf-compiler-grpc
     # BPF
     clang-19 llvm-19 bpftool linux-libc-dev
     # tests and benchmarks are part of the build
-    libbenchmark-dev libgmock-dev libgtest-dev libtins-dev
+    libbenchmark-dev libgmock-dev libgtest-dev libseccomp-dev libtins-dev
 )
 demo=(bsdextrautils etcd-client etcd-server iperf3 iproute2 iputils-ping jq procps socat tcpdump util-linux)
 bench=("${demo[@]}" containernetworking-plugins ethtool iptables nftables python3)
 test=(
     "${demo[@]}" busybox-static clang-format-19 clang-tidy-19 conntrack containerd containernetworking-plugins curl
-    ethtool git iptables iputils-tracepath kmod libclang-rt-19-dev nftables openssl podman python3 qemu-system-x86 runc shellcheck
-    strace traceroute
+    ethtool git iptables iputils-tracepath kmod libcap2-bin libclang-rt-19-dev nftables openssl podman python3 qemu-system-x86 runc
+    shellcheck strace traceroute
 )
 # Packages that bring services, which must not start because somebody tries weft.
 declare -A services=(

@@ -3,8 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <mutex>
 
 #include "etcd/endpoint.hpp"
@@ -40,10 +44,13 @@ int to_errno(grpc::StatusCode code) {
     }
 }
 
-Error to_error(const std::string &url, std::string_view call, const grpc::Status &status) {
+Error to_error(const Endpoint &endpoint, std::string_view call, const grpc::Status &status) {
     const auto code = to_errno(status.error_code());
-    const std::string why = code == ETIMEDOUT ? "no answer in time" : status.error_message();
-    return Error(code, fmt::format("etcd {} {}: {}", url, call, why));
+    std::string why = code == ETIMEDOUT ? "no answer in time" : status.error_message();
+    // Of a certificate that has expired the other side says little, and gRPC less.
+    if (const auto complaint = code == ECONNREFUSED ? endpoint.complaint() : ""; !complaint.empty())
+        why += "; " + complaint;
+    return Error(code, fmt::format("etcd {} {}: {}", endpoint.url(), call, why));
 }
 
 /// Whether another member may do better.
@@ -86,8 +93,8 @@ class Client::Impl {
 public:
     using Endpoints = std::vector<std::unique_ptr<Endpoint>>;
     using OnEvents = std::function<void(std::int64_t, std::vector<Event>)>;
-    Impl(EtcdOptions options, Timing timing, Endpoints endpoints)
-        : options_(std::move(options)), timing_(timing), endpoints_(std::move(endpoints)) {}
+    Impl(EtcdOptions options, Timing timing, Endpoints endpoints, std::shared_ptr<TlsFiles> files)
+        : options_(std::move(options)), timing_(timing), endpoints_(std::move(endpoints)), files_(std::move(files)) {}
 
     /// One unary call, on each endpoint in turn until one answers.
     /// @param invoke (Connection &, grpc::ClientContext *, Response *) -> grpc::Status
@@ -115,6 +122,11 @@ public:
     Result<WatchEnd> watch(const std::stop_token &stop, const std::string &prefix, std::int64_t from,
                            const std::function<void()> &on_open, const OnEvents &on_events);
 
+    Result<bool> refresh_credentials(const std::stop_token &stop);
+    [[nodiscard]] bool uses_tls() const {
+        return std::ranges::any_of(endpoints_, [](const auto &endpoint) { return endpoint->uses_tls(); });
+    }
+
     void note_listed(const pb::ResponseHeader &header) {
         listed_cluster_ = header.cluster_id();
         listed_term_ = header.raft_term();
@@ -134,29 +146,28 @@ private:
                                  Response &response) {
         for (bool token_renewed = false, reconnected = false;;) {
             const auto connection = endpoint.connection();
-            if (!connection) return connection.error();
             std::string token, failed_call = fmt::format("Authenticate as \"{}\"", options_.username);
-            auto status = get_token(stop, **connection, token);
+            auto status = get_token(stop, *connection, token);
             if (status.ok()) {
                 grpc::ClientContext context;
                 prepare(context, token);
                 const std::stop_callback abort(stop, [&] { context.TryCancel(); });
-                status = invoke(**connection, &context, &response);
+                status = invoke(*connection, &context, &response);
                 failed_call = name;
             }
             if (status.ok()) {
-                (*connection)->proven = true;
+                connection->proven = true;
                 return std::nullopt;
             }
             if (is_endpoints_fault(status)) {
-                endpoint.drop(*connection);
-                const bool was_alive = (*connection)->proven && status.error_code() == grpc::StatusCode::UNAVAILABLE;
+                endpoint.drop(connection);
+                const bool was_alive = connection->proven && status.error_code() == grpc::StatusCode::UNAVAILABLE;
                 if (was_alive && !std::exchange(reconnected, true)) continue;
             } else if (is_tokens_fault(status) && !token.empty() && !std::exchange(token_renewed, true)) {
                 forget_token(token);
                 continue;
             }
-            return to_error(endpoint.url(), failed_call, status);
+            return to_error(endpoint, failed_call, status);
         }
     }
 
@@ -177,9 +188,11 @@ private:
                 return grpc::Status::OK;
             }
         }
+        auto password = current_password();
+        if (!password) return {grpc::StatusCode::UNAUTHENTICATED, password.error().sentence()};
         pb::AuthenticateRequest request;
         request.set_name(options_.username);
-        request.set_password(options_.password);
+        request.set_password(*std::move(password));
         pb::AuthenticateResponse response;
         grpc::ClientContext context;
         prepare(context, "");
@@ -192,6 +205,21 @@ private:
         return status;
     }
 
+    std::stop_token moves_now() {
+        const std::lock_guard lock(moves_mutex_);
+        return moves_.get_token();
+    }
+
+    /// A file's is read each time, so that it can be exchanged.
+    [[nodiscard]] Result<std::string> current_password() const {
+        if (options_.password_file.empty()) return options_.password;
+        std::ifstream file(options_.password_file);
+        std::string text{std::istreambuf_iterator<char>(file), {}};
+        while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0) text.pop_back();
+        if (text.empty()) return fail(options_.password_file + ": no password can be read from it", EACCES);
+        return text;
+    }
+
     void forget_token(const std::string &refused) {
         const std::lock_guard lock(token_mutex_);
         if (token_ == refused) token_.clear();
@@ -200,6 +228,10 @@ private:
     const EtcdOptions options_;
     const Timing timing_;
     const Endpoints endpoints_;
+    const std::shared_ptr<TlsFiles> files_;
+    bool untried_ = false; ///< files that have changed, and that no endpoint has accepted yet
+    std::mutex moves_mutex_;
+    std::stop_source moves_;               ///< ends the watches that run on an old connection
     std::atomic<std::size_t> current_ = 0; ///< the endpoint that answered last
     std::atomic<std::uint64_t> listed_cluster_ = 0,
                                listed_term_ = 0; ///< of the last list(), which a watch goes on from
@@ -254,23 +286,25 @@ Refusal read_watch(grpc::ClientReaderWriter<pb::WatchRequest, pb::WatchResponse>
 
 Result<WatchEnd> Client::Impl::watch(const std::stop_token &stop, const std::string &prefix, std::int64_t from,
                                      const std::function<void()> &on_open, const OnEvents &on_events) {
+    const auto moves = moves_now(); // before the connection: who takes the old one hears that there is a new one
     const auto index = current_.load();
     auto &endpoint = *endpoints_[index];
     const auto connection = endpoint.connection();
-    if (!connection) return std::unexpected(connection.error());
     const auto broken = [&](const grpc::Status &status) -> Result<WatchEnd> {
         if (stop.stop_requested()) return WatchEnd::stopped;
-        endpoint.drop(*connection);
+        if (moves.stop_requested()) return WatchEnd::moved;
+        endpoint.drop(connection);
         auto expected = index;
         current_.compare_exchange_strong(expected, (index + 1) % endpoints_.size());
-        return std::unexpected(to_error(endpoint.url(), "Watch", status));
+        return std::unexpected(to_error(endpoint, "Watch", status));
     };
     std::string token, reason;
-    if (const auto status = get_token(stop, **connection, token); !status.ok()) return broken(status);
+    if (const auto status = get_token(stop, *connection, token); !status.ok()) return broken(status);
     grpc::ClientContext context;
     prepare(context, token, false);
     const std::stop_callback abort(stop, [&] { context.TryCancel(); });
-    const auto stream = (*connection)->watch->Watch(&context);
+    const std::stop_callback move(moves, [&] { context.TryCancel(); });
+    const auto stream = connection->watch->Watch(&context);
     (void)stream->Write(watch_request(prefix, from)); // a failure shows in Read()
     const auto another = [this](const pb::ResponseHeader &header) { return is_another_history(header); };
     const auto refusal = read_watch(*stream, from, another, on_open, on_events, reason);
@@ -284,6 +318,39 @@ Result<WatchEnd> Client::Impl::watch(const std::stop_token &stop, const std::str
     return broken(status);
 }
 
+/// Before anything is let go of, the new files must have carried a call, to whichever endpoint: else a node whose new
+/// certificate etcd refuses would lose a connection that goes on to work.
+Result<bool> Client::Impl::refresh_credentials(const std::stop_token &stop) {
+    auto changed = files_->reload();
+    if (!changed) return changed;
+    untried_ = untried_ || *changed;
+    if (!untried_) return false;
+    pb::RangeRequest request;
+    request.set_key(join_key(options_.prefix, "config"));
+    std::string tried;
+    for (std::size_t i = 0; i < endpoints_.size(); ++i) {
+        auto &endpoint = *endpoints_[(current_ + i) % endpoints_.size()];
+        const auto connection = endpoint.connect();
+        grpc::ClientContext context;
+        prepare(context, "");
+        const std::stop_callback abort(stop, [&] { context.TryCancel(); });
+        pb::RangeResponse response;
+        // An answer is one, be it that this call needs a token.
+        const auto status = connection->kv->Range(&context, request, &response);
+        if (!is_endpoints_fault(status) && status.error_code() != grpc::StatusCode::CANCELLED) {
+            connection->proven = true;
+            for (const auto &other : endpoints_) other->use(other.get() == &endpoint ? connection : nullptr);
+            untried_ = false;
+            const std::lock_guard lock(moves_mutex_);
+            moves_.request_stop();
+            moves_ = {};
+            return true;
+        }
+        tried += (tried.empty() ? "" : "; ") + to_error(endpoint, "Range", status).sentence();
+    }
+    return fail(std::move(tried), ECONNREFUSED);
+}
+
 Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Client::Client(Client &&) noexcept = default;
 Client &Client::operator=(Client &&) noexcept = default;
@@ -291,14 +358,20 @@ Client::~Client() = default;
 
 Result<Client> Client::create(const EtcdOptions &options, const Timing &timing) {
     if (options.endpoints.empty()) return fail("etcd: no endpoint is given");
+    auto read = TlsFiles::read(options);
+    if (!read) return fail_as_is(std::move(read));
+    const std::shared_ptr<TlsFiles> files = *std::move(read);
     Impl::Endpoints endpoints;
     for (const auto &url : options.endpoints) {
-        auto endpoint = Endpoint::create(options, timing, url);
+        auto endpoint = Endpoint::create(options, timing, url, files);
         if (!endpoint) return fail_as_is(std::move(endpoint));
         endpoints.push_back(*std::move(endpoint));
     }
-    return Client(std::make_unique<Impl>(options, timing, std::move(endpoints)));
+    return Client(std::make_unique<Impl>(options, timing, std::move(endpoints), files));
 }
+
+bool Client::uses_tls() const { return impl_->uses_tls(); }
+Result<bool> Client::refresh_credentials(const std::stop_token &stop) { return impl_->refresh_credentials(stop); }
 
 Result<std::optional<KeyValue>> Client::get(const std::stop_token &stop, const std::string &key) {
     pb::RangeRequest request;

@@ -54,6 +54,7 @@ struct Transaction {
 /// How a watch ended. An error says which endpoint and why; the watch may be resumed from the revision reached.
 enum class WatchEnd {
     stopped,   ///< as asked
+    moved,     ///< there are new certificates: watch again, from where it has come to
     must_list, ///< events from the revision asked for no longer exist (compacted, or another history): list anew
 };
 
@@ -77,6 +78,13 @@ public:
     Client(Client &&) noexcept;
     Client &operator=(Client &&) noexcept;
     ~Client();
+
+    [[nodiscard]] bool uses_tls() const;
+    /// Looks whether the TLS files have changed on disk; cheap if not. Changed ones are tried on a connection of their own:
+    /// only when that has carried a call, later calls and the watches go over to it.
+    /// @return whether they did. Errors: files that are of no use, or that no endpoint accepts; what there was stays in use.
+    /// Threads: one at a time.
+    [[nodiscard]] Result<bool> refresh_credentials(const std::stop_token &stop);
 
     [[nodiscard]] Result<std::optional<KeyValue>> get(const std::stop_token &stop, const std::string &key);
     /// All keys that begin with `prefix` (not empty).

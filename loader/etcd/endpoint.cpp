@@ -5,35 +5,9 @@
 #include <grpc/support/log.h>
 
 #include <cstdlib>
-#include <fstream>
-#include <sstream>
 
 namespace weft::etcd {
 namespace {
-
-Result<std::string> read_pem(const std::string &path) {
-    if (path.empty()) return std::string();
-    std::ifstream file(path);
-    std::ostringstream text;
-    if (!file || !(text << file.rdbuf())) return fail_errno(errno ? errno : EIO, path);
-    return text.str();
-}
-
-Result<std::shared_ptr<grpc::ChannelCredentials>> tls_credentials(const EtcdOptions &options) {
-    if (options.certfile.empty() != options.keyfile.empty())
-        return fail(fmt::format("etcd: a client certificate needs both files: certfile \"{}\", keyfile \"{}\"",
-                                options.certfile, options.keyfile));
-    grpc::SslCredentialsOptions ssl;
-    const std::pair<const std::string &, std::string &> files[] = {{options.cafile, ssl.pem_root_certs},
-                                                                   {options.certfile, ssl.pem_cert_chain},
-                                                                   {options.keyfile, ssl.pem_private_key}};
-    for (const auto &[path, pem] : files) {
-        auto text = read_pem(path);
-        if (!text) return fail_in(std::move(text), "etcd");
-        pem = *std::move(text);
-    }
-    return grpc::SslCredentials(ssl);
-}
 
 grpc::ChannelArguments channel_arguments(const Timing &timing) {
     grpc::ChannelArguments arguments;
@@ -88,27 +62,33 @@ Connection::Connection(const std::shared_ptr<grpc::Channel> &channel)
       watch(etcdserverpb::Watch::NewStub(channel)), auth(etcdserverpb::Auth::NewStub(channel)) {}
 
 Result<std::unique_ptr<Endpoint>> Endpoint::create(const EtcdOptions &options, const Timing &timing,
-                                                   const std::string &url) {
+                                                   const std::string &url, std::shared_ptr<TlsFiles> files) {
     silence_grpc();
     auto address = parse_endpoint(url, !options.cafile.empty() || !options.certfile.empty());
     if (!address) return fail_as_is(std::move(address));
-    std::unique_ptr<Endpoint> endpoint(new Endpoint(options, timing, url, address->host_port, address->tls));
-    if (auto connection = endpoint->connection(); !connection) return fail_as_is(std::move(connection));
-    return endpoint;
+    return std::unique_ptr<Endpoint>(new Endpoint(timing, url, address->host_port, address->tls, std::move(files)));
 }
 
-Result<std::shared_ptr<Connection>> Endpoint::connection() {
-    const std::lock_guard lock(mutex_);
-    if (connection_) return connection_;
+std::shared_ptr<Connection> Endpoint::connect() const {
     auto credentials = grpc::InsecureChannelCredentials();
     if (tls_) {
-        auto made = tls_credentials(options_);
-        if (!made) return fail_as_is(std::move(made));
-        credentials = *std::move(made);
+        auto [roots, chain, key] = files_->current();
+        credentials = grpc::SslCredentials({std::move(roots), std::move(key), std::move(chain)});
     }
-    connection_ =
-        std::make_shared<Connection>(grpc::CreateCustomChannel(host_port_, credentials, channel_arguments(timing_)));
+    return std::make_shared<Connection>(grpc::CreateCustomChannel(host_port_, credentials, channel_arguments(timing_)));
+}
+
+std::shared_ptr<Connection> Endpoint::connection() {
+    const std::lock_guard lock(mutex_);
+    if (connection_) return connection_;
+    if (tls_) (void)files_->reload(); // Client::refresh_credentials() tells of a bad one
+    connection_ = connect();
     return connection_;
+}
+
+void Endpoint::use(std::shared_ptr<Connection> connection) {
+    const std::lock_guard lock(mutex_);
+    connection_ = std::move(connection);
 }
 
 void Endpoint::drop(const std::shared_ptr<Connection> &failed) {

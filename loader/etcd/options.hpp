@@ -17,6 +17,7 @@ struct EtcdOptions {
     std::string keyfile;
     std::string username; ///< with password: etcd's own authentication
     std::string password;
+    std::string password_file; ///< read for each authentication, in place of `password`; blanks at its end do not count
 };
 
 } // namespace weft

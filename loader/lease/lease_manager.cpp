@@ -174,6 +174,7 @@ private:
     bool hold(const std::stop_token &stop, LeaseKeeper &keeper, Holding &holding, Clock::duration renew_after);
     Status extend(const std::stop_token &stop, LeaseKeeper &keeper, Holding &holding);
 
+    void renew_credentials(const std::stop_token &stop, etcd::Client &client);
     void follow(const std::stop_token &stop, etcd::Client &client, const LeaseAttrs &own);
     Result<etcd::WatchEnd> watch_from(const std::stop_token &stop, etcd::Client &client, LeaseView &view,
                                       std::int64_t &from, const std::function<void()> &on_open);
@@ -304,6 +305,9 @@ void LeaseManager::Impl::keep(const std::stop_token &stop, const LeaseRequest &r
     const Clock::duration renew_after =
         std::max<Clock::duration>(tuning_.lease_ttl - request.renew_margin, std::chrono::seconds(1));
 
+    std::jthread renewer;
+    if (client->uses_tls())
+        renewer = std::jthread([&](const std::stop_token &its_stop) { renew_credentials(its_stop, *client); });
     std::jthread watcher; // lives on when the lease is lost: the others' leases are still wanted
     const auto watch = [&] {
         if (watcher.joinable()) return;
@@ -345,6 +349,19 @@ Result<etcd::WatchEnd> LeaseManager::Impl::watch_from(const std::stop_token &sto
     });
 }
 
+/// Certificates are short-lived: whoever renews them writes the files, and tells nobody.
+void LeaseManager::Impl::renew_credentials(const std::stop_token &stop, etcd::Client &client) {
+    Complaint complaint(tuning_.repeat_status);
+    while (sleep_for(stop, tuning_.look_at_files)) {
+        const auto renewed = client.refresh_credentials(stop);
+        if (stop.stop_requested()) return;
+        if (!renewed && complaint.due(renewed.error()))
+            say("what was read of the certificate files before stays in use: " + renewed.error().sentence());
+        if (renewed && *renewed) say("certificate files have changed: the new ones are in use");
+        if (renewed) complaint.settle();
+    }
+}
+
 void LeaseManager::Impl::follow(const std::stop_token &stop, etcd::Client &client, const LeaseAttrs &own) {
     LeaseView view(subnets_, own, [this](std::string what) { say(std::move(what)); });
     Complaint complaint(tuning_.repeat_status);
@@ -369,6 +386,7 @@ void LeaseManager::Impl::follow(const std::stop_token &stop, etcd::Client &clien
         for (auto from = listing->revision + 1; !stop.stop_requested();) {
             const auto end = watch_from(stop, client, view, from, opened);
             if (end && *end == etcd::WatchEnd::stopped) return;
+            if (end && *end == etcd::WatchEnd::moved) continue;
             if (end) {
                 say(fmt::format("etcd no longer has the changes since revision {}, listing all leases again", from));
                 sleep_for(stop, backoff.next());

@@ -58,6 +58,7 @@ struct LeaseTuning {
     std::chrono::milliseconds retry_min{1000};       ///< of acquiring and renewing, doubling up to
     std::chrono::milliseconds retry_max{60'000};     ///< this
     std::chrono::milliseconds repeat_status{60'000}; ///< an unchanged complaint is said again after this
+    std::chrono::milliseconds look_at_files{5000};   ///< whether the TLS files have changed
     std::chrono::milliseconds lost_retry{10'000};    ///< looks whether a lost subnet is free again, at the latest
     /// Publish once more this long after acquiring: flannel up to v0.20 misses what is put between its list and its
     /// watch, so that nodes that start together may never learn of each other.
@@ -75,7 +76,8 @@ struct LeaseTuning {
 /// A key or value that cannot be read is reported once (per revision) through `status` and touches nobody's lease.
 /// Leases that name our own node are never part of snapshot, put or removed.
 ///
-/// Threads: one reads the configuration and ends, one acquires and renews, one lists and watches; all end with stop().
+/// Threads: one reads the configuration and ends, one acquires and renews, one lists and watches, with TLS one
+/// looks at its files; all end with stop().
 /// Public functions and the destructor belong to the io_context's thread. After stop() no event is delivered.
 /// Errors: environment failures (etcd away, no configuration, no free subnet) are said through `status`, once and then
 /// once a minute, and retried for ever; so is a lost subnet, but for a new acquire(), which may ask for another one.
