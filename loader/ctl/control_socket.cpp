@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -83,7 +84,11 @@ public:
         : socket_(std::move(socket)), deadline_(socket_.get_executor()), handler_(&handler), patience_(patience),
           done_(std::move(done)) {}
 
-    void start() { read(); }
+    void start() {
+        // Modes of files are one door; an operator who opened them, or a connection that was handed on, is met by the second.
+        if (!may_ask()) return write(error_answer("permission denied: only root may ask weftd"), true);
+        read();
+    }
 
     /// Ends every pending operation. The handler is not called after this.
     void hang_up() {
@@ -95,6 +100,14 @@ public:
     }
 
 private:
+    /// By the credentials that the kernel took when the client connected.
+    bool may_ask() {
+        ucred client{};
+        socklen_t size = sizeof client;
+        return ::getsockopt(socket_.native_handle(), SOL_SOCKET, SO_PEERCRED, &client, &size) == 0 &&
+               (client.uid == 0 || client.uid == ::geteuid());
+    }
+
     void read() {
         arm();
         asio::async_read_until(

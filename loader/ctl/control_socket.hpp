@@ -29,6 +29,7 @@ inline constexpr const char *kLeaseName = "lease.json"; ///< what it last wrote 
 /// One server a run directory: `listen()` holds an exclusive lock on `<run-dir>/weftd.lock` for its lifetime, so it
 /// doubles as the guard against a second weftd, and a socket file found under the lock is a dead daemon's and replaced.
 /// Permissions: the directory is made (or tightened to) 0700 and the socket 0600, both the caller's user: root.
+/// A client of another user who gets there all the same is refused in words.
 /// Limits: a request of at most kMaxRequest bytes, kMaxClients connections, and kClientPatience for a client to send the
 /// next request or to take the answer; who exceeds one is hung up on. A bad client never holds up the daemon.
 /// Threads: everything, the handler too, runs on the io_context's thread. The destructor hangs up and removes the socket;

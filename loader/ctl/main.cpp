@@ -2,6 +2,7 @@
 // weftctl: shows what weft does on this node, writes what others need of it, and takes it off. Parses the command line and
 // prints; each command has a file of its own.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -15,6 +16,7 @@
 #include "ctl/doctor/doctor.hpp"
 #include "ctl/endpoints.hpp"
 #include "ctl/leases.hpp"
+#include "ctl/pins.hpp"
 #include "ctl/refused.hpp"
 #include "ctl/status.hpp"
 
@@ -121,6 +123,8 @@ Result<Answer> audit(const Arguments &arguments) {
 }
 
 Result<Answer> answer(const CLI::App &app, const Arguments &arguments) {
+    // Said at once and alike: which of a command's sources refuses first is nothing that a user can act on.
+    if (!app.got_subcommand(kDockerOpts) && ::geteuid() != 0) return std::unexpected(not_permitted());
     if (app.got_subcommand("audit")) return audit(arguments);
     if (app.got_subcommand("doctor")) return doctor(arguments);
     auto text = run(app, arguments);

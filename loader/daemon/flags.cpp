@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <re2/re2.h>
+#include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -183,6 +184,12 @@ public:
         names_.insert(name);
     }
     [[nodiscard]] bool given(const std::string &name) const { return app_.get_option("--" + name)->count() > 0; }
+    [[nodiscard]] bool was_typed(const std::string &name) const { return seen_.contains(name); }
+    [[nodiscard]] bool came_from_environment(const std::string &name) const { return from_env_.contains("--" + name); }
+    [[nodiscard]] std::string config_file() const {
+        const auto *option = app_.get_config_ptr();
+        return option->count() > 0 ? option->as<std::string>() : std::string();
+    }
     [[nodiscard]] std::string help() const { return app_.help(); }
 
     Status parse(std::span<const std::string> args, const EnvLookup &env) {
@@ -278,7 +285,9 @@ void declare_etcd(CommandLine &line, EtcdOptions &etcd) {
     line.text("etcd-certfile", etcd.certfile, "file with this client's certificate");
     line.text("etcd-keyfile", etcd.keyfile, "file with this client's key");
     line.text("etcd-username", etcd.username, "user name at etcd");
-    line.text("etcd-password", etcd.password, "password at etcd");
+    line.text("etcd-password", etcd.password,
+              "password at etcd; every user sees a command line: not to be given there");
+    line.text("etcd-password-file", etcd.password_file, "file with the password at etcd, read anew for each login");
 }
 
 void declare_uplink(CommandLine &line, Options &options) {
@@ -318,12 +327,44 @@ void declare_own(CommandLine &line, Options &options, std::vector<std::string> &
     line.value("datapath", options.datapath, parse_datapath, "where tunnel packets are opened: auto, tc or xdp");
 }
 
+bool everybody_reads(const std::string &path) {
+    struct stat found{};
+    return ::stat(path.c_str(), &found) == 0 && (found.st_mode & S_IROTH) != 0;
+}
+
+bool is_plain(const EtcdOptions &etcd) {
+    const bool tls = !etcd.cafile.empty() || !etcd.certfile.empty();
+    return std::ranges::any_of(etcd.endpoints, [&](const std::string &url) {
+        return url.starts_with("http://") || (!tls && !url.starts_with("https://"));
+    });
+}
+
+/// Ways in which others come to know the password.
+std::vector<std::string> leaks(const CommandLine &line, const EtcdOptions &etcd) {
+    std::vector<std::string> warnings;
+    if (line.was_typed("etcd-password"))
+        warnings.emplace_back(
+            "--etcd-password stood on the command line, where every user could read it until now: give "
+            "--etcd-password-file, or WEFT_ETCD_PASSWORD");
+    else if (const auto file = line.config_file();
+             !etcd.password.empty() && !line.came_from_environment("etcd-password") && everybody_reads(file))
+        warnings.push_back(fmt::format("{}: every user may read it, and it has the password at etcd: chmod 600", file));
+    for (const auto &file : {etcd.password_file, etcd.keyfile})
+        if (!file.empty() && everybody_reads(file))
+            warnings.push_back(fmt::format("{}: every user may read it: chmod 600", file));
+    if (!etcd.username.empty() && is_plain(etcd))
+        warnings.emplace_back("--etcd-username with an http:// endpoint: the password can be read on the way");
+    return warnings;
+}
+
 /// What no single flag can tell.
 Status check_together(const Options &options) {
     if (options.etcd.certfile.empty() != options.etcd.keyfile.empty())
         return fail(fmt::format("--{} is given without --{}: a client certificate needs both",
                                 options.etcd.keyfile.empty() ? "etcd-certfile" : "etcd-keyfile",
                                 options.etcd.keyfile.empty() ? "etcd-keyfile" : "etcd-certfile"));
+    if (!options.etcd.password.empty() && !options.etcd.password_file.empty())
+        return fail("--etcd-password and --etcd-password-file are both given: which one counts?");
     if (options.etcd.prefix.find_first_not_of('/') == std::string::npos)
         return fail(fmt::format("--etcd-prefix: {} is not a key prefix (such as \"/coreos.com/network\")",
                                 in_quotes(options.etcd.prefix)));
@@ -363,6 +404,7 @@ Result<std::variant<ParsedFlags, PrintAndExit>> parse_flags(std::span<const std:
     for (const auto &text : checks)
         if (!text.empty()) parsed.options.checks = *parse_checks(text, parsed.options.checks);
     parsed.options.masq_random_ports = !no_random_ports;
+    parsed.warnings = leaks(line, parsed.options.etcd);
     for (const auto &flag : kIgnoredFlags)
         if (line.given(flag.name)) parsed.warnings.push_back(fmt::format("--{} is ignored: {}", flag.name, flag.why));
     return parsed;

@@ -7,11 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "daemon/capabilities.hpp"
 #include "daemon/daemon.hpp"
 #include "daemon/flags.hpp"
 #include "daemon/kernel.hpp"
 #include "daemon/log.hpp"
 #include "daemon/memory.hpp"
+#include "daemon/secrets.hpp"
 #include "daemon/uplink.hpp"
 
 namespace {
@@ -44,6 +46,9 @@ int run(const Options &options, const std::vector<std::string> &warnings) {
     const auto log = make_logger("flags");
     for (const auto &warning : warnings) log->warn("{}", warning);
 
+    // The first thing: a capability is given up by a thread for itself and those that it will make.
+    if (auto dropped = drop_capabilities(options.healthz_port > 0 && options.healthz_port < 1024); !dropped)
+        return refuse(dropped.error());
     auto kernel = open_kernel();
     if (!kernel) return refuse(kernel.error());
     auto uplink = first_uplink(options.uplink, **kernel);
@@ -67,6 +72,7 @@ int main(int argc, char **argv) try {
         return EXIT_SUCCESS;
     }
     const auto &flags = std::get<ParsedFlags>(*parsed);
+    hide_secret(argv, flags.options.etcd.password);
     keep_memory_small();
     return run(flags.options, flags.warnings);
 } catch (const std::exception &error) {

@@ -12,6 +12,17 @@ std::string utc(std::chrono::system_clock::time_point at) {
     return fmt::format("{:%FT%TZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(at)));
 }
 
+/// Where the secrets are, and not what they are.
+nlohmann::json etcd_files(const EtcdOptions &etcd) {
+    auto files = nlohmann::json::object();
+    for (const auto &[name, path] : {std::pair{"ca", &etcd.cafile},
+                                     {"certificate", &etcd.certfile},
+                                     {"key", &etcd.keyfile},
+                                     {"password", &etcd.password_file}})
+        if (!path->empty()) files[name] = *path;
+    return files;
+}
+
 } // namespace
 
 nlohmann::json Daemon::status() const {
@@ -38,7 +49,10 @@ nlohmann::json Daemon::status() const {
         {"fast_path", options_.fast_path},
         {"checks_relaxed", to_string(options_.checks)},
         {"firewall", {{"rules", firewall.rules}, {"said", firewall.complaint}}},
-        {"etcd", {{"lease", leases_ ? to_string(leases_->state()) : "idle"}, {"said", etcd_said_}}},
+        {"etcd",
+         {{"lease", leases_ ? to_string(leases_->state()) : "idle"},
+          {"said", etcd_said_},
+          {"files", etcd_files(options_.etcd)}}},
         {"leases", {{"programmed", reconciler_.programmed()}, {"unusable", unusable}}},
         {"settings", settings},
         {"failing", failing},

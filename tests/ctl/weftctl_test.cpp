@@ -282,13 +282,29 @@ TEST_F(WeftctlPins, MapsOfAnotherVersionAreNamedNotReinterpreted) {
 
 TEST_F(WeftctlPins, AnOrdinaryUserIsRefusedInOneLine) {
     WEFT_REQUIRES(requires_tools({"setpriv"}));
-    const auto output = run({"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", binary("weftctl"), "leases",
-                             "--bpf-dir", pins_->path().string()});
-    ASSERT_TRUE(output) << output.error().sentence();
-    if (output->code > 2) GTEST_SKIP() << "an ordinary user cannot run programs of this build directory";
-    EXPECT_EQ(output->code, 1);
-    EXPECT_THAT(output->err, HasSubstr("needs root"));
-    EXPECT_TRUE(is_one_line(output->err)) << output->err;
+    const std::vector<std::vector<std::string>> commands{{"status"},
+                                                         {"leases"},
+                                                         {"endpoints"},
+                                                         {"counters"},
+                                                         {"doctor"},
+                                                         {"audit"},
+                                                         {"counters", "--watch=1"},
+                                                         {"audit", "--repair"},
+                                                         {"cleanup"},
+                                                         {"cleanup", "--dry-run"}};
+    for (const auto &command : commands) {
+        SCOPED_TRACE(testing::PrintToString(command));
+        std::vector<std::string> argv{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", binary("weftctl")};
+        argv.insert(argv.end(), command.begin(), command.end());
+        argv.insert(argv.end(), {"--bpf-dir", pins_->path().string(), "--run-dir", *pins_ / "run"});
+        const auto output = run(argv);
+        ASSERT_TRUE(output) << output.error().sentence();
+        if (output->code > 2) GTEST_SKIP() << "an ordinary user cannot run programs of this build directory";
+        EXPECT_EQ(output->code, 1);
+        EXPECT_THAT(output->err, HasSubstr("needs root"));
+        EXPECT_TRUE(is_one_line(output->err)) << output->err;
+        EXPECT_EQ(output->out, "");
+    }
 }
 
 } // namespace

@@ -88,9 +88,10 @@ TEST_F(Doctor, FindsNothingOnASoundNode) {
     const auto diagnosis = doctor();
     EXPECT_EQ(diagnosis.code, 0);
     for (const auto &[name, finding] : diagnosis.findings) EXPECT_EQ(finding["state"], "ok") << finding;
-    for (const char *name : {"daemon", "subnet.env", "next hops", "forwarding", "rp_filter", "bridge-nf-call",
-                             "conntrack", "conntrack table", "flannel device", "masquerade", "forward chains",
-                             "tunnel port", "programs", "other programs", "mtu", "drops"})
+    for (const char *name :
+         {"daemon", "subnet.env", "next hops", "certificates", "permissions", "forwarding", "rp_filter",
+          "bridge-nf-call", "conntrack", "conntrack table", "flannel device", "masquerade", "forward chains",
+          "tunnel port", "programs", "other programs", "mtu", "drops"})
         EXPECT_TRUE(diagnosis.findings.contains(name)) << name;
     EXPECT_EQ(diagnosis.told("masquerade"), "in place, in iptables-nft");
     const auto text = doctor_output();
@@ -126,6 +127,13 @@ TEST_F(Doctor, SeesWhatIsWrongWithTheHost) {
            "ip link del flannel.1");
     breaks("mtu", "warn", "pods should have MTU 1450, but " + pod_->address, "ip link set " + veth() + " mtu 1400",
            "ip link set " + veth() + " mtu 1450");
+}
+
+TEST_F(Doctor, SeesWhatOthersThanRootCanChange) {
+    const auto file = node_->subnet_file().string(), run = node_->run_dir().string();
+    breaks("permissions", "warn", "subnet.env (user 0, mode 0666)", "chmod 666 " + file, "chmod 644 " + file);
+    breaks("permissions", "warn", "weftd.sock (user 65534, mode 0600)", "chown 65534 " + run + "/weftd.sock",
+           "chown 0 " + run + "/weftd.sock");
 }
 
 TEST_F(Doctor, SeesFirewallsInTheWay) {

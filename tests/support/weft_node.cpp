@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -72,6 +73,11 @@ Status WeftNode::launch(const Options &options) {
                                   "--log-level=debug"};
     argv.insert(argv.end(), options.flags.begin(), options.flags.end());
     argv.insert(argv.begin(), options.under.begin(), options.under.end());
+    // Whole suites under something else: `WEFT_UNDER="build/tests/weft_confined build/deploy/weftd.service"`.
+    if (const char *under = std::getenv("WEFT_UNDER")) {
+        const auto all = words(under);
+        argv.insert(argv.begin(), all.begin(), all.end());
+    }
     notify_.clear();
     auto env = options.env;
     env.push_back(notify_.env());

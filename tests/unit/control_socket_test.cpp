@@ -3,7 +3,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <asio/executor_work_guard.hpp>
 #include <asio/local/stream_protocol.hpp>
@@ -12,6 +16,7 @@
 #include <asio/write.hpp>
 #include <nlohmann/json.hpp>
 
+#include <cstring>
 #include <optional>
 #include <string>
 #include <thread>
@@ -234,6 +239,64 @@ TEST_F(ControlSocket, ADaemonThatHangsIsATimeout) {
     const auto answer = ask(dir_, Json::object(), kShort);
     ASSERT_FALSE(answer);
     EXPECT_EQ(answer.error().code(), ETIMEDOUT);
+}
+
+/// Another user who finds the doors open is met by what the kernel says of them.
+TEST_F(ControlSocket, AnotherUserIsRefusedWhateverTheModes) {
+    WEFT_REQUIRES(test::requires_root());
+    serve(echo);
+    for (const auto &path : {base_, dir_, socket_path()})
+        std::filesystem::permissions(path, std::filesystem::perms::all);
+    int ends[2];
+    ASSERT_EQ(::pipe(ends), 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+        std::strncpy(address.sun_path, socket_path().c_str(), sizeof address.sun_path - 1);
+        const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+        char answer[512];
+        if (::setresuid(65534, 65534, 65534) != 0 ||
+            ::connect(fd, reinterpret_cast<sockaddr *>(&address), sizeof address) != 0)
+            ::_exit(1);
+        (void)!::write(fd, "{\"command\":\"status\"}\n", 21);
+        for (ssize_t got = 0; (got = ::read(fd, answer, sizeof answer)) > 0;)
+            (void)!::write(ends[1], answer, static_cast<std::size_t>(got));
+        ::_exit(0);
+    }
+    ::close(ends[1]);
+    std::string said;
+    char part[512];
+    for (ssize_t got = 0; (got = ::read(ends[0], part, sizeof part)) > 0;)
+        said.append(part, static_cast<std::size_t>(got));
+    ::close(ends[0]);
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+    EXPECT_THAT(said, HasSubstr("only root may ask"));
+    EXPECT_THAT(said, testing::Not(HasSubstr("echo")));
+    EXPECT_EQ((*ask(dir_, {{"a", 1}}))["echo"]["a"], 1) << "root goes on to be served";
+}
+
+TEST_F(ControlSocket, ADirectoryOfAnotherUserIsRefused) {
+    WEFT_REQUIRES(test::requires_root());
+    std::filesystem::create_directories(dir_);
+    ASSERT_EQ(::chown(dir_.c_str(), 65534, 65534), 0);
+    const auto refused = ControlServer::listen(io_, dir_, echo);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().sentence(), HasSubstr(dir_.string() + ": belongs to user 65534"));
+    EXPECT_TRUE(std::filesystem::is_empty(dir_));
+}
+
+TEST_F(ControlSocket, LinksPlantedInTheDirectoryLeadNowhere) {
+    test::write_file(base_ / "victim", "untouched").value();
+    std::filesystem::create_directories(dir_);
+    std::filesystem::create_symlink(base_ / "victim", dir_ / "weftd.lock");
+    EXPECT_FALSE(ControlServer::listen(io_, dir_, echo));
+    std::filesystem::remove(dir_ / "weftd.lock");
+    std::filesystem::create_symlink(base_ / "victim", socket_path());
+    serve(echo);
+    EXPECT_TRUE(std::filesystem::is_socket(std::filesystem::symlink_status(socket_path()))) << "the link is gone";
+    EXPECT_EQ(test::read_file(base_ / "victim").value_or("gone"), "untouched");
 }
 
 TEST_F(ControlSocket, ARunDirectoryTooLongForASocketIsNamed) {

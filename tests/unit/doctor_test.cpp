@@ -167,5 +167,17 @@ TEST(DoctorReport, ShowsAdviceBelowWhatItIsAbout) {
     EXPECT_TRUE(json[0]["advice"].is_null());
 }
 
+TEST(Validity, IsJudgedAWeekAhead) {
+    using namespace std::chrono;
+    const etcd::Validity file{.file = "/x.pem", .from = sys_days(2026y / 1 / 1), .until = sys_days(2026y / 12 / 31)};
+    const auto at = [&](sys_days day) { return judge_validity(file, day); };
+    EXPECT_EQ(at(2026y / 12 / 23).state, CheckState::ok);
+    EXPECT_EQ(at(2026y / 12 / 25).state, CheckState::warn);
+    EXPECT_EQ(at(2026y / 12 / 25).found, "/x.pem expires soon, on 2026-12-31");
+    EXPECT_EQ(at(2027y / 1 / 1).state, CheckState::fail);
+    EXPECT_EQ(at(2027y / 1 / 1).found, "/x.pem has expired on 2026-12-31 00:00:00 UTC");
+    EXPECT_EQ(at(2025y / 12 / 31).found, "/x.pem is not valid before 2026-01-01 00:00:00 UTC");
+}
+
 } // namespace
 } // namespace weft::ctl

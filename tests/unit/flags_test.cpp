@@ -3,8 +3,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <map>
 
@@ -229,6 +231,54 @@ TEST(Flags, ThoseWithoutMeaningHereWarnOnce) {
     EXPECT_THAT(std::get<ParsedFlags>(*parsed).warnings,
                 ::testing::UnorderedElementsAre(HasSubstr("--ip-blackhole-route"), HasSubstr("--v "),
                                                 HasSubstr("--kube-api-url")));
+}
+
+std::vector<std::string> warnings(const std::vector<std::string> &args, const Env &env = {}) {
+    auto parsed = parse(args, env);
+    return parsed ? std::get<ParsedFlags>(*parsed).warnings : std::vector<std::string>{parsed.error().sentence()};
+}
+
+/// A file of that mode, which goes with it.
+class FileOfMode {
+public:
+    FileOfMode(const std::string &text, mode_t mode)
+        : path_((std::filesystem::temp_directory_path() / ("weft-test-" + std::to_string(::getpid()) + "-mode"))
+                    .string()) {
+        std::ofstream(path_) << text;
+        ::chmod(path_.c_str(), mode);
+    }
+    ~FileOfMode() { std::filesystem::remove(path_); }
+    FileOfMode(const FileOfMode &) = delete;
+    const std::string path_;
+};
+
+TEST(Flags, TellWhoElseMayReadThePassword) {
+    const std::string tls = "--etcd-endpoints=https://192.0.2.1:2379";
+    EXPECT_THAT(warnings({tls, "--etcd-password=hunter2"}), ElementsAre(HasSubstr("on the command line")));
+    EXPECT_THAT(warnings({tls}, {{"WEFT_ETCD_PASSWORD", "hunter2"}}), ElementsAre());
+    {
+        const FileOfMode open("hunter2", 0644);
+        EXPECT_THAT(warnings({tls, "--etcd-password-file=" + open.path_}), ElementsAre(HasSubstr(open.path_)));
+        EXPECT_THAT(warnings({tls, "--etcd-certfile=c", "--etcd-keyfile=" + open.path_}),
+                    ElementsAre(HasSubstr(open.path_)));
+    }
+    {
+        const FileOfMode closed("hunter2", 0600);
+        EXPECT_THAT(warnings({tls, "--etcd-password-file=" + closed.path_}), ElementsAre());
+    }
+    for (const mode_t mode : {0644, 0600}) {
+        const FileOfMode config("etcd-password = \"hunter2\"\n", mode);
+        const auto said = warnings({tls, "--config=" + config.path_});
+        EXPECT_EQ(said.size(), mode == 0644 ? 1U : 0U) << ::testing::PrintToString(said);
+        for (const auto &line : said) EXPECT_THAT(line, HasSubstr(config.path_ + ": every user may read it"));
+    }
+    EXPECT_THAT(warnings({"--etcd-username=weft"}), ElementsAre(HasSubstr("http://")));
+    EXPECT_THAT(warnings({"--etcd-username=weft", "--etcd-endpoints=10.0.0.1:1", "--etcd-cafile=x"}), ElementsAre());
+    for (const auto &args : {std::vector<std::string>{"--etcd-password=hunter2", "--etcd-password-file=/x"},
+                             {"--etcd-password=hunter2", "--no-such"},
+                             {"--etcd-password=hunter2", "--public-ip=x"}})
+        EXPECT_THAT(error_of(args), ::testing::Not(HasSubstr("hunter2")));
+    EXPECT_THAT(error_of({"--etcd-password=a", "--etcd-password-file=/x"}), HasSubstr("both"));
 }
 
 } // namespace

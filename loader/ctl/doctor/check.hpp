@@ -30,8 +30,10 @@ struct Check {
     Finding (*look)(const NodeFacts &facts);
 };
 
-/// The tables, in the order in which they are shown: what the daemon says, the host's settings, its firewall, the packet path.
+/// The tables, in the order in which they are shown: what the daemon says, who has access, the host's settings, its
+/// firewall, the packet path.
 [[nodiscard]] std::span<const Check> daemon_checks();
+[[nodiscard]] std::span<const Check> access_checks();
 [[nodiscard]] std::span<const Check> host_checks();
 [[nodiscard]] std::span<const Check> firewall_checks();
 [[nodiscard]] std::span<const Check> datapath_checks();

@@ -45,7 +45,7 @@ Result<DoctorReport> run_doctor(const Context &context, const std::filesystem::p
     if (!facts) return std::unexpected(facts.error());
     Findings findings;
     DoctorReport report;
-    for (const auto &table : {daemon_checks(), host_checks(), firewall_checks(), datapath_checks()})
+    for (const auto &table : {daemon_checks(), access_checks(), host_checks(), firewall_checks(), datapath_checks()})
         for (const auto &check : table) {
             findings.emplace_back(check.name, check.look(*facts));
             report.healthy = report.healthy && findings.back().second.state != CheckState::fail;

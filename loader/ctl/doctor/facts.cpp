@@ -88,7 +88,7 @@ const net::Link *NodeFacts::link(unsigned ifindex) const {
 }
 
 Result<NodeFacts> gather_facts(const Context &context, const std::filesystem::path &subnet_file) {
-    NodeFacts facts;
+    NodeFacts facts{.run_dir = context.run_dir};
     ask_daemon(facts, context);
     read_env(facts, subnet_file);
     if (auto read = read_links(facts); !read) return fail_as_is(std::move(read));

@@ -25,7 +25,7 @@ namespace weft::ctl {
 struct NodeFacts {
     std::optional<nlohmann::json> daemon; ///< weftd's own account
     std::string daemon_said;              ///< why there is none
-    std::filesystem::path subnet_file;
+    std::filesystem::path run_dir, subnet_file;
     std::optional<SubnetEnv> env;
     std::string env_said;
     std::vector<Net> networks; ///< the pod network in each family that is on, from weftd or subnet.env; IPv4 first
