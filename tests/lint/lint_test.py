@@ -125,6 +125,35 @@ class Contract(unittest.TestCase):
         self.assertEqual(findings("maps/weft_abi.h", good + "#include <stdint.h>\n", "abi_includes"), [4])
 
 
+class Promises(unittest.TestCase):
+    REASONS = '\tX(1, TO_POD, FORWARD, "to_pod", "x") \\\n\tX(128, POP_FAILED, DROP, "pop_failed", "y")\n'
+
+    @staticmethod
+    def found(files, rule):
+        return [(path, number) for path, number, name, _ in lint.check(files) if name == rule]
+
+    def test_a_reason_that_no_test_expects_is_found(self):
+        files = {"maps/weft_reasons.h": self.REASONS, "tests/prog_run/a.cpp": "// to_pod is not tested\n"}
+        self.assertEqual(self.found(files, "reason_tested"), [("maps/weft_reasons.h", 1)])
+
+    def test_a_reason_is_tested_by_its_label_or_its_number(self):
+        for line in ('{"a sentence", packet, "to_pod"},\n', "EXPECT_EQ(counted, WEFT_R_TO_POD);\n"):
+            files = {"maps/weft_reasons.h": self.REASONS, "tests/netns/a.cpp": line}
+            self.assertEqual(self.found(files, "reason_tested"), [], line)
+
+    def test_a_field_that_no_page_names_is_found(self):
+        code = 'Json row{{"subnet", 1}, {"ifindex", 2}};\nstatus["lost"] = why;\nTable table({{"SUBNET"}});\n'
+        files = {"loader/ctl/a.cpp": code, "docs/weftctl.md": "An array: `subnet`, ifindex.\n"}
+        self.assertEqual(self.found(files, "json_documented"), [("loader/ctl/a.cpp", 1), ("loader/ctl/a.cpp", 2)])
+        files["docs/weftctl.md"] = "`subnet`, `ifindex`; `lost`: why\n"
+        self.assertEqual(self.found(files, "json_documented"), [])
+
+    def test_netlink_beside_its_one_place_is_found(self):
+        self.assertEqual(findings("loader/net/route.cpp", "nl_send_auto(sock, msg);\n", "raw_netlink"), [1])
+        self.assertEqual(findings("cni/a.cpp", "nl_recvmsgs(sock, callbacks);\n", "raw_netlink"), [1])
+        self.assertEqual(findings("loader/net/netlink.cpp", "nl_send_auto(sock, msg);\n", "raw_netlink"), [])
+
+
 class Readme(unittest.TestCase):
     @staticmethod
     def missing(files):

@@ -262,8 +262,11 @@ TEST_P(Unusual, APodsVlanTagGoesNowhere) {
     WEFT_ASSERT_OK(ping(weft_.pod->ns, weft_.peer->address));
     WEFT_ASSERT_ASSIGN(auto capture, Capture::start(cluster_->lan().netns(), Segment::port(1), "greater 1"));
     const auto plain = frame_from_pod(weft_, weft_.peer->address);
-    auto tagged = Tins::EthernetII(plain.dst_addr(), plain.src_addr()) / Tins::Dot1Q(7) / *plain.inner_pdu();
-    for (auto frame : {tagged, plain}) WEFT_ASSERT_OK(send_frame(weft_.pod->ns, "eth0", frame.serialize()));
+    const auto ethernet = Tins::EthernetII(plain.dst_addr(), plain.src_addr());
+    const auto tagged = ethernet / Tins::Dot1Q(7) / *plain.inner_pdu();
+    // VLAN 0 is a priority and no VLAN; several of them are a way to hide what is behind.
+    const auto nested = ethernet / Tins::Dot1Q(0) / Tins::Dot1Q(0) / Tins::Dot1Q(0) / *plain.inner_pdu();
+    for (auto frame : {tagged, nested, plain}) WEFT_ASSERT_OK(send_frame(weft_.pod->ns, "eth0", frame.serialize()));
     WEFT_ASSERT_OK(capture.stop());
     const auto seen = [&](const char *filter) { return run_ok({"tcpdump", "-nnr", capture.file(), filter}); };
     WEFT_ASSERT_ASSIGN(const auto with_tag, seen("vlan"));
@@ -272,6 +275,7 @@ TEST_P(Unusual, APodsVlanTagGoesNowhere) {
     EXPECT_NE(without_tag.find("4444 > "), std::string::npos) << without_tag;
     WEFT_ASSERT_ASSIGN(const auto counters, weft_near_->counters());
     EXPECT_EQ(count(counters.all, "from_pod/vlan"), 1u) << to_string(counters.all);
+    EXPECT_EQ(count(counters.all, "from_pod/nested_tags"), 1u) << to_string(counters.all);
 }
 
 INSTANTIATE_TEST_SUITE_P(Setups, Unusual, testing::Values(Setup{"tc", WireMode::offload}, Setup{"xdp", WireMode::bare}),

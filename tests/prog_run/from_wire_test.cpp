@@ -177,5 +177,15 @@ class FromWireJoined : public ::testing::TestWithParam<Row> {};
 TEST_P(FromWireJoined, Tc) { expect_row(WEFT_HOOK_FROM_WIRE, GetParam()); }
 INSTANTIATE_TEST_SUITE_P(Table, FromWireJoined, ::testing::ValuesIn(kJoinedRows), row_name);
 
+// What only XDP can meet: a program before it has used up what room there is for metadata, 32 bytes in kernels to 6.5, later
+// most of the 256 before the packet.
+TEST(FromWireXdp, WithoutRoomForTheMarkThePacketGoesOnWhole) {
+    auto &programs = Programs::instance();
+    if (!programs.available()) GTEST_SKIP() << programs.why_not();
+    const auto small = programs.run(WEFT_HOOK_XDP_WIRE, kGood, {.metadata = 32});
+    expect_row(WEFT_HOOK_XDP_WIRE,
+               {"", kGood, "no_metadata", nullptr, {.metadata = small.reasons.contains("xdp_popped") ? 216U : 32U}});
+}
+
 } // namespace
 } // namespace weft::prog_run

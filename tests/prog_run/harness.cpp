@@ -244,7 +244,7 @@ Outcome Programs::run(weft_hook hook, const Bytes &packet, const Context &contex
     const auto stats_before = read_peer_stats();
 
     Outcome out;
-    out.packet.resize(packet.size() + 256);
+    out.packet.resize(packet.size() + 512);
     __sk_buff skb{}, skb_out{};
     skb.ifindex = context.ifindex;
     skb.gso_size = context.gso_size;
@@ -252,13 +252,16 @@ Outcome Programs::run(weft_hook hook, const Bytes &packet, const Context &contex
     skb.mark = context.mark;
     bpf_test_run_opts opts{};
     opts.sz = sizeof(opts);
-    opts.data_in = packet.data();
-    opts.data_size_in = static_cast<__u32>(packet.size());
+    Bytes in(xdp ? context.metadata : 0);
+    in.insert(in.end(), packet.begin(), packet.end());
+    opts.data_in = in.data();
+    opts.data_size_in = static_cast<__u32>(in.size());
     opts.data_out = out.packet.data();
     opts.data_size_out = static_cast<__u32>(out.packet.size());
     opts.repeat = 1;
     xdp_md md{}, md_out{};
-    md.data_end = static_cast<__u32>(packet.size());
+    md.data = context.metadata;
+    md.data_end = static_cast<__u32>(in.size());
     opts.ctx_in = xdp ? static_cast<const void *>(&md) : &skb;
     opts.ctx_size_in = xdp ? sizeof(md) : sizeof(skb);
     opts.ctx_out = xdp ? static_cast<void *>(&md_out) : &skb_out;

@@ -86,8 +86,9 @@ struct Context {
     std::uint32_t gso_size = 0;
     std::uint32_t gso_segs = 0;
     std::uint32_t mark = 0;
-    bool fast_path = true; ///< false: the programs as --fast-path=off loads them
-    bool enforce = true;   ///< false: as --check=all=count does
+    std::uint32_t metadata = 0; ///< XDP only: bytes of it that somebody has written already
+    bool fast_path = true;      ///< false: the programs as --fast-path=off loads them
+    bool enforce = true;        ///< false: as --check=all=count does
 };
 
 /// The programs, loaded once for the whole test binary in a network namespace of its own, with the world's leases and pods in
