@@ -79,10 +79,13 @@ Status prepare_pod_end(const net::Netns &pod, const std::string &ifname) {
         return apply({
             {of_link("lo", "disable_ipv6"), "0"},
             {of_link(ifname, "accept_ra"), "0"},
-            {of_link(ifname, "ndisc_notify"), "1"}, // a MAC that changes is told, as arp_notify does for IPv4
             {of_link(ifname, "disable_ipv6"), "0"},
         });
     });
+}
+
+Status tell_of_new_macs(const net::Netns &pod, const std::string &ifname) {
+    return pod.run([&] { return apply({{of_link(ifname, "ndisc_notify"), "1"}}); });
 }
 
 } // namespace weft::cni

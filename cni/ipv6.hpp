@@ -34,4 +34,7 @@ namespace weft::cni {
 /// it off, for lo too, by which a pod talks to itself.
 [[nodiscard]] Status prepare_pod_end(const net::Netns &pod, const std::string &ifname);
 
+/// The pod's end, once it is up: a MAC that changes is told to neighbours, as arp_notify does for IPv4.
+[[nodiscard]] Status tell_of_new_macs(const net::Netns &pod, const std::string &ifname);
+
 } // namespace weft::cni
