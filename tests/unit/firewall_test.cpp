@@ -206,7 +206,8 @@ TEST(RuleChanges, OnlyWhatCanTouchOursIsAReasonToLook) {
         {false, NFT_MSG_DELRULE, NFPROTO_IPV4, "nat", "KUBE-SEP-ABCDEF"},
         {false, NFT_MSG_DELCHAIN, NFPROTO_IPV4, "nat", "KUBE-SEP-ABCDEF"},
         {true, NFT_MSG_DELTABLE, NFPROTO_IPV6, "nat", ""},
-        {false, NFT_MSG_DELTABLE, NFPROTO_INET, "weft", ""},
+        {true, NFT_MSG_DELTABLE, NFPROTO_INET, "weft", ""},
+        {false, NFT_MSG_DELTABLE, NFPROTO_INET, "others", ""},
         {false, NFT_MSG_DELTABLE, NFPROTO_IPV4, "others", ""},
     };
     for (const auto &c : table)

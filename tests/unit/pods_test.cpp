@@ -78,14 +78,17 @@ TEST(PodStates, EachAddressOfADualStackPodIsLookedAt) {
     endpoint.ifindex = 7;
     const auto mac = *parse_mac("02:00:00:00:00:02");
     const Ip address = *parse_ip("10.244.3.2"), address6 = *parse_ip("fd00:244:0:3::2");
-    const auto pods = pod_states({{abi::ip(address), endpoint}, {abi::ip(address6), endpoint}}, {},
-                                 {{.ifindex = 7, .address = address6, .mac = mac, .state = NUD_REACHABLE}}, {}, {});
+    auto pods = pod_states({{abi::ip(address), endpoint}, {abi::ip(address6), endpoint}}, {},
+                           {{.ifindex = 7, .address = address6, .mac = mac, .state = NUD_REACHABLE}}, {}, {});
     ASSERT_EQ(pods.size(), 2U);
     EXPECT_EQ(pods[0].mac_seen, std::nullopt);
     EXPECT_EQ(pods[1].mac_seen, mac);
+    EXPECT_TRUE(plan_pods(pods, {}).empty()) << "the programs follow the MAC of a pod that is listed";
+    pods[1].listed = false;
     const auto plan = plan_pods(pods, {});
     ASSERT_EQ(plan.size(), 1U);
-    EXPECT_EQ(std::get<PutEndpoint>(plan.front()).address, address6);
+    EXPECT_EQ(std::get<ListPod>(plan.front()).address, address6);
+    EXPECT_EQ(std::get<ListPod>(plan.front()).endpoint.pod_mac.octet[5], 2);
 }
 
 } // namespace
