@@ -182,6 +182,7 @@ INSTANTIATE_TEST_SUITE_P(Table, FromWireJoined, ::testing::ValuesIn(kJoinedRows)
 TEST(FromWireXdp, WithoutRoomForTheMarkThePacketGoesOnWhole) {
     auto &programs = Programs::instance();
     if (!programs.available()) GTEST_SKIP() << programs.why_not();
+    WEFT_NEEDS_FEATURE(conntrack_lookup);
     const auto small = programs.run(WEFT_HOOK_XDP_WIRE, kGood, {.metadata = 32});
     expect_row(WEFT_HOOK_XDP_WIRE,
                {"", kGood, "no_metadata", nullptr, {.metadata = small.reasons.contains("xdp_popped") ? 216U : 32U}});
