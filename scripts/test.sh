@@ -8,9 +8,10 @@
 #     --name REGEX   only tests whose name matches
 #     --long         also the tests labelled "long" (bulk transfers, clang-tidy)
 #     --kernels      instead of the tests: builds, and runs them in Debian's kernels in QEMU (docs/kernels.md)
-#     --sanitize     with address and undefined-behaviour sanitizers, in build-sanitize/, label unit unless told otherwise
+#     --sanitize     with address and undefined-behaviour sanitizers, in build-sanitize/; labels unit, cni and daemon unless told
+#                    otherwise
 #     --build-dir D  default: build
-#     -j N           jobs, for building and testing (default: CPUs)
+#     -j N           jobs of the build (default: CPUs); twice as many tests run at a time, because they mostly wait
 #     --no-install   do not look for missing packages
 # Without root everything builds, and tests that need privileges are skipped.
 set -euo pipefail
@@ -27,7 +28,7 @@ install=1
 jobs=$(nproc)
 
 usage() {
-    sed -n '3,16s/^# \{0,1\}//p' "$self"
+    sed -n '3,18s/^# \{0,1\}//p' "$self"
 }
 
 fail_usage() {
@@ -57,7 +58,7 @@ parse() {
         shift
     done
     [[ $jobs =~ ^[1-9][0-9]*$ ]] || fail_usage "-j $jobs: not a number of jobs"
-    if ((sanitize && ${#labels[@]} == 0)); then labels=(unit); fi
+    if ((sanitize && ${#labels[@]} == 0)); then labels=(unit cni daemon); fi
     if [[ -z $build ]]; then
         build="build"
         if ((sanitize)); then build="build-sanitize"; fi
@@ -69,12 +70,13 @@ configure_and_build() {
     if [[ ! -f $build/CMakeCache.txt ]]; then # whoever configured it before chose these
         if command -v ninja >/dev/null; then options+=(-G Ninja); fi
         if command -v ccache >/dev/null; then options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
-        if ((sanitize)); then
-            options+=("-DCMAKE_CXX_FLAGS=-fsanitize=address,undefined -fno-sanitize-recover=undefined")
-        fi
+        if ((sanitize)); then options+=(-DWEFT_SANITIZE=ON); fi
     fi
     cmake -S . -B "$build" "${options[@]}" --log-level=NOTICE
-    cmake --build "$build" --parallel "$jobs"
+    # A second build of everything, to run some of it, would take as long as running it.
+    local targets=(all)
+    if ((sanitize)); then targets=("${labels[@]/#/tests_}"); fi
+    cmake --build "$build" --parallel "$jobs" --target "${targets[@]}"
 }
 
 mount_bpffs() {
@@ -114,7 +116,7 @@ run_tests() {
     rm -f "$junit"
     local status=0
     # Output of passed tests is kept whole: it holds the reasons of those that were skipped.
-    WEFT_LONG=$long ctest --test-dir "$build" --parallel "$jobs" --output-on-failure --no-tests=error \
+    WEFT_LONG=$long ctest --test-dir "$build" --parallel "$((2 * jobs))" --output-on-failure --no-tests=error \
         --test-output-size-passed 65536 --output-junit "$junit" "${select[@]}" || status=$?
     python3 scripts/summarize-tests.py "$junit" || status=1
     return "$status"
