@@ -2,6 +2,7 @@
 #include "daemon/flannel_left.hpp"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <charconv>
@@ -27,19 +28,25 @@ bool is_flannels(const net::Link &link, const BackendConf &backend) {
            (link.name == device_name(backend, true) || link.name == device_name(backend, false));
 }
 
+/// Tells network namespaces apart: each has files of its own in /proc/PID/net. /proc/PID/ns/net would say it too, but only to who
+/// may trace that process. 0: the process is gone.
+ino_t network_of(const fs::path &process) {
+    struct stat file{};
+    return ::stat((process / "net/dev").c_str(), &file) == 0 ? file.st_ino : 0;
+}
+
 /// A process of that name in the calling thread's network namespace; those of other containers have others. Where /proc shows
 /// this container's processes only, nobody is found.
 std::optional<pid_t> find_process_here(std::string_view name) {
     std::error_code err;
-    const auto here = fs::read_symlink("/proc/thread-self/ns/net", err);
+    const auto here = network_of("/proc/thread-self");
     for (fs::directory_iterator it("/proc", err), end; !err && it != end; it.increment(err)) {
         const auto number = it->path().filename().string();
         pid_t pid = 0;
         if (std::from_chars(number.data(), number.data() + number.size(), pid).ec != std::errc()) continue;
         std::string comm;
         std::getline(std::ifstream(it->path() / "comm") >> std::ws, comm);
-        std::error_code gone; // it may end while we look
-        if (comm == name && fs::read_symlink(it->path() / "ns/net", gone) == here && !gone) return pid;
+        if (comm == name && here != 0 && network_of(it->path()) == here) return pid;
     }
     return std::nullopt;
 }

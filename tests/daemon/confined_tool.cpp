@@ -70,11 +70,19 @@ const std::set<std::string, std::less<>> kLeftOut{"Type",
                                                   "RestrictRealtime",
                                                   "RestrictSUIDSGID",
                                                   "SystemCallArchitectures"};
-const std::set<std::string, std::less<>> kCarriedOut{
-    "CapabilityBoundingSet", "NoNewPrivileges",         "ProtectSystem",   "ReadOnlyPaths",
-    "ReadWritePaths",        "PrivateDevices",          "ProtectProc",     "UMask",
-    "RestrictNamespaces",    "RestrictAddressFamilies", "LockPersonality", "MemoryDenyWriteExecute",
-    "SystemCallFilter",      "SystemCallErrorNumber"};
+const std::set<std::string, std::less<>> kCarriedOut{"CapabilityBoundingSet",
+                                                     "NoNewPrivileges",
+                                                     "ProtectSystem",
+                                                     "ReadOnlyPaths",
+                                                     "ReadWritePaths",
+                                                     "PrivateDevices",
+                                                     "UMask",
+                                                     "RestrictNamespaces",
+                                                     "RestrictAddressFamilies",
+                                                     "LockPersonality",
+                                                     "MemoryDenyWriteExecute",
+                                                     "SystemCallFilter",
+                                                     "SystemCallErrorNumber"};
 
 Unit read_unit(const char *path) {
     Unit unit;
@@ -126,11 +134,10 @@ void set_read_only(const std::string &path, bool on) {
 
 void confine_files(const Unit &unit, char **argv) {
     expect(unit, "ProtectSystem", "strict");
-    expect(unit, "ProtectProc", "invisible");
     expect(unit, "PrivateDevices", "yes");
     must(::unshare(CLONE_NEWNS) == 0, "mount namespace");
     must(::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) == 0, "/");
-    must(::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "hidepid=invisible") == 0, "/proc");
+    must(::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0, "/proc");
     Words writable;
     for (const auto &path : all_of(unit, "ReadWritePaths")) {
         const bool optional = path.starts_with("-");
