@@ -107,7 +107,7 @@ TEST_P(Hitless, MapsOfAnotherLayout) {
             const auto old_programs = programs(*node);
             std::vector<std::filesystem::path> pins;
             for (const auto &pin : std::filesystem::directory_iterator(node->bpf_dir())) pins.push_back(pin.path());
-            EXPECT_EQ(pins.size(), 8U);
+            EXPECT_EQ(pins.size(), 11U);
             for (const auto &pin : pins) {
                 const auto name = pin.filename().string();
                 std::filesystem::rename(pin, pin.parent_path() / (name.substr(0, name.rfind("_v")) + version));
