@@ -287,8 +287,8 @@ Done Adding::address_pod() {
     return {};
 }
 
-/// A pod whose MAC changes says so (arp_notify, as the bridge plugin sets it). For IPv6 only from now on: coming up it would speak
-/// with an address that is not published yet, as spoofed as any.
+/// A pod whose MAC changes says so (arp_notify, as the bridge plugin sets it). For IPv6 only from now on: coming up it would
+/// speak with an address that is not published yet, as spoofed as any.
 Done Adding::open_pod_end() {
     auto opened = net::change_link(ground_.pod, pod_index_, {.up = true, .arp_notify = true});
     if (!opened) return kernel(std::move(opened));

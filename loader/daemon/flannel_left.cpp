@@ -28,8 +28,8 @@ bool is_flannels(const net::Link &link, const BackendConf &backend) {
            (link.name == device_name(backend, true) || link.name == device_name(backend, false));
 }
 
-/// Tells network namespaces apart: each has files of its own in /proc/PID/net. /proc/PID/ns/net would say it too, but only to who
-/// may trace that process. 0: the process is gone.
+/// Tells network namespaces apart: each has files of its own in /proc/PID/net. /proc/PID/ns/net would say it too, but only to
+/// who may trace that process. 0: the process is gone.
 ino_t network_of(const fs::path &process) {
     struct stat file{};
     return ::stat((process / "net/dev").c_str(), &file) == 0 ? file.st_ino : 0;
