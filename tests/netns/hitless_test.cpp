@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // 50,000 datagrams a second and a TCP stream of checked content go on while weftd is killed, restarted, replaced by another
-// build and by one with another layout of its maps. Not one is lost.
+// build and by one with another layout of its maps, and while etcd is away. Not one is lost.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -139,6 +139,19 @@ TEST_P(Hitless, PodsComeAndGoWhileTheDaemonRestarts) {
         }
     });
     for (auto *pod : pods) WEFT_EXPECT_OK(ping(pod_two_->ns, pod->address, 1));
+}
+
+TEST_P(Hitless, WithoutEtcdAndWithItAgain) {
+    auto &etcd = cluster_->etcd();
+    expect_no_loss([&] {
+        WEFT_ASSERT_OK(etcd.kill());
+        for (auto *node : {one_, two_}) EXPECT_TRUE(node->daemon()->wait_for_output("warning etcd:"));
+        WEFT_ASSERT_OK(etcd.restart());
+        WEFT_ASSERT_OK(etcd.put("/coreos.com/network/subnets/10.244.200.0-24",
+                                R"({"PublicIP":"192.0.2.99","BackendType":"vxlan",)"
+                                R"("BackendData":{"VNI":1,"VtepMAC":"02:00:00:00:00:63"}})"));
+        for (auto *node : {one_, two_}) WEFT_EXPECT_OK(node->wait_for_leases(2));
+    });
 }
 
 INSTANTIATE_TEST_SUITE_P(Setups, Hitless, kBareSetups, setup_name);
