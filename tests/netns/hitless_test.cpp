@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // 50,000 datagrams a second and a TCP stream of checked content go on while weftd is killed, restarted, replaced by another
-// build and by one with another layout of its maps, and while etcd is away. Not one is lost.
+// build and by one with another layout of its maps, and while etcd is away or has another leader. Not one is
+// lost.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <future>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -150,6 +152,55 @@ TEST_P(Hitless, WithoutEtcdAndWithItAgain) {
         WEFT_ASSERT_OK(etcd.put("/coreos.com/network/subnets/10.244.200.0-24",
                                 R"({"PublicIP":"192.0.2.99","BackendType":"vxlan",)"
                                 R"("BackendData":{"VNI":1,"VtepMAC":"02:00:00:00:00:63"}})"));
+        for (auto *node : {one_, two_}) WEFT_EXPECT_OK(node->wait_for_leases(2));
+    });
+}
+
+/// Joins one more member to the cluster's etcd. @param members of the cluster so far: name to peer URL; the new one is added.
+Result<EtcdServer> join_etcd(Cluster &cluster, std::map<std::string, std::string> &members) {
+    auto port = free_port(Cluster::kWorld, cluster.world().path());
+    if (!port) return fail_as_is(std::move(port));
+    const auto name = fmt::format("m{}", members.size());
+    const auto peer = fmt::format("http://{}:{}", Cluster::kWorld, *port);
+    // etcd takes no other one as long as the last has not been there for a few seconds.
+    Result<std::string> added;
+    if (!wait_until(
+            [&] { return (added = cluster.etcd().ctl({"member", "add", name, "--peer-urls=" + peer})).has_value(); },
+            20s))
+        return fail_as_is(std::move(added));
+    members[name] = peer;
+    std::string all;
+    for (const auto &[member, url] : members) all += (all.empty() ? "" : ",") + member + "=" + url;
+    return EtcdServer::start(
+        {.netns = cluster.world().path(),
+         .address = Cluster::kWorld,
+         .extra_args = {"--name=" + name, "--listen-peer-urls=" + peer, "--initial-advertise-peer-urls=" + peer,
+                        "--initial-cluster=" + all, "--initial-cluster-state=existing"}});
+}
+
+TEST_P(Hitless, AnotherLeaderOfEtcd) {
+    auto &etcd = cluster_->etcd();
+    WEFT_ASSERT_ASSIGN(const auto listed, etcd.ctl({"member", "list", "--write-out=json"}));
+    const auto first = nlohmann::json::parse(listed)["members"][0];
+    std::map<std::string, std::string> members{{"test", first["peerURLs"][0]}};
+    WEFT_ASSERT_ASSIGN(auto second, join_etcd(*cluster_, members));
+    WEFT_ASSERT_ASSIGN(auto third, join_etcd(*cluster_, members));
+    const auto leads = [](EtcdServer &server) {
+        const auto said = server.ctl({"endpoint", "status", "--write-out=json"}).value_or("[{}]");
+        const auto status = nlohmann::json::parse(said)[0].value("Status", nlohmann::json::object());
+        return status.contains("leader") && status["leader"] == status["header"]["member_id"];
+    };
+    ASSERT_TRUE(leads(etcd));
+    expect_no_loss([&] {
+        WEFT_ASSERT_ASSIGN(const auto status, second.ctl({"endpoint", "status", "--write-out=json"}));
+        const auto id = nlohmann::json::parse(status)[0]["Status"]["header"]["member_id"].get<std::uint64_t>();
+        WEFT_ASSERT_OK(etcd.ctl({"move-leader", fmt::format("{:x}", id)}));
+        EXPECT_TRUE(wait_until([&] { return leads(second); }));
+        WEFT_ASSERT_OK(second.kill());
+        EXPECT_TRUE(wait_until([&] { return leads(etcd) || leads(third); }));
+        WEFT_ASSERT_OK(third.put("/coreos.com/network/subnets/10.244.200.0-24",
+                                 R"({"PublicIP":"192.0.2.99","BackendType":"vxlan",)"
+                                 R"("BackendData":{"VNI":1,"VtepMAC":"02:00:00:00:00:63"}})"));
         for (auto *node : {one_, two_}) WEFT_EXPECT_OK(node->wait_for_leases(2));
     });
 }
