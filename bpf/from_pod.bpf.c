@@ -153,15 +153,14 @@ static __always_inline enum weft_reason from_pod(struct __sk_buff *skb, struct s
 	reason = forward(skb, who, &c, self, &v);
 	if (!is_for_stack(reason))
 		return reason;
-	refused = check_for_stack(skb, who, &v);
+	refused = refuse_any(who, weft_stack_check(skb));
 	return refused ? refused : reason;
 }
 
 SEC("tc")
 int weft_from_pod(struct __sk_buff *skb)
 {
-	struct suspect who = tc_suspect(skb, WEFT_HOOK_FROM_POD);
+	struct suspect who = pod_suspect(skb);
 
-	who.key.ifindex = skb->ifindex;
 	return finish_tc(skb, &who, from_pod(skb, &who));
 }

@@ -2,7 +2,8 @@
 #ifndef WEFT_LIB_ADDRESS_H
 #define WEFT_LIB_ADDRESS_H
 
-/* Addresses of either family in their one form (weft_abi.h), two words at a time. */
+/* Addresses of either family in their one form (weft_abi.h), two words at a time, and both by one test: from a test of each the
+ * verifier would remember what is known of that word, and walk on from there by itself, for each address anew. */
 #include <stdbool.h>
 
 #include <linux/types.h>
@@ -39,7 +40,7 @@ static __always_inline bool is_ip4(const struct weft_ip *addr)
 {
 	const struct ip_words words = words_of(addr);
 
-	return !words.high && (words.low & bpf_cpu_to_be64(0xffffffff00000000)) == bpf_cpu_to_be64(0xffff00000000);
+	return !(words.high | ((words.low & bpf_cpu_to_be64(0xffffffff00000000)) ^ bpf_cpu_to_be64(0xffff00000000)));
 }
 
 /* Of an address that is IPv4. */
@@ -55,21 +56,24 @@ static __always_inline bool same_ip(const struct weft_ip *a, const struct weft_i
 {
 	const struct ip_words one = words_of(a), other = words_of(b);
 
-	return one.high == other.high && one.low == other.low;
+	return !((one.high ^ other.high) | (one.low ^ other.low));
 }
 
+/* The first `bits` of 64, in two shifts, because one by 64 is undefined. */
 static __always_inline __u64 word_mask(__u32 bits)
 {
-	return bits ? bpf_cpu_to_be64(~0ULL << (64 - bits)) : 0;
+	return bpf_cpu_to_be64(~(~0ULL >> (bits / 2) >> (bits - bits / 2)));
 }
 
-/* The first `bits` of 128, the rest zero. */
+/* The first `bits` of 128, the rest zero. Without a branch: the verifier would walk on from each side of it. */
 static __always_inline void masked_ip(struct weft_ip *to, const struct weft_ip *addr, __u32 bits)
 {
+	const __s32 beyond = bits - 64;
+	const __u32 low = beyond & ~(beyond >> 31);
 	struct ip_words words = words_of(addr);
 
-	words.high &= word_mask(bits < 64 ? bits : 64);
-	words.low &= word_mask(bits > 64 ? bits - 64 : 0);
+	words.high &= word_mask(bits - low);
+	words.low &= word_mask(low);
 	__builtin_memcpy(to, &words, sizeof(words));
 }
 
@@ -79,7 +83,7 @@ static __always_inline bool in_net(const struct weft_ip *addr, const volatile st
 	const volatile __u64 *base = (const volatile __u64 *)&net->base, *mask = (const volatile __u64 *)&net->mask;
 	const struct ip_words words = words_of(addr);
 
-	return (words.high & mask[0]) == base[0] && (words.low & mask[1]) == base[1];
+	return !(((words.high & mask[0]) ^ base[0]) | ((words.low & mask[1]) ^ base[1]));
 }
 
 static __always_inline bool is_constant_ip(const struct weft_ip *addr, const volatile struct weft_ip *constant)
@@ -87,7 +91,7 @@ static __always_inline bool is_constant_ip(const struct weft_ip *addr, const vol
 	const volatile __u64 *other = (const volatile __u64 *)constant;
 	const struct ip_words words = words_of(addr);
 
-	return words.high == other[0] && words.low == other[1];
+	return !((words.high ^ other[0]) | (words.low ^ other[1]));
 }
 
 /* Multicast, or IPv4's broadcast to the link. */
@@ -109,7 +113,7 @@ static __always_inline bool is_unspecified(const struct weft_ip *addr)
 {
 	const struct ip_words words = words_of(addr);
 
-	return is_ip4(addr) ? !ip4_of(addr) : !words.high && !words.low;
+	return is_ip4(addr) ? !ip4_of(addr) : !(words.high | words.low);
 }
 
 /* What no packet may have on its way from node to node: IPv4's 0/8 and 127/8, IPv6's :: and ::1, addresses of a link, and
@@ -122,7 +126,7 @@ static __always_inline bool is_martian(const struct weft_ip *addr)
 		return true;
 	if (is_ip4(addr))
 		return addr->octet[12] == 0 || addr->octet[12] == 127;
-	return !words.high && (words.low & ~bpf_cpu_to_be64(1)) == 0;
+	return !(words.high | (words.low & ~bpf_cpu_to_be64(1)));
 }
 
 #endif

@@ -27,8 +27,9 @@ static __always_inline enum weft_reason ip_view_l4(struct cursor *c, struct ip_v
 {
 	enum weft_reason reason;
 
-	if (v->odd)
-		return v->odd;
+	reason = v->version == 6 ? extension(v->proto) : ip4_oddity(v);
+	if (reason)
+		return reason;
 	if (v->hops <= 1)
 		return WEFT_R_TTL_EXPIRING;
 	v->flow_saddr = v->saddr;

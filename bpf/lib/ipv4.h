@@ -15,6 +15,7 @@
 enum {
 	IP4_MF = 0x2000,
 	IP4_OFFSET = 0x1fff,
+	IP4_ODD_LENGTH = 16, /* where ip4_odd has what is unusual about the header's length, above flags and offset */
 };
 
 /* Bytes up to the ports that an ICMP error quotes. */
@@ -44,11 +45,16 @@ static __always_inline enum weft_reason ip4_view_header(struct cursor *c, __u32 
 	v->tos = ip->tos;
 	v->hops = ip->ttl;
 	v->header_len = sizeof(*ip);
-	if (ip->ihl != 5)
-		v->odd = WEFT_R_IP_OPTIONS;
-	else if (ip->frag_off & bpf_htons(IP4_MF | IP4_OFFSET))
-		v->odd = WEFT_R_FRAGMENT;
+	v->ip4_odd = (ip->ihl ^ 5) << IP4_ODD_LENGTH | (ip->frag_off & bpf_htons(IP4_MF | IP4_OFFSET));
 	return WEFT_R_NONE;
+}
+
+/* Not asked in ip4_view_header(): whoever reads both families would walk on from each answer by itself. */
+static __always_inline enum weft_reason ip4_oddity(const struct ip_view *v)
+{
+	if (!v->ip4_odd)
+		return WEFT_R_NONE;
+	return v->ip4_odd >> IP4_ODD_LENGTH ? WEFT_R_IP_OPTIONS : WEFT_R_FRAGMENT;
 }
 
 static __always_inline bool is_icmp_error(__u8 type)

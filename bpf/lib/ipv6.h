@@ -61,7 +61,6 @@ static __always_inline enum weft_reason ip6_view_header(struct cursor *c, __u32 
 	v->tos = traffic_class(ip);
 	v->hops = ip->hop_limit;
 	v->header_len = sizeof(*ip);
-	v->odd = extension(ip->nexthdr);
 	return WEFT_R_NONE;
 }
 

@@ -4,29 +4,57 @@
 
 #include "lib/suspect.h"
 
+static __always_inline struct weft_lease *lease_under(const struct weft_ip *addr, __u32 prefix_len)
+{
+	struct weft_lease_key key = {.prefix_len = prefix_len};
+
+	masked_ip(&key.subnet, addr, (is_ip4(addr) ? MAPPED_BITS : 0) + prefix_len);
+	return bpf_map_lookup_elem(&weft_leases, &key);
+}
+
+static __always_inline const struct weft_prefix_lens *prefix_lens_for(const struct weft_ip *addr)
+{
+	__u32 zero = 0;
+	struct weft_state *state = bpf_map_lookup_elem(&weft_state, &zero);
+
+	return state ? &state->prefix_lens[is_ip4(addr) ? WEFT_IPV4 : WEFT_IPV6] : NULL;
+}
+
+enum { NO_PREFIX = -1 };
+
+/* Of the lease that covers the address with these words, when the first of the lengths in use is not its. A global function,
+ * which the verifier walks through once: as a loop in lease_of() it would be most of what loading takes. */
+__noinline int weft_prefix_len(__u64 high, __u64 low)
+{
+	const struct ip_words words = {high, low};
+	const struct weft_prefix_lens *lens;
+	struct weft_ip addr;
+	__u32 i;
+
+	__builtin_memcpy(&addr, &words, sizeof(addr));
+	lens = prefix_lens_for(&addr);
+	for (i = 1; lens && i < WEFT_MAX_PREFIX_LENS && i < lens->count; i++)
+		if (lease_under(&addr, lens->len[i]))
+			return lens->len[i];
+	return NO_PREFIX;
+}
+
 /* The lease with the longest prefix that covers addr. A cluster has one SubnetLen but for leases from before it changed, so
  * this is one hash look-up where a trie walks bits (10 ns against 62 with 2,000 leases). */
 static __always_inline struct weft_lease *lease_of(const struct weft_ip *addr)
 {
-	const __u32 family = is_ip4(addr) ? WEFT_IPV4 : WEFT_IPV6, width = is_ip4(addr) ? MAPPED_BITS : 0;
-	struct weft_lease_key key = {};
-	const struct weft_prefix_lens *lens;
-	struct weft_state *state;
+	const struct weft_prefix_lens *lens = prefix_lens_for(addr);
+	const struct ip_words words = words_of(addr);
 	struct weft_lease *lease;
-	__u32 zero = 0, i;
+	int prefix_len;
 
-	state = bpf_map_lookup_elem(&weft_state, &zero);
-	if (!state)
+	if (!lens || !lens->count)
 		return NULL;
-	lens = &state->prefix_lens[family];
-	for (i = 0; i < WEFT_MAX_PREFIX_LENS && i < lens->count; i++) {
-		key.prefix_len = lens->len[i];
-		masked_ip(&key.subnet, addr, width + key.prefix_len);
-		lease = bpf_map_lookup_elem(&weft_leases, &key);
-		if (lease)
-			return lease;
-	}
-	return NULL;
+	lease = lease_under(addr, lens->len[0]);
+	if (lease || lens->count == 1)
+		return lease;
+	prefix_len = weft_prefix_len(words.high, words.low);
+	return prefix_len == NO_PREFIX ? NULL : lease_under(addr, prefix_len);
 }
 
 static __always_inline struct weft_endpoint *endpoint_of(const struct weft_ip *addr)
@@ -48,27 +76,26 @@ static __always_inline bool is_ours(const struct weft_ip *addr)
 	return in_own_subnet(addr) || is_this_node(addr) || endpoint_of(addr);
 }
 
-/* An inner source that is of no lease of the sender's. */
+/* The check that an inner source with these words fails, being of no lease of the sender's. Rare, and a global function for the
+ * verifier's sake, like weft_prefix_len(). */
+__noinline int weft_other_source(__u64 high, __u64 low)
+{
+	const struct ip_words words = {high, low};
+	struct weft_ip saddr;
+
+	__builtin_memcpy(&saddr, &words, sizeof(saddr));
+	if (checks(WEFT_R_MARTIAN_SOURCE) && is_martian(&saddr))
+		return WEFT_R_MARTIAN_SOURCE;
+	if (checks(WEFT_R_OWN_SOURCE) && is_ours(&saddr))
+		return WEFT_R_OWN_SOURCE;
+	return in_pod_network(&saddr) ? WEFT_R_SPOOFED_SOURCE : WEFT_R_FOREIGN_SOURCE;
+}
+
 static __always_inline enum weft_reason check_other_source(const struct suspect *who, const struct weft_ip *saddr)
 {
-	enum weft_reason check = WEFT_R_FOREIGN_SOURCE;
+	const struct ip_words words = words_of(saddr);
 
-	if (checks(WEFT_R_MARTIAN_SOURCE) && is_martian(saddr))
-		check = WEFT_R_MARTIAN_SOURCE;
-	else if (checks(WEFT_R_OWN_SOURCE) && is_ours(saddr))
-		check = WEFT_R_OWN_SOURCE;
-	else if (in_pod_network(saddr))
-		check = WEFT_R_SPOOFED_SOURCE;
-	switch (check) { /* a constant each: what is off leaves no code */
-	case WEFT_R_MARTIAN_SOURCE:
-		return refuse(who, WEFT_R_MARTIAN_SOURCE);
-	case WEFT_R_OWN_SOURCE:
-		return refuse(who, WEFT_R_OWN_SOURCE);
-	case WEFT_R_SPOOFED_SOURCE:
-		return refuse(who, WEFT_R_SPOOFED_SOURCE);
-	default:
-		return refuse(who, WEFT_R_FOREIGN_SOURCE);
-	}
+	return refuse_any(who, weft_other_source(words.high, words.low));
 }
 
 /* May the node at outer_saddr send a packet with this inner source? Tunnels authenticate nobody, so a tunnel packet counts as

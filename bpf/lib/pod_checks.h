@@ -7,6 +7,7 @@
 
 #include "lib/ip.h"
 #include "lib/leases.h"
+#include "lib/verdict.h"
 
 /* RFC 826 for Ethernet and IPv4. <linux/if_arp.h> is no header for BPF. */
 struct arp_packet {
@@ -42,6 +43,14 @@ struct nd_packet {
 	struct icmp_head head;
 	struct weft_ip target;
 };
+
+static __always_inline struct suspect pod_suspect(const struct __sk_buff *skb)
+{
+	struct suspect who = tc_suspect(skb, WEFT_HOOK_FROM_POD);
+
+	who.key.ifindex = skb->ifindex;
+	return who;
+}
 
 /* The sending pod's entry for one of its addresses; NULL: not its own. */
 static __always_inline struct weft_endpoint *own_endpoint(const struct suspect *who, const struct weft_ip *addr)
@@ -226,7 +235,7 @@ static __always_inline bool is_tunnel(const struct carried *carried, __be16 dpor
 	return dport == bpf_htons(cfg.port) || (takes(WEFT_ENCAP_UDP) && dport == bpf_htons(cfg.udp_port));
 }
 
-static __always_inline enum weft_reason check_icmp6(struct __sk_buff *skb, const struct suspect *who, __u32 at)
+static __always_inline enum weft_reason failed_by_icmp6(struct __sk_buff *skb, const struct suspect *who, __u32 at)
 {
 	struct weft_endpoint *own;
 	struct nd_packet nd;
@@ -234,7 +243,7 @@ static __always_inline enum weft_reason check_icmp6(struct __sk_buff *skb, const
 	if (bpf_skb_load_bytes(skb, at, &nd.head, sizeof(nd.head)))
 		return WEFT_R_NONE;
 	if (nd.head.type == ND_ROUTER_ADVERTISEMENT || nd.head.type == ND_REDIRECT)
-		return refuse(who, WEFT_R_POD_ROUTER);
+		return WEFT_R_POD_ROUTER;
 	if (nd.head.type != ND_ADVERTISEMENT || bpf_skb_load_bytes(skb, at, &nd, sizeof(nd)))
 		return WEFT_R_NONE;
 	own = is_ip4(&nd.target) ? NULL : own_endpoint(who, &nd.target);
@@ -242,33 +251,48 @@ static __always_inline enum weft_reason check_icmp6(struct __sk_buff *skb, const
 		learn_mac(own, who->mac.octet);
 	if (own || (!is_ip4(&nd.target) && (is_link_local(&nd.target) || is_allowed(who, &nd.target))))
 		return WEFT_R_NONE;
-	return refuse(who, WEFT_R_POD_ND);
+	return WEFT_R_POD_ND;
 }
 
-/* What a pod sends to the stack. The fast path carries nothing of this but DHCP, which has a look of its own. */
-static __always_inline enum weft_reason check_for_stack(struct __sk_buff *skb, const struct suspect *who,
-							const struct ip_view *v)
+/* The fast path carries nothing of this but DHCP, which has a look of its own. */
+static __always_inline enum weft_reason failed_by_carried(struct __sk_buff *skb, const struct suspect *who,
+							  const struct ip_view *v)
 {
 	const struct carried carried = carried_by(skb, v);
-	enum weft_reason reason = WEFT_R_NONE;
 	__be16 port[2] = {};
 
 	if (carried.hidden)
-		return refuse(who, WEFT_R_POD_HEADERS);
+		return WEFT_R_POD_HEADERS;
 	if (carried.later)
 		return WEFT_R_NONE;
 	if (carried.proto == IPPROTO_UDP && bpf_skb_load_bytes(skb, carried.at, port, sizeof(port)))
 		return WEFT_R_NONE;
 	if (is_tunnel(&carried, port[1]) && checks(WEFT_R_POD_TUNNEL) && is_a_node(&v->daddr))
-		reason = refuse(who, WEFT_R_POD_TUNNEL);
-	else if (carried.proto == IPPROTO_UDP && is_dhcp_answer(v->version, port[0], port[1]))
-		reason = refuse(who, WEFT_R_POD_DHCP);
-	else if (v->version == 6 && carried.proto == NEXT_ICMPV6)
-		reason = check_icmp6(skb, who, carried.at);
-	else if (v->version == 4 && carried.proto == IPPROTO_ICMP && !bpf_skb_load_bytes(skb, carried.at, port, 1) &&
-		 *(const __u8 *)port == ICMP_REDIRECT_TYPE)
-		reason = refuse(who, WEFT_R_POD_ROUTER);
-	return reason;
+		return WEFT_R_POD_TUNNEL;
+	if (carried.proto == IPPROTO_UDP && is_dhcp_answer(v->version, port[0], port[1]))
+		return WEFT_R_POD_DHCP;
+	if (v->version == 6 && carried.proto == NEXT_ICMPV6)
+		return failed_by_icmp6(skb, who, carried.at);
+	if (v->version == 4 && carried.proto == IPPROTO_ICMP && !bpf_skb_load_bytes(skb, carried.at, port, 1) &&
+	    *(const __u8 *)port == ICMP_REDIRECT_TYPE)
+		return WEFT_R_POD_ROUTER;
+	return WEFT_R_NONE;
+}
+
+/* The check that what a pod sends to the stack fails, or none. A global function, which the verifier walks through once, and
+ * not again for each of the hundreds of ways that lead here; kernels before 5.13 let such a function have the packet alone, so
+ * it reads that anew. */
+__noinline int weft_stack_check(struct __sk_buff *skb)
+{
+	struct cursor c = skb_cursor(skb);
+	const struct ethhdr *eth = take(&c, sizeof(*eth));
+	struct suspect who = pod_suspect(skb);
+	struct ip_view v = {};
+
+	if (!eth || ip_view_header(&c, skb->protocol, skb->len - ETH_HLEN, &v))
+		return WEFT_R_POD_HEADERS; /* cannot be: they have been read before */
+	__builtin_memcpy(&who.mac, eth->h_source, sizeof(who.mac));
+	return failed_by_carried(skb, &who, &v);
 }
 
 #endif

@@ -100,14 +100,29 @@ static __always_inline bool checks(enum weft_reason check)
 	return mode_of(check) != WEFT_CHECK_OFF;
 }
 
+static __always_inline enum weft_reason refuse_by(const struct suspect *who, enum weft_reason check,
+						  enum weft_check_mode mode)
+{
+	if (mode == WEFT_CHECK_ENFORCE)
+		return check;
+	if (mode == WEFT_CHECK_COUNT)
+		tolerate(who, check);
+	return WEFT_R_NONE;
+}
+
 /* What becomes of a packet that does not pass a check: none where it goes on all the same. */
 static __always_inline enum weft_reason refuse(const struct suspect *who, enum weft_reason check)
 {
-	if (mode_of(check) == WEFT_CHECK_ENFORCE)
-		return check;
-	if (mode_of(check) == WEFT_CHECK_COUNT)
-		tolerate(who, check);
-	return WEFT_R_NONE;
+	return refuse_by(who, check, mode_of(check));
+}
+
+/* The same where the check is not a constant, or none failed. */
+static __always_inline enum weft_reason refuse_any(const struct suspect *who, enum weft_reason check)
+{
+	__u64 index = (__u32)check - WEFT_R_FIRST_DROP;
+
+	asm volatile("" : "+r"(index)); /* the register that is compared is the one that is used */
+	return index < WEFT_R_DROPS ? refuse_by(who, check, cfg.checks[index]) : check;
 }
 
 #endif

@@ -12,14 +12,14 @@ struct ip_view {
 	struct weft_ip saddr;
 	struct weft_ip daddr;
 	/* Whose NAT decides about this packet: its own flow, or for an ICMP error the flow of the packet it quotes, in the
-	 * direction in which the error goes: from here to daddr. Only after ip_view_l4(), like all that follows up to odd. */
+	 * direction in which the error goes: from here to daddr. Only after ip_view_l4(), like what follows, to header_len. */
 	struct weft_ip flow_saddr;
 	__be16 sport;
 	__be16 dport;
 	__u8 flow_proto;
-	bool may_open;	      /* a flow may begin with this packet: TCP SYN, any UDP */
-	__u16 header_len;     /* of network and transport header, bytes */
-	enum weft_reason odd; /* what the IP header alone makes the stack's: options, fragments; or none */
+	bool may_open;	  /* a flow may begin with this packet: TCP SYN, any UDP */
+	__u16 header_len; /* of network and transport header, bytes */
+	__u32 ip4_odd;	  /* of an IPv4 header with options or of a fragment, for ip4_oddity() */
 	__u8 version;
 	__u8 proto; /* of the transport header: IPPROTO_* */
 	__u8 tos;   /* or traffic class */

@@ -3,7 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <functional>
+#include <ranges>
 #include <string_view>
 #include <vector>
 
@@ -27,15 +30,20 @@ std::string_view after(std::string_view text, std::string_view words) {
     return at == text.npos ? std::string_view() : text.substr(at + words.size());
 }
 
-/// "stack depth 216" or, with functions that are not inlined, "stack depth 216+32".
+/// "stack depth 216" or, with functions that are not inlined, "stack depth 216+32+8": the program's own frame, and as many of
+/// the others as there may be on top of it, the largest.
 std::uint64_t stack_depth(std::string_view text) {
+    constexpr std::ptrdiff_t kCallsDeep = 2;
+    std::vector<std::uint64_t> functions;
     auto depths = after(text, "stack depth ");
     depths = depths.substr(0, depths.find('\n'));
     auto total = number_at(depths);
     for (auto plus = depths.find('+'); plus != depths.npos; plus = depths.find('+')) {
         depths.remove_prefix(plus + 1);
-        total += number_at(depths);
+        functions.push_back(number_at(depths));
     }
+    std::ranges::sort(functions, std::greater());
+    for (const auto depth : functions | std::views::take(kCallsDeep)) total += depth;
     return total;
 }
 
