@@ -5,11 +5,16 @@
 #include "lib/deliver.h"
 #include "lib/push.h"
 
+/* measurable: v has all that fits_path() wants. */
 static __always_inline enum weft_reason push_here(struct __sk_buff *skb, const struct weft_lease *lease,
-						  const struct ip_view *v)
+						  const struct ip_view *v, bool measurable)
 {
-	enum weft_reason reason = fits_path(skb, v, lease->mtu);
+	enum weft_reason reason = WEFT_R_NONE;
 
+	if (measurable)
+		reason = fits_path(skb, v, lease->mtu);
+	else if (lease->encap != WEFT_ENCAP_DIRECT) /* where nothing is added, what fits weft.1 fits */
+		reason = WEFT_R_GSO_UNKNOWN;
 	if (reason)
 		return reason;
 	reason = push(skb, lease, v, false);
@@ -69,8 +74,8 @@ static __always_inline enum weft_reason from_host(struct __sk_buff *skb)
 		return WEFT_R_NO_ROUTE;
 	if (lease->flags & WEFT_LEASE_OUTER_CSUM)
 		return leave_to_driver(skb, lease, &v);
-	/* Only a GSO packet's header length matters, and such a packet has a plain TCP or UDP header. */
-	reason = skb->gso_size && ip_view_l4(&c, &v) ? WEFT_R_GSO_UNKNOWN : push_here(skb, lease, &v);
+	/* Only a GSO packet's header length matters. TCP's and UDP's is known; SCTP's packets say nothing of their segments. */
+	reason = push_here(skb, lease, &v, !skb->gso_size || !ip_view_l4(&c, &v));
 	if (reason < WEFT_R_FIRST_STACK || reason >= WEFT_R_FIRST_DROP)
 		return reason;
 	return leave_to_driver(skb, lease, &v);

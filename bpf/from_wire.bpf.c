@@ -106,6 +106,36 @@ static __always_inline enum weft_reason pop_to_host(struct __sk_buff *skb, const
 	return WEFT_R_DECAP_TO_HOST;
 }
 
+/* Makes linear what judge_received() reads: the outer header, and what is behind it where that may be a tunnel's. */
+static __always_inline void ensure_received(struct __sk_buff *skb)
+{
+	const bool v4 = skb->protocol == bpf_htons(ETH_P_IP);
+	const struct udphdr *udp;
+	const struct iphdr *ip;
+	struct cursor c;
+	__u8 proto;
+
+	ensure_headers(skb, ETH_HLEN);
+	c = skb_cursor(skb);
+	if (!take(&c, ETH_HLEN))
+		return;
+	ip = take(&c, sizeof(*ip));
+	if (!ip)
+		return;
+	proto = v4 ? ip->protocol : ((const struct ipv6hdr *)ip)->nexthdr;
+	if (v4 && proto == IPPROTO_IPIP)
+		return ensure_headers(skb, ETH_HLEN + WEFT_IPIP_OVERHEAD);
+	if (proto != IPPROTO_UDP || (!v4 && !take(&c, sizeof(struct ipv6hdr) - sizeof(*ip))))
+		return;
+	udp = take(&c, sizeof(*udp));
+	if (!udp)
+		return;
+	if (udp->dest == bpf_htons(cfg.port))
+		ensure_headers(skb, ETH_HLEN + (v4 ? WEFT_VXLAN_OVERHEAD : WEFT_VXLAN6_OVERHEAD));
+	else if (v4 && udp->dest == bpf_htons(cfg.udp_port))
+		ensure_headers(skb, ETH_HLEN + WEFT_UDP_OVERHEAD);
+}
+
 static __always_inline enum weft_reason from_wire(struct __sk_buff *skb, struct suspect *who)
 {
 	const struct popped_mark *mark;
@@ -125,8 +155,7 @@ static __always_inline enum weft_reason from_wire(struct __sk_buff *skb, struct 
 	}
 	if (!is_ip_ethertype(skb->protocol))
 		return WEFT_R_NOT_IP;
-	ensure_headers(skb,
-		       ETH_HLEN + (skb->protocol == bpf_htons(ETH_P_IP) ? WEFT_VXLAN_OVERHEAD : WEFT_VXLAN6_OVERHEAD));
+	ensure_received(skb);
 	c = skb_cursor(skb);
 	reason = judge_received(skb, skb->ifindex, &c, skb->len, who, &r);
 	if (!reason && r.encap != WEFT_ENCAP_DIRECT)

@@ -84,28 +84,38 @@ static __always_inline __u32 ip_flow_hash(const struct ip_view *v)
 	return hash >> 32;
 }
 
-/* Makes linear what ip_view_header() and ip_view_l4() read of the packet at `offset`. */
+/* Bytes of the header behind IP's that are read. icmp: the family's protocol number and as much of its header and quote. */
+static __always_inline __u32 l4_read_len(__u8 proto, __u8 icmp, __u32 icmp_len)
+{
+	if (proto == IPPROTO_TCP)
+		return sizeof(struct tcphdr);
+	if (proto == IPPROTO_UDP)
+		return sizeof(struct udphdr);
+	return proto == icmp ? icmp_len : 0;
+}
+
+/* Makes linear what ip_view_header() and ip_view_l4() read of the packet at `offset`, and not a byte more: a GSO packet may be
+ * a list of packets behind headers that they share and that are linear. A deeper pull takes bytes out of the first of them:
+ * SCTP arrives broken, or skb_segment() stops the kernel (6.1). */
 static __always_inline void ensure_headers(struct __sk_buff *skb, __u32 offset)
 {
 	const struct ipv6hdr *ip6;
 	const struct iphdr *ip;
 	struct cursor c;
 
-	ensure_linear(skb, offset + sizeof(*ip) + sizeof(struct tcphdr));
+	ensure_linear(skb, offset + sizeof(*ip));
 	c = skb_cursor(skb);
 	if (!take(&c, offset))
 		return;
 	ip = take(&c, sizeof(*ip));
 	if (!ip)
 		return;
-	if (ip->version == 4) {
-		if (ip->protocol == IPPROTO_ICMP)
-			ensure_linear(skb, offset + IP4_ICMP_QUOTE);
-		return;
-	}
 	ip6 = (const void *)ip;
-	ensure_linear(skb,
-		      offset + (ip6->nexthdr == NEXT_ICMPV6 ? IP6_ICMP_QUOTE : sizeof(*ip6) + sizeof(struct tcphdr)));
+	ensure_linear(skb, ip->version == 4
+				   ? offset + sizeof(*ip) +
+					     l4_read_len(ip->protocol, IPPROTO_ICMP, IP4_ICMP_QUOTE - sizeof(*ip))
+				   : offset + sizeof(*ip6) +
+					     l4_read_len(ip6->nexthdr, NEXT_ICMPV6, IP6_ICMP_QUOTE - sizeof(*ip6)));
 }
 
 /* One hop: both nodes route, so each takes one from the TTL, as with flannel. The caller made sure that more than one is left.
