@@ -331,13 +331,18 @@ Done Adding::publish() {
     return {};
 }
 
-/// The host end got its carrier when the pod's came up, and its queue drops packets until the kernel has dealt with that
-/// in the background. Asking for the link makes kernels that can deal with it at once (6.14) do so.
+/// Two things that the kernel does in the background, later than its answer says. The host end got its carrier when the pod's
+/// came up, and its queue drops packets until that is dealt with: asking for the link makes kernels that can (6.14) do it at
+/// once. And an IPv6 address has its local route from a work queue, which a busy machine lets wait: until then the pod drops
+/// what is sent to it.
 Done Adding::settle() {
     auto link = net::find_link(ground_.host, host_index_);
     if (!link) return refuse(kKernelRefused, std::move(link));
     if (!*link)
         return refuse(kKernelRefused, fmt::format("{}: the pod's namespace went away meanwhile", wiring_.host_ifname));
+    for (const PodAddress &pod : wiring_.addresses)
+        if (pod.address.is_v6())
+            if (auto taken = await_own_address(ground_.pod, pod.address); !taken) return kernel(std::move(taken));
     return {};
 }
 

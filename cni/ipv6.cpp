@@ -3,11 +3,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
 #include <initializer_list>
+#include <thread>
 
 #include "cni/identity.hpp"
 #include "net/addr.hpp"
 #include "net/neigh.hpp"
+#include "net/route_query.hpp"
 #include "net/sysctl.hpp"
 
 namespace weft::cni {
@@ -82,6 +86,17 @@ Status prepare_pod_end(const net::Netns &pod, const std::string &ifname) {
             {of_link(ifname, "disable_ipv6"), "0"},
         });
     });
+}
+
+Status await_own_address(net::NlSocket &pod, const Ip &address) {
+    using namespace std::chrono_literals;
+    const auto end = std::chrono::steady_clock::now() + 10s;
+    for (auto pause = 100us; std::chrono::steady_clock::now() < end; pause = std::min(2 * pause, 10'000us)) {
+        const auto route = net::query_route(pod, address);
+        if (route && route->type == net::RouteType::local) return {};
+        std::this_thread::sleep_for(pause);
+    }
+    return fail(fmt::format("{}: the pod's kernel does not take packets for it", address.to_string()), ETIMEDOUT);
 }
 
 Status tell_of_new_macs(const net::Netns &pod, const std::string &ifname) {

@@ -34,6 +34,11 @@ namespace weft::cni {
 /// it off, for lo too, by which a pod talks to itself.
 [[nodiscard]] Status prepare_pod_end(const net::Netns &pod, const std::string &ifname);
 
+/// Waits until the pod takes what is sent to its address. The kernel enters an address's local route from a work queue
+/// (addrconf_dad_work; 6.18), after it has said that the address is set: a busy machine was seen to drop packets for a second.
+/// Errors: ETIMEDOUT after ten seconds, which is what the plugins of others wait for an address.
+[[nodiscard]] Status await_own_address(net::NlSocket &pod, const Ip &address);
+
 /// The pod's end, once it is up: a MAC that changes is told to neighbours, as arp_notify does for IPv4.
 [[nodiscard]] Status tell_of_new_macs(const net::Netns &pod, const std::string &ifname);
 

@@ -19,7 +19,7 @@ build=(
 demo=(bsdextrautils etcd-client etcd-server iperf3 iproute2 iputils-ping jq procps socat tcpdump util-linux)
 bench=("${demo[@]}" containernetworking-plugins ethtool iptables nftables python3)
 test=(
-    "${demo[@]}" busybox-static clang-format-19 clang-tidy-19 conntrack containerd containernetworking-plugins curl
+    "${demo[@]}" busybox-static clang-format-19 clang-tidy-19 conntrack containerd containernetworking-plugins cppcheck curl
     ethtool git iptables iputils-tracepath kmod libcap2-bin libclang-rt-19-dev nftables openssl podman python3 qemu-system-x86 runc
     shellcheck strace traceroute
 )

@@ -5,10 +5,16 @@
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
 
+#include <array>
+#include <chrono>
+#include <list>
+#include <thread>
+
 #include "cni_fixture.hpp"
 #include "net/addr.hpp"
 #include "net/neigh.hpp"
 #include "net/route.hpp"
+#include "net/route_query.hpp"
 
 namespace weft::test {
 namespace {
@@ -110,6 +116,38 @@ INSTANTIATE_TEST_SUITE_P(, CniFamilies,
                              std::ranges::replace(name, '.', '_');
                              return name;
                          });
+
+/// The kernel sets an address before it takes packets for it, by a work queue that has much to do while many pods come.
+TEST_F(CniIpv6, PacketsAreTakenAsSoonAsAddReturns) {
+    constexpr std::size_t kPods = 24;
+    make_gateway();
+    std::list<Netns> namespaces;
+    for (std::size_t i = 0; i < kPods; ++i) {
+        auto ns = Netns::create("p" + std::to_string(i));
+        ASSERT_OK(ns);
+        namespaces.push_back(std::move(*ns));
+    }
+    std::array<std::string, kPods> wrong;
+    {
+        std::vector<std::jthread> runtimes;
+        for (const Netns &ns : namespaces)
+            runtimes.emplace_back([&, i = runtimes.size()] {
+                auto socket = CniNode::socket_in(ns.path());
+                auto adding = node_->start_weft({.id = ns.name(), .netns = ns.path(), .conf = node_->conf()});
+                if (!adding || adding->wait(std::chrono::seconds(30)) != 0) {
+                    wrong[i] = adding ? adding->describe() : adding.error().sentence();
+                    return;
+                }
+                for (const auto &[link, address, scope, flags] : net::list_addresses(socket).value()) {
+                    if (address.is_v4() || scope != RT_SCOPE_UNIVERSE) continue;
+                    const auto route = net::query_route(socket, address.address());
+                    if (!route || route->type != net::RouteType::local)
+                        wrong[i] = address.to_string() + " is not taken";
+                }
+            });
+    }
+    for (const auto &problem : wrong) EXPECT_EQ(problem, "");
+}
 
 TEST_F(CniIpv6, ThePodIsWiredOnBothEnds) {
     make_gateway();

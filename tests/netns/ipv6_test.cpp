@@ -9,35 +9,47 @@
 #include <cstring>
 
 #include "base/unique_fd.hpp"
-#include "cluster_fixture.hpp"
 #include "mid_transfer.hpp"
+#include "shared_cluster.hpp"
 
 namespace weft::test {
 namespace {
 
 constexpr std::uint64_t kMiB = 1024 * 1024;
 
-class Ipv6 : public ClusterTest {
-protected:
-    void build(bool far) {
-        WEFT_ASSERT_ASSIGN(near_, cluster_->add_node());
-        WEFT_ASSERT_ASSIGN(far_, cluster_->add_node(far));
-        WEFT_ASSERT_OK(cluster_->settle());
-        WEFT_ASSERT_ASSIGN(pod_, near_->add_pod());
-        WEFT_ASSERT_ASSIGN(neighbour_, near_->add_pod());
-        WEFT_ASSERT_ASSIGN(peer_, far_->add_pod());
+/// Two nodes with their pods: members of a test, so to speak.
+struct Ends {
+    Status build(Cluster &cluster, bool far) {
+        auto near = cluster.add_node();
+        auto other = cluster.add_node(far);
+        if (!near) return fail_as_is(std::move(near));
+        if (!other) return fail_as_is(std::move(other));
+        near_ = *near, far_ = *other;
+        if (auto settled = cluster.settle(); !settled) return settled;
+        for (const auto &[node, pod] : {std::pair{near_, &pod_}, {near_, &neighbour_}, {far_, &peer_}}) {
+            auto added = node->add_pod();
+            if (!added) return fail_as_is(std::move(added));
+            *pod = *added;
+        }
+        return {};
     }
+    Status build(Cluster &cluster, const Setup &) { return build(cluster, false); }
 
     WeftNode *near_ = nullptr, *far_ = nullptr;
     Pod *pod_ = nullptr, *neighbour_ = nullptr, *peer_ = nullptr;
 };
 
-class Ipv6Packets : public Ipv6 {
+class Ipv6Packets : public SharedClusterTest<Ends>, protected Ends {
 protected:
     void SetUp() override {
-        Ipv6::SetUp();
+        SharedClusterTest::SetUp();
         if (IsSkipped() || HasFatalFailure()) return;
-        build(false);
+        Ends::operator=(nodes());
+    }
+    void TearDown() override {
+        for (const auto *node : {near_, far_})
+            if (node) expect_no_drops(*node);
+        SharedClusterTest::TearDown();
     }
 };
 
@@ -138,7 +150,7 @@ TEST_P(Ipv6Packets, APodMayHaveALargerInterfaceThanThePath) {
 
 INSTANTIATE_TEST_SUITE_P(Families, Ipv6Packets, kEveryFamily, setup_name);
 
-class Ipv6Paths : public Ipv6 {
+class Ipv6Paths : public ClusterTest, protected Ends {
 protected:
     Status set_uplink_mtu(unsigned mtu) {
         for (const auto *node : {near_, far_})
@@ -148,7 +160,7 @@ protected:
 };
 
 TEST_P(Ipv6Paths, ATransferGoesOnWhenTheUplinksNarrow) {
-    build(false);
+    WEFT_ASSERT_OK(build(*cluster_, false));
     for (const auto &[from, to] : {std::pair{pod_, peer_}, std::pair{peer_, pod_}}) {
         WEFT_ASSERT_OK(set_uplink_mtu(1500));
         expect_transfer_survives(*from, *to, Family::v6, 96 * kMiB, [&] { return set_uplink_mtu(1400); });
@@ -165,7 +177,7 @@ TEST_P(Ipv6Paths, ATransferGoesOnWhenTheUplinksNarrow) {
 
 /// Over IPv6 no router cuts a tunnel packet in two: it says so to the node, which must tell the pods.
 TEST_P(Ipv6Paths, ATransferGoesOnWhenARouterOnTheWayNarrows) {
-    build(true);
+    WEFT_ASSERT_OK(build(*cluster_, true));
     const auto narrow = [&](unsigned mtu) -> Status {
         std::string batch;
         if (has_v4(GetParam().underlay))

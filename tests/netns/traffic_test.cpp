@@ -7,32 +7,41 @@
 
 #include <fmt/format.h>
 
-#include "cluster_fixture.hpp"
+#include "shared_cluster.hpp"
 
 namespace weft::test {
 namespace {
 
 constexpr std::uint64_t kMiB = 1024 * 1024;
 
-class Traffic : public ClusterTest {
-protected:
-    void SetUp() override {
-        ClusterTest::SetUp();
-        if (IsSkipped() || HasFatalFailure()) return;
+struct ThreeNodes {
+    Status build(Cluster &cluster, const Setup &) {
         for (int n = 0; n < 3; ++n) {
-            WEFT_ASSERT_ASSIGN(auto node, cluster_->add_node());
-            nodes_.push_back(node);
+            auto node = cluster.add_node();
+            if (!node) return fail_as_is(std::move(node));
+            nodes.push_back(*node);
         }
-        WEFT_ASSERT_OK(cluster_->settle());
-        for (auto *node : nodes_) {
+        if (auto settled = cluster.settle(); !settled) return settled;
+        for (auto *node : nodes) {
             for (int n = 0; n < 2; ++n) {
-                WEFT_ASSERT_ASSIGN(auto pod, node->add_pod());
-                pods_.push_back(pod);
+                auto pod = node->add_pod();
+                if (!pod) return fail_as_is(std::move(pod));
+                pods.push_back(*pod);
             }
         }
+        return {};
     }
+
+    std::vector<WeftNode *> nodes;
+    std::vector<Pod *> pods; ///< two of each
+};
+
+class Traffic : public SharedClusterTest<ThreeNodes> {
+protected:
     void TearDown() override {
-        for (auto *node : nodes_) expect_no_drops(*node);
+        if (IsSkipped()) return;
+        for (auto *node : nodes().nodes) expect_no_drops(*node);
+        SharedClusterTest::TearDown();
     }
 
     [[nodiscard]] static std::vector<Family> families() { return members(GetParam().pods); }
@@ -45,7 +54,7 @@ protected:
     }
 
     /// The n-th node's two pods; n from 0.
-    [[nodiscard]] Pod &pod(std::size_t node, std::size_t n) const { return *pods_[2 * node + n]; }
+    [[nodiscard]] static Pod &pod(std::size_t node, std::size_t n) { return *nodes().pods[2 * node + n]; }
 
     void expect_transfers(const Netns &from, const std::string &to, const std::string &seen_as, std::uint64_t bytes) {
         for (const auto direction : {Direction::send, Direction::receive}) {
@@ -54,15 +63,12 @@ protected:
             EXPECT_EQ(transfer.seen_as, seen_as) << from.name() << " to " << to;
         }
     }
-
-    std::vector<WeftNode *> nodes_;
-    std::vector<Pod *> pods_;
 };
 
 TEST_P(Traffic, EveryPodReachesEveryOther) {
     for (const auto family : families()) {
-        for (const auto *from : pods_) {
-            for (const auto *to : pods_) {
+        for (const auto *from : nodes().pods) {
+            for (const auto *to : nodes().pods) {
                 if (from == to) continue;
                 WEFT_EXPECT_OK(ping(from->ns, to->at(family), 1));
                 WEFT_EXPECT_OK(udp_echo(from->ns, to->at(family), {1, 64, payload(family)}));
@@ -76,17 +82,17 @@ TEST_P(Traffic, BulkArrivesUnchangedOnTheFastPath) {
     auto &from = pod(0, 0);
     auto &to = pod(1, 0);
     for (const auto family : families()) {
-        WEFT_ASSERT_ASSIGN(const auto sender_before, nodes_[0]->counters());
-        WEFT_ASSERT_ASSIGN(const auto receiver_before, nodes_[1]->counters());
+        WEFT_ASSERT_ASSIGN(const auto sender_before, nodes().nodes[0]->counters());
+        WEFT_ASSERT_ASSIGN(const auto receiver_before, nodes().nodes[1]->counters());
         expect_transfers(from.ns, to.at(family), from.at(family), 64 * kMiB);
-        WEFT_ASSERT_ASSIGN(const auto sender_after, nodes_[0]->counters());
-        WEFT_ASSERT_ASSIGN(const auto receiver_after, nodes_[1]->counters());
+        WEFT_ASSERT_ASSIGN(const auto sender_after, nodes().nodes[0]->counters());
+        WEFT_ASSERT_ASSIGN(const auto receiver_after, nodes().nodes[1]->counters());
 
         const auto sent = sender_after.all - sender_before.all;
         const auto received = receiver_after.all - receiver_before.all;
         constexpr auto kSegments = 64 * kMiB / 1500; // as they are on the wire, whatever the offloads
         EXPECT_GE(count(sent, "from_pod/encap"), kSegments) << to_string(sent);
-        EXPECT_GE(count(received, pop_counter()), kSegments) << to_string(received);
+        EXPECT_GE(count(received, pop_counter(GetParam())), kSegments) << to_string(received);
         EXPECT_GE(count(received, "from_wire/decap_to_pod"), kSegments) << to_string(received);
         EXPECT_EQ(count(sent, "from_pod/nated") + count(sent, "from_pod/too_big"), 0u) << to_string(sent);
     }
@@ -115,8 +121,8 @@ TEST_P(Traffic, APacketTooBigIsAnsweredNotLost) {
 /// With a TTL too short, whoever discards the packet says so: the same hops as in a flannel cluster.
 TEST_P(Traffic, APathIsSeenHopByHop) {
     for (const auto family : families()) {
-        WEFT_ASSERT_ASSIGN(const auto base, nodes_[0]->base_address(family));
-        WEFT_ASSERT_ASSIGN(const auto remote_base, nodes_[1]->base_address(family));
+        WEFT_ASSERT_ASSIGN(const auto base, nodes().nodes[0]->base_address(family));
+        WEFT_ASSERT_ASSIGN(const auto remote_base, nodes().nodes[1]->base_address(family));
         const auto &to = pod(1, 0).at(family);
         const auto gateway = (*parse_ip(base) + 1).to_string();
         for (const auto &[ttl, answer] :
@@ -130,12 +136,12 @@ TEST_P(Traffic, APathIsSeenHopByHop) {
 }
 
 TEST_P(Traffic, NodesAndPodsReachEachOther) {
-    for (std::size_t n = 0; n < nodes_.size(); ++n) {
-        const auto &here = nodes_[n]->netns();
+    for (std::size_t n = 0; n < nodes().nodes.size(); ++n) {
+        const auto &here = nodes().nodes[n]->netns();
         WEFT_ASSERT_ASSIGN(const auto server, serve_traffic(here));
-        const auto next = (n + 1) % nodes_.size();
+        const auto next = (n + 1) % nodes().nodes.size();
         for (const auto family : families()) {
-            WEFT_ASSERT_ASSIGN(const auto base, nodes_[n]->base_address(family));
+            WEFT_ASSERT_ASSIGN(const auto base, nodes().nodes[n]->base_address(family));
             const auto gateway = (*parse_ip(base) + 1).to_string();
 
             // The node to pods elsewhere: as weft.1's address, as flannel's nodes do.

@@ -155,7 +155,7 @@ TEST_P(Chains, AMacThatTuningChangesIsFollowed) {
     WEFT_ASSERT_ASSIGN(const auto after, one_->counters());
     const auto counted = after.all - before.all;
     EXPECT_GE(count(counted, "from_pod/to_pod"), 4 * kMiB / 1450) << to_string(counted);
-    EXPECT_GE(count(counted, pop_counter()), 4 * kMiB / 1450) << to_string(counted);
+    EXPECT_GE(count(counted, pop_counter(GetParam())), 4 * kMiB / 1450) << to_string(counted);
     WEFT_EXPECT_OK(chain.del(*pod));
 }
 

@@ -100,21 +100,25 @@ inline std::optional<std::string> requires_cluster() {
 }
 
 /// A cluster without nodes.
+inline Result<std::unique_ptr<Cluster>> create_cluster(const Setup &setup) {
+    return Cluster::create({.wire = setup.wire,
+                            .datapath = setup.datapath,
+                            .net_conf = setup.net_conf(),
+                            .pods = setup.pods,
+                            .underlay = setup.underlay});
+}
+
+/// The program that pops the outer header first in a setup.
+inline std::string pop_counter(const Setup &setup) {
+    return setup.datapath == "xdp" && setup.has_outer_headers() ? "xdp_wire/xdp_popped" : "from_wire/decap_to_pod";
+}
+
+/// One for each case.
 class ClusterTest : public testing::TestWithParam<Setup> {
 protected:
     void SetUp() override {
         WEFT_REQUIRES(requires_cluster());
-        WEFT_ASSERT_ASSIGN(cluster_, Cluster::create({.wire = GetParam().wire,
-                                                      .datapath = GetParam().datapath,
-                                                      .net_conf = GetParam().net_conf(),
-                                                      .pods = GetParam().pods,
-                                                      .underlay = GetParam().underlay}));
-    }
-
-    /// The program that pops the outer header first in this setup.
-    [[nodiscard]] std::string pop_counter() const {
-        return GetParam().datapath == "xdp" && GetParam().has_outer_headers() ? "xdp_wire/xdp_popped"
-                                                                              : "from_wire/decap_to_pod";
+        WEFT_ASSERT_ASSIGN(cluster_, create_cluster(GetParam()));
     }
 
     std::unique_ptr<Cluster> cluster_;
