@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <new>
 
 #include "cni/endpoints.hpp"
 #include "cni/identity.hpp"
@@ -78,6 +79,7 @@ public:
     [[nodiscard]] Done run(const Emit &emit);
 
 private:
+    Done take_steps(const Emit &emit);
     struct Step {
         const char *name;
         Done (Adding::*run)();
@@ -109,6 +111,7 @@ private:
     Wiring wiring_;
     CniResult from_ipam_;
     int host_index_ = 0, pod_index_ = 0;
+    // What may be there: set before it is tried.
     bool allocated_ = false, veth_made_ = false;
     std::vector<Ip> published_;
 };
@@ -132,18 +135,23 @@ const Adding::Step Adding::kSteps[] = {
 Done Adding::run(const Emit &emit) {
     auto done = refuse_if_taken();
     if (!done) return done; // nothing of ours to undo
-    for (const Step &step : kSteps) {
-        done = (this->*step.run)();
-        if (done) done = kernel(reached(step.name));
-        if (!done) break;
-    }
-    if (done) {
-        const auto text =
-            to_json(result(), context_.conf.version).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-        done = kernel(emit(text), kIoFailure);
+    try {
+        done = take_steps(emit);
+    } catch (const std::bad_alloc &) {
+        done = refuse(kOutOfMemory, "out of memory");
     }
     if (!done) undo(done.error());
     return done;
+}
+
+Done Adding::take_steps(const Emit &emit) {
+    for (const Step &step : kSteps) {
+        if (auto done = (this->*step.run)(); !done) return done;
+        if (auto done = kernel(reached(step.name)); !done) return done;
+    }
+    const auto text =
+        to_json(result(), context_.conf.version).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    return kernel(emit(text), kIoFailure);
 }
 
 Done Adding::refuse_if_taken() {
@@ -187,9 +195,12 @@ std::vector<Ip> Adding::ipv6_gateways() const {
 }
 
 Done Adding::allocate() {
-    auto given = ipam_->add();
-    if (!given) return pass_on(std::move(given));
     allocated_ = true;
+    auto given = ipam_->add();
+    if (!given) {
+        allocated_ = false;
+        return pass_on(std::move(given));
+    }
     from_ipam_ = std::move(*given);
     auto addresses = pod_addresses(from_ipam_, ground_.env);
     if (!addresses) return pass_on(std::move(addresses));
@@ -208,15 +219,15 @@ Done Adding::allocate() {
 }
 
 Done Adding::make_veth() {
+    veth_made_ = true; // also where the kernel's answer is lost
     auto made = net::create_veth(ground_.host, {.name = wiring_.host_ifname,
                                                 .mac = wiring_.host_mac,
                                                 .peer_name = wiring_.ifname,
                                                 .peer_mac = wiring_.pod_mac,
                                                 .peer_netns_fd = ground_.netns.fd(),
                                                 .mtu = wiring_.mtu});
-    if (!made) return kernel(std::move(made));
-    veth_made_ = true;
-    return find_ends();
+    if (!made && made.error().code() == EEXIST) veth_made_ = false; // not by us
+    return made ? find_ends() : kernel(std::move(made));
 }
 
 Done Adding::find_ends() {
@@ -324,9 +335,9 @@ Done Adding::publish() {
     if (auto allowed = ground_.endpoints.allow(host_index_, conf.allowed_sources, conf.any_source); !allowed)
         return not_published(std::move(allowed));
     for (const PodAddress &pod : wiring_.addresses) {
+        published_.push_back(pod.address); // undo() takes away what is of this veth alone
         auto written = ground_.endpoints.publish(ground_.host, pod.address, endpoint);
         if (!written) return not_published(std::move(written));
-        published_.push_back(pod.address);
     }
     return {};
 }

@@ -29,9 +29,11 @@ void withdraw(const Context &context, net::NlSocket &host, const std::optional<n
               const std::vector<Ip> &addresses, Problems &problems) {
     auto endpoints = Endpoints::open(context.conf.bpf_dir);
     if (!endpoints) {
-        // No pins: no entries. A map that cannot be read holds nothing that this build wrote.
-        if (endpoints.error().code() != ENOENT)
-            context.remark("endpoints left as they are: " + endpoints.error().sentence());
+        const int code = endpoints.error().code();
+        if (code == ENOENT) return; // no pins: no entries
+        if (code != EPROTO) return problems.note(endpoints);
+        // Another version's map holds nothing that this build wrote.
+        context.remark("endpoints left as they are: " + endpoints.error().sentence());
         return;
     }
     if (link) problems.note(endpoints->withdraw_link(link->index));

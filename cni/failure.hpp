@@ -27,6 +27,7 @@ enum Code : int {
     kCheckFailed = 103,  ///< CHECK found the attachment not as ADD left it
     kDelegateFailed = 104,
     kIncomplete = 105, ///< DEL or GC did what it could; the message says what is left
+    kOutOfMemory = 999,
 };
 
 /// What the runtime is told: `{cniVersion, code, msg, details}` on stdout.

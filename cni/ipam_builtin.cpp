@@ -107,9 +107,10 @@ Outcome<std::vector<Attachment>> BuiltinIpam::gc() {
     std::vector<Attachment> gone;
     for (const auto &held : *released)
         if (!held.container_id.empty() && !held.ifname.empty()) gone.push_back({held.container_id, held.ifname});
-    for (const Attachment &owner : gone)
-        if (auto forgotten = ReservationNote::remove(context_.conf.run_dir, owner); !forgotten)
-            return refuse(kIncomplete, std::move(forgotten));
+    // Not those of what was released just now alone: an earlier GC may have failed between the two.
+    auto forgotten = ReservationNote::remove_others(context_.conf.run_dir, context_.conf.name, data_dir(context_.conf),
+                                                    *context_.conf.valid_attachments);
+    if (!forgotten) return refuse(kIncomplete, std::move(forgotten));
     return gone;
 }
 

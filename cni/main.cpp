@@ -4,22 +4,36 @@
 
 #include <cstdlib>
 #include <exception>
-#include <string>
+#include <new>
+#include <string_view>
 
 #include "cni/plugin.hpp"
 
+namespace {
+
+void say(int fd, std::string_view text) { (void)!::write(fd, text.data(), text.size()); }
+
+/// A library ran out of memory where it cannot say so (a JSON value's destructor needs some): what there is stays for DEL.
+[[noreturn]] void end_at_once() {
+    say(STDOUT_FILENO, R"({"cniVersion":"1.1.0","code":999,"msg":"out of memory, and nothing undone: DEL is needed"})");
+    ::_exit(1);
+}
+
+} // namespace
+
 /// Libraries may throw (out of memory): that is answered as an error too, not as a core dump.
 int main() {
+    std::set_terminate(end_at_once);
     // A runtime that hangs up is told by write()'s error, after which ADD undoes what it did.
     ::signal(SIGPIPE, SIG_IGN);
     try {
         // NOLINTNEXTLINE(concurrency-mt-unsafe): read before any thread starts, written never.
         return weft::cni::run_command([](const char *name) -> const char * { return std::getenv(name); });
+    } catch (const std::bad_alloc &) {
+        say(STDOUT_FILENO, R"({"cniVersion":"1.1.0","code":999,"msg":"out of memory"})");
     } catch (const std::exception &thrown) {
-        constexpr std::string_view kText = R"({"cniVersion":"1.1.0","code":999,"msg":"internal error, see stderr"})";
-        const std::string what = std::string("weft: ") + thrown.what() + "\n";
-        (void)!::write(STDOUT_FILENO, kText.data(), kText.size());
-        (void)!::write(STDERR_FILENO, what.data(), what.size());
-        return 1;
+        say(STDOUT_FILENO, R"({"cniVersion":"1.1.0","code":999,"msg":"internal error, see stderr"})");
+        for (const std::string_view text : {"weft: ", thrown.what(), "\n"}) say(STDERR_FILENO, text);
     }
+    return 1;
 }

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "cni/identity.hpp"
 #include "cni/text_file.hpp"
 
@@ -111,6 +113,25 @@ Status ReservationNote::remove() const { return unlink_note(path_); }
 
 Status ReservationNote::remove(const std::filesystem::path &run_dir, const Attachment &owner) {
     return unlink_note(note_path(run_dir, owner));
+}
+
+Status ReservationNote::remove_others(const std::filesystem::path &run_dir, std::string_view network,
+                                      const std::filesystem::path &data_dir, const std::vector<Attachment> &keep) {
+    Status all;
+    const auto try_one = [&](const std::filesystem::path &path) -> Status {
+        const auto note = open_idle(path);
+        if (!note) return std::unexpected(note.error());
+        if (!*note || !(*note)->what()) return {};
+        const auto &what = *(*note)->what();
+        if (what.network != network || what.data_dir != data_dir) return {};
+        return std::ranges::find(keep, what.owner) == keep.end() ? (*note)->remove() : Status();
+    };
+    std::error_code err;
+    for (std::filesystem::directory_iterator entry(run_dir, err), end; !err && entry != end; entry.increment(err))
+        if (!host_ifname_of_note(entry->path().filename().string()).empty())
+            if (auto done = try_one(entry->path()); !done && all) all = std::move(done);
+    if (err && err != std::errc::no_such_file_or_directory) return fail_errno(err.value(), run_dir.string());
+    return all;
 }
 
 } // namespace weft::cni

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.hpp"
 #include "base/unique_fd.hpp"
@@ -44,6 +45,10 @@ public:
     [[nodiscard]] Status remove() const;
     /// Whoever has it locked. None is no error.
     [[nodiscard]] static Status remove(const std::filesystem::path &run_dir, const Attachment &owner);
+    /// Those of one network's reservations in one place that nobody wants to keep; not while an ADD has it locked.
+    [[nodiscard]] static Status remove_others(const std::filesystem::path &run_dir, std::string_view network,
+                                              const std::filesystem::path &data_dir,
+                                              const std::vector<Attachment> &keep);
 
 private:
     ReservationNote(std::filesystem::path path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}

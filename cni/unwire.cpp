@@ -12,6 +12,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdlib>
+#include <new>
 #include <optional>
 
 #include "base/unique_fd.hpp"
@@ -59,7 +60,10 @@ std::optional<UniqueFd> delete_behind(int index) {
     const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
     for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null.get(), fd);
     ::setsid();
-    if (auto own = net::NlSocket::open()) (void)net::delete_link(*own, index);
+    try {
+        if (auto own = net::NlSocket::open()) (void)net::delete_link(*own, index);
+    } catch (const std::bad_alloc &) {
+    } // the parent sees the end of the child, and not the link's
     ::_exit(EXIT_SUCCESS);
 }
 

@@ -8,7 +8,8 @@
 #include <netlink/errno.h>
 #include <sys/socket.h>
 
-#include <cstdlib>
+#include <array>
+#include <new>
 #include <string>
 
 namespace weft::net {
@@ -19,6 +20,7 @@ constexpr int kMaxDumpAttempts = 16;
 
 /// What the kernel said to one request: filled by the callbacks below.
 struct Reply {
+    unsigned request = 0; ///< its sequence number
     bool done = false;
     int errnum = 0;
     std::string ext_ack;
@@ -55,20 +57,38 @@ int on_message(nl_msg *msg, void *arg) {
     return NL_OK;
 }
 
+/// An answer to another request is of one that was given up half way: libnl's own count would take it for this one's.
+int on_sequence(nl_msg *msg, void *arg) {
+    return nlmsg_hdr(msg)->nlmsg_seq == static_cast<Reply *>(arg)->request ? NL_OK : NL_SKIP;
+}
+
+/// Reads what an exchange that failed has left: the kernel begins no other dump on a socket whose last one is not at its end.
+void discard_rest(nl_sock *sock) {
+    std::array<char, 16384> rest;
+    while (::recv(nl_socket_get_fd(sock), rest.data(), rest.size(), MSG_DONTWAIT | MSG_TRUNC) > 0) {
+    }
+}
+
 /// Sends and receives until the kernel has acknowledged, ended its dump or refused.
 /// @return 0 or a libnl error (-NLE_DUMP_INTR once the interrupted dump is read to its end).
 int exchange(nl_sock *sock, nl_msg &msg, Reply &reply) {
     nlmsg_hdr(&msg)->nlmsg_seq = NL_AUTO_SEQ; // a message that is sent again gets a number of its own
     if (int err = nl_send_auto(sock, &msg); err < 0) return err;
+    reply.request = nlmsg_hdr(&msg)->nlmsg_seq;
     NlPtr<nl_cb, nl_cb_put> callbacks(nl_cb_alloc(NL_CB_DEFAULT));
     if (!callbacks) return -NLE_NOMEM;
     nl_cb_err(callbacks.get(), NL_CB_CUSTOM, on_error, &reply);
     nl_cb_set(callbacks.get(), NL_CB_ACK, NL_CB_CUSTOM, on_ack, &reply);
     nl_cb_set(callbacks.get(), NL_CB_FINISH, NL_CB_CUSTOM, on_ack, &reply);
     nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, on_message, &reply);
+    nl_cb_set(callbacks.get(), NL_CB_SEQ_CHECK, NL_CB_CUSTOM, on_sequence, &reply);
     while (!reply.done) {
         const int err = nl_recvmsgs(sock, callbacks.get());
-        if (err < 0 && (!reply.done || err == -NLE_DUMP_INTR)) return err;
+        if (err == -NLE_DUMP_INTR) return err;
+        if (err < 0 && !reply.done) {
+            discard_rest(sock);
+            return err;
+        }
     }
     return 0;
 }
@@ -85,7 +105,7 @@ Status verdict(const Reply &reply, std::string_view what) {
 
 NlMsg make_request(int type, int flags) {
     NlMsg msg(nlmsg_alloc_simple(type, NLM_F_REQUEST | flags));
-    if (!msg) std::abort();
+    if (!msg) throw std::bad_alloc();
     return msg;
 }
 
@@ -110,7 +130,7 @@ Status NlSocket::request(nl_msg &msg, std::string_view what) {
 
 Status NlSocket::query_each(nl_msg &msg, std::string_view what, const std::function<void()> &restart,
                             const std::function<void(nlmsghdr &)> &each) {
-    // libnl counts an exchange as over at an ACK or a dump's end: without one, the next request's numbers are off.
+    // Without one, nothing would end the exchange.
     auto &flags = nlmsg_hdr(&msg)->nlmsg_flags;
     if ((flags & NLM_F_DUMP) != NLM_F_DUMP) flags |= NLM_F_ACK;
     for (int attempt = 1;; ++attempt) {

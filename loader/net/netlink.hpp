@@ -24,7 +24,7 @@ template <auto Free> struct NlFree {
 template <class T, auto Free> using NlPtr = std::unique_ptr<T, NlFree<Free>>;
 using NlMsg = NlPtr<nl_msg, nlmsg_free>;
 
-/// A request message of rtnetlink type `type` with NLM_F_REQUEST and `flags`; never null (allocation failure aborts).
+/// A request message of rtnetlink type `type` with NLM_F_REQUEST and `flags`; never null: it throws as `new` does.
 [[nodiscard]] NlMsg make_request(int type, int flags = 0);
 
 /// One route netlink socket of the network namespace in which it was opened.

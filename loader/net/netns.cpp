@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include <exception>
 #include <system_error>
 #include <thread>
 
@@ -35,16 +36,23 @@ Result<NlSocket> Netns::open_socket() const {
 
 Status Netns::run_on_own_thread(const std::function<void()> &body) const {
     int errnum = 0;
-    try {
-        std::thread([&] {
-            if (::setns(fd_.get(), CLONE_NEWNET) != 0)
-                errnum = errno;
-            else
+    std::exception_ptr thrown;
+    const auto enter = [&] {
+        if (::setns(fd_.get(), CLONE_NEWNET) != 0)
+            errnum = errno;
+        else
+            try {
                 body();
-        }).join();
+            } catch (...) { // out of memory: for the caller to say, and not to end in this thread
+                thrown = std::current_exception();
+            }
+    };
+    try {
+        std::thread(enter).join();
     } catch (const std::system_error &no_thread) {
         return fail_errno(no_thread.code().value(), "start a thread for a network namespace");
     }
+    if (thrown) std::rethrow_exception(thrown);
     return errnum == 0 ? Status() : fail_errno(errnum, "enter network namespace");
 }
 

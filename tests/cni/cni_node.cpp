@@ -93,7 +93,9 @@ json CniNode::conf(std::string_view version) const {
 }
 
 Answer CniNode::run(const Call &call, const std::string &plugin) const {
-    auto ran = test::run({plugin}, {.netns = ns_.path(), .env = environment(call), .input = input(call)});
+    auto command = call.under;
+    command.push_back(plugin);
+    auto ran = test::run(std::move(command), {.netns = ns_.path(), .env = environment(call), .input = input(call)});
     if (!ran) return {.err = ran.error().sentence()};
     return {.exit_code = ran->code, .out = ran->out, .err = ran->err, .body = json::parse(ran->out, nullptr, false)};
 }

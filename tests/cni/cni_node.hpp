@@ -43,6 +43,7 @@ struct Call {
     std::string netns; ///< CNI_NETNS
     json conf;         ///< stdin
     std::vector<std::string> env = {};
+    std::vector<std::string> under = {}; ///< a command that runs the plugin
 };
 
 /// What a plugin can leave on a node; equal to Traces{} when nothing is left.

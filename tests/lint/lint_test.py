@@ -76,6 +76,7 @@ class Code(unittest.TestCase):
     def test_throw_is_found_in_our_code_not_in_prose(self):
         self.assertEqual(findings("loader/a.cpp", "throw 1;\n", "throws"), [1])
         self.assertEqual(findings("loader/a.cpp", '// may throw\nlog("throw");\n', "throws"), [])
+        self.assertEqual(findings("loader/a.cpp", "if (!p) throw std::bad_alloc();\n", "throws"), [])
         self.assertEqual(findings("tests/a.cpp", "throw 1;\n", "throws"), [])
 
     def test_a_file_has_at_most_600_lines(self):
