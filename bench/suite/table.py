@@ -51,6 +51,7 @@ def of_wire(results, wire, spread):
 
 
 HEADLINES = {"offload": (("tcp-1", "gbit"), ("same-node-tcp", "gbit")),
+             "offload-apart": (("tcp-1", "gbit"),),
              "framed": (("tcp-1", "gbit"), ("udp-64", "kpps"), ("tcp-rr", "p50_us"), ("tcp-crr", "per_s"),
                         ("udp-64", "cpu_s_per_mpkt"), ("receive", "mpps")),
              "apart": (("tcp-1", "gbit"), ("tcp-4", "gbit")),

@@ -39,6 +39,10 @@ def _pairs(contender, baseline, prefix):
     return [
         target("TCP stream, offload wire, to flannel", 1.25, True, "offload", baseline, "tcp-1", "gbit"),
         target("TCP stream, offload wire, to host to host", 0.95, True, "offload", "host", "tcp-1", "gbit"),
+        target("TCP stream, offload wire, nodes apart, to flannel", 1.25, True, "offload-apart", baseline, "tcp-1",
+               "gbit"),
+        target("TCP stream, offload wire, nodes apart, to host to host", 0.95, True, "offload-apart", "host", "tcp-1",
+               "gbit"),
         target("TCP stream, framed wire, to flannel", 1.15, True, "framed", baseline, "tcp-1", "gbit"),
         target("TCP stream, framed wire, to host to host", 0.8, True, "framed", "host", "tcp-1", "gbit"),
         target("TCP stream, bare wire, to flannel", 1.1, True, "bare", baseline, "tcp-1", "gbit"),

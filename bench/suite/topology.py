@@ -49,7 +49,8 @@ class Pair:
         for node, cpu in zip(self.nodes, (CLIENT_CPU, SERVER_CPU)):
             # What XDP on the other end forbids (segmentation) cannot be switched on: that is part of the contender.
             node.ns.run("ethtool", "-K", "eth0", *wire.offloads, check=False)
-            node.ns.receive_on("eth0", cpu if wire.apart else None)
+            node.ns.receive_on("eth0", cpu if wire.apart and wire.gro else None)
+            node.ns.steer_to(cpu if wire.apart and not wire.gro else None)
 
     def namespaces(self):
         return [self.a.ns, self.b.ns, *(pod.ns for node in self.nodes for pod in node.pods)]

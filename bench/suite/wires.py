@@ -14,6 +14,11 @@ class Wire:
     apart: bool = False
     measurements: tuple = ()  # only these; empty: all
 
+    @property
+    def gro(self):
+        """Without it a veth has no ring: what one CPU sends is taken up by that CPU, and may overtake another's."""
+        return "on" == self.offloads[self.offloads.index("gro") + 1]
+
 
 FRAMES = ("tx", "on", "tso", "off", "gso", "off", "gro", "on")
 CABLE = ("tx", "off", "tso", "off", "gso", "off", "gro", "on")
@@ -21,6 +26,8 @@ CABLE = ("tx", "off", "tso", "off", "gso", "off", "gro", "on")
 WIRES = {wire.name: wire for wire in (
     Wire("offload", "64 KiB packets cross whole, checksums half done: a NIC with every offload",
          measurements=("tcp-1", "same-node-tcp", "same-node-rr")),
+    Wire("offload-apart", "offload, and each node works on a CPU of its own, as two machines do", apart=True,
+         measurements=("tcp-1",)),
     Wire("framed", "MTU-sized frames, checksums half done: a NIC without tunnel segmentation", offloads=FRAMES),
     Wire("apart", "framed, and each node receives on a CPU of its own, as two machines do", offloads=FRAMES, apart=True,
          measurements=("tcp-1", "tcp-4")),
