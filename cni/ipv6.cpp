@@ -89,9 +89,10 @@ Status prepare_pod_end(const net::Netns &pod, const std::string &ifname) {
 }
 
 Status await_own_address(net::NlSocket &pod, const Ip &address) {
-    using namespace std::chrono_literals;
-    const auto end = std::chrono::steady_clock::now() + 10s;
-    for (auto pause = 100us; std::chrono::steady_clock::now() < end; pause = std::min(2 * pause, 10'000us)) {
+    using namespace std::chrono;
+    constexpr microseconds kLongest = milliseconds(10);
+    const auto end = steady_clock::now() + seconds(10);
+    for (auto pause = microseconds(100); steady_clock::now() < end; pause = std::min(2 * pause, kLongest)) {
         const auto route = net::query_route(pod, address);
         if (route && route->type == net::RouteType::local) return {};
         std::this_thread::sleep_for(pause);
