@@ -3,22 +3,28 @@
  * because it came in elsewhere: the socket listens on every interface and takes every VNI. The same checks of the sender as on
  * the uplink, then on to the host stack. */
 #include "encap/vxlan_header.h"
+#include "lib/carried.h"
 #include "lib/deliver.h"
 #include "lib/verdict.h"
 
 enum { PACKET_HOST = 0 }; /* <linux/if_packet.h> is no header for BPF */
 
-/* The kernel asks for the family of what it has not told yet. */
+/* The kernel asks for the family of what it has not told yet. An IPv6 sender that would be IPv4's here, see ip6_view_header(),
+ * is nobody. */
 static __always_inline bool read_tunnel_key(struct __sk_buff *skb, __u32 *vni, struct weft_ip *sender)
 {
+	const struct weft_ip nobody = {};
 	struct bpf_tunnel_key key = {};
 
-	if (!bpf_skb_get_tunnel_key(skb, &key, TUNNEL_KEY_LEN, 0))
+	if (!bpf_skb_get_tunnel_key(skb, &key, TUNNEL_KEY_LEN, 0)) {
 		set_ip4(sender, bpf_htonl(key.remote_ipv4)); /* host byte order, for IPv4 only */
-	else if (!bpf_skb_get_tunnel_key(skb, &key, TUNNEL_KEY_LEN, BPF_F_TUNINFO_IPV6))
+	} else {
+		if (bpf_skb_get_tunnel_key(skb, &key, TUNNEL_KEY_LEN, BPF_F_TUNINFO_IPV6))
+			return false;
 		__builtin_memcpy(sender, key.remote_ipv6, sizeof(*sender));
-	else
-		return false;
+		if (is_ip4(sender))
+			*sender = nobody;
+	}
 	*vni = key.tunnel_id;
 	return true;
 }
@@ -59,8 +65,10 @@ static __always_inline enum weft_reason from_tunnel(struct __sk_buff *skb, struc
 	reason = check_sender(who, &sender, &v.saddr, &stats_index);
 	if (reason)
 		return reason;
-	if (checks(WEFT_R_MARTIAN_DESTINATION) && is_martian(&v.daddr))
-		reason = refuse(who, WEFT_R_MARTIAN_DESTINATION);
+	if (!endpoint_of(&v.daddr))
+		reason = check_other_destination(who, &v.daddr);
+	if (!reason && checks(WEFT_R_INNER_DISCOVERY) && weft_is_discovery(skb))
+		reason = refuse(who, WEFT_R_INNER_DISCOVERY);
 	if (reason)
 		return reason;
 	/* Or the stack would take it for another host's, where the inner MAC is not checked. */

@@ -2,6 +2,7 @@
 /* tc ingress of the uplink: what comes from other nodes. Behind GRO, which joins tunnelled TCP segments as long as weft.1's
  * socket on the port is there, and behind the XDP program when there is one. What this does not take goes on unchanged: the
  * kernel's vxlan socket decapsulates it, and it appears on weft.1. */
+#include "lib/carried.h"
 #include "lib/conntrack.h"
 #include "lib/deliver.h"
 #include "lib/receive.h"
@@ -81,14 +82,19 @@ static __always_inline enum weft_reason pop_and_deliver(struct __sk_buff *skb, c
 
 /* What only the host stack can handle, of an encapsulation that the kernel does not take off itself. It enters through weft.1,
  * like what the vxlan driver decapsulates: reverse-path filters and -i rules see one device whatever the way between nodes. */
-static __always_inline enum weft_reason pop_to_host(struct __sk_buff *skb, const struct received *r)
+static __always_inline enum weft_reason pop_to_host(struct __sk_buff *skb, const struct suspect *who,
+						    const struct received *r)
 {
 	const __u32 packets = wire_packets(skb), outer_bytes = skb->len;
-	enum weft_reason reason = pop(skb, r);
+	enum weft_reason reason = WEFT_R_NONE;
 	struct ethhdr *eth;
 	void *ip;
 	struct cursor c;
 
+	if (r->encap == WEFT_ENCAP_DIRECT && checks(WEFT_R_INNER_DISCOVERY) && weft_is_discovery(skb))
+		reason = refuse(who, WEFT_R_INNER_DISCOVERY); /* in the others there is no IPv6 */
+	if (!reason)
+		reason = pop(skb, r);
 	if (reason)
 		return reason;
 	c = skb_cursor(skb);
@@ -144,9 +150,9 @@ static __always_inline enum weft_reason from_wire(struct __sk_buff *skb, struct 
 	struct cursor c;
 
 	reason = untag(skb);
-	if (reason)
-		return reason;
 	mark = popped_mark_of(skb);
+	if (reason)
+		return mark ? WEFT_R_POP_FAILED : reason; /* XDP cannot see a tag that the driver took off */
 	if (mark) {
 		const __u32 ifindex = mark->ifindex;
 
@@ -165,7 +171,7 @@ static __always_inline enum weft_reason from_wire(struct __sk_buff *skb, struct 
 	if (!reason)
 		return pop_and_deliver(skb, &r);
 	if (r.taken && !is_vxlan(r.encap) && reason < WEFT_R_FIRST_DROP)
-		return pop_to_host(skb, &r);
+		return pop_to_host(skb, who, &r);
 	return reason;
 }
 

@@ -19,6 +19,8 @@
 	X(BARE_SOURCE, ENFORCE)                                                                                        \
 	X(WRONG_LINK_MAC, ENFORCE)                                                                                     \
 	X(INNER_OTHER, ENFORCE)                                                                                        \
+	X(OTHER_DESTINATION, ENFORCE)                                                                                  \
+	X(INNER_DISCOVERY, ENFORCE)                                                                                    \
 	X(POD_SOURCE, ENFORCE)                                                                                         \
 	X(POD_MAC, ENFORCE)                                                                                            \
 	X(POD_ARP, ENFORCE)                                                                                            \

@@ -61,7 +61,8 @@
 	X(125, BAD_IP, DROP, "bad_ip", "malformed IP header or length")                                                \
 	X(126, BAD_ECN, DROP, "bad_ecn", "outer CE on a flow that is not ECN-capable (RFC 6040)")                      \
 	X(127, NO_ROUTE, DROP, "no_route", "in the pod network, held by no lease, nowhere to send it")                 \
-	X(128, POP_FAILED, DROP, "pop_failed", "the packet was shrunk, but its headers could not be rewritten")        \
+	X(128, POP_FAILED, DROP, "pop_failed",                                                                         \
+	  "shrunk, but not to be handed on: headers that refuse to be rewritten, or XDP did not see its VLAN tag")     \
 	X(129, REDIRECT_FAILED, DROP, "redirect_failed", "the kernel refused the redirect")                            \
 	X(130, PUSH_FAILED, DROP, "push_failed", "the packet was grown, but its headers could not be written")         \
 	X(131, NO_TUNNEL_KEY, DROP, "no_tunnel_key", "a packet on the vxlan device without tunnel metadata")           \
@@ -88,7 +89,11 @@
 	X(148, POD_ROUTER, DROP, "pod_router", "from a pod: a router advertisement or a redirect")                     \
 	X(149, POD_DHCP, DROP, "pod_dhcp", "from a pod: a DHCP server's answer")                                       \
 	X(150, POD_TUNNEL, DROP, "pod_tunnel", "from a pod: a tunnel packet to a node")                                \
-	X(151, POD_HEADERS, DROP, "pod_headers", "from a pod: IPv6 headers that hide what the packet carries")
+	X(151, POD_HEADERS, DROP, "pod_headers", "from a pod: IPv6 headers that hide what the packet carries")         \
+	X(152, OTHER_DESTINATION, DROP, "other_destination",                                                           \
+	  "inner destination that is neither this node's nor a pod's here: the node as a relay")                       \
+	X(153, INNER_DISCOVERY, DROP, "inner_discovery",                                                               \
+	  "from another node: IPv6 router or neighbour discovery, or headers that hide whether it is")
 
 enum weft_class {
 	WEFT_CLASS_NONE = 0,

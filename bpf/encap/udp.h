@@ -38,6 +38,8 @@ static __always_inline enum weft_reason udp_read(struct cursor *c, struct outer 
 		return WEFT_R_TRUNCATED;
 	if (udp->dest != bpf_htons(cfg.udp_port))
 		return WEFT_R_NOT_OVERLAY;
+	if (!is_udp_len_right(udp, o))
+		return WEFT_R_TRUNCATED;
 	o->inner_ethertype = bpf_htons(ETH_P_IP);
 	return WEFT_R_NONE;
 }

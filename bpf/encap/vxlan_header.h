@@ -72,7 +72,7 @@ static __always_inline enum weft_reason vxlan_inside_read(struct cursor *c, stru
 	if (udp->dest != bpf_htons(cfg.port))
 		return WEFT_R_NOT_OVERLAY;
 	vxlan = take(c, VXLAN_AND_ETH);
-	if (!vxlan)
+	if (!vxlan || !is_udp_len_right(udp, o))
 		return WEFT_R_TRUNCATED;
 	inner_eth = (const void *)(vxlan + 1);
 	if (vxlan->flags != bpf_htonl(VXLAN_FLAGS) || vxlan->vni & bpf_htonl(0xff))

@@ -116,8 +116,8 @@ static __always_inline bool is_unspecified(const struct weft_ip *addr)
 	return is_ip4(addr) ? !ip4_of(addr) : !(words.high | words.low);
 }
 
-/* What no packet may have on its way from node to node: IPv4's 0/8 and 127/8, IPv6's :: and ::1, addresses of a link, and
- * groups. */
+/* What no packet may have on its way from node to node: IPv4's 0/8, 127/8 and 240/4, IPv6's :: and ::1, addresses of a link,
+ * and groups. */
 static __always_inline bool is_martian(const struct weft_ip *addr)
 {
 	const struct ip_words words = words_of(addr);
@@ -125,7 +125,7 @@ static __always_inline bool is_martian(const struct weft_ip *addr)
 	if (is_group(addr) || is_link_local(addr))
 		return true;
 	if (is_ip4(addr))
-		return addr->octet[12] == 0 || addr->octet[12] == 127;
+		return addr->octet[12] == 0 || addr->octet[12] == 127 || addr->octet[12] >= 240;
 	return !(words.high | (words.low & ~bpf_cpu_to_be64(1)));
 }
 

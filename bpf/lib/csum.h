@@ -26,6 +26,14 @@ static inline __attribute__((always_inline)) __u16 ip4_header_csum(const struct 
 	return csum_fold(sum);
 }
 
+/* Whether a 20-byte header's checksum is right. */
+static inline __attribute__((always_inline)) int ip4_header_csum_ok(const struct iphdr *ip)
+{
+	const __u32 *word = (const __u32 *)ip;
+
+	return !csum_fold((__u64)word[0] + word[1] + word[2] + word[3] + word[4]);
+}
+
 /* RFC 1624, equation 3: the checksum after one 16-bit word (wire order) changed. */
 static inline __attribute__((always_inline)) __u16 csum_replace16(__u16 check, __u16 old_word, __u16 new_word)
 {

@@ -37,7 +37,7 @@ static __always_inline enum weft_reason ip_view_l4(struct cursor *c, struct ip_v
 	if (v->proto == IPPROTO_TCP) {
 		const struct tcphdr *tcp = take(c, sizeof(*tcp));
 
-		if (!tcp)
+		if (!tcp || v->len < v->header_len + sizeof(*tcp))
 			return WEFT_R_TRUNCATED;
 		v->sport = tcp->source;
 		v->dport = tcp->dest;
@@ -48,7 +48,7 @@ static __always_inline enum weft_reason ip_view_l4(struct cursor *c, struct ip_v
 	if (v->proto == IPPROTO_UDP) {
 		const struct udphdr *udp = take(c, sizeof(*udp));
 
-		if (!udp)
+		if (!udp || v->len < v->header_len + sizeof(*udp))
 			return WEFT_R_TRUNCATED;
 		v->sport = udp->source;
 		v->dport = udp->dest;
@@ -59,9 +59,9 @@ static __always_inline enum weft_reason ip_view_l4(struct cursor *c, struct ip_v
 	/* Conntrack cannot be asked about other protocols, and one direction of a flow through the stack with the other
 	 * past it makes conntrack call the flow invalid: all of them take the stack. */
 	reason = WEFT_R_L4_UNTRACKED;
-	if (v->version == 4 && v->proto == IPPROTO_ICMP)
+	if (v->version == 4 && v->proto == IPPROTO_ICMP && v->len >= IP4_ICMP_QUOTE)
 		reason = ip4_view_icmp(c, v);
-	if (v->version == 6 && v->proto == NEXT_ICMPV6)
+	if (v->version == 6 && v->proto == NEXT_ICMPV6 && v->len >= IP6_ICMP_QUOTE)
 		reason = ip6_view_icmp(c, v);
 	return reason;
 }

@@ -15,7 +15,7 @@
 enum {
 	IP4_MF = 0x2000,
 	IP4_OFFSET = 0x1fff,
-	IP4_ODD_LENGTH = 16, /* where ip4_odd has what is unusual about the header's length, above flags and offset */
+	IP4_OPTIONS = 1 << 15, /* in ip4_odd, above flags and offset, which are as in the header */
 };
 
 /* Bytes up to the ports that an ICMP error quotes. */
@@ -27,16 +27,31 @@ enum {
 	ICMP_PARAMETER_PROBLEM = 12,
 };
 
-/* A GSO packet may have tot_len 0 (BIG TCP) and is always as long as it says otherwise. */
+/* Only a GSO packet is longer than tot_len can say, which is 0 then (BIG TCP). */
+static __always_inline __u32 ip4_len(const struct iphdr *ip, __u32 frame_left)
+{
+	return !ip->tot_len && frame_left > IP_MAX_LEN ? frame_left : bpf_ntohs(ip->tot_len);
+}
+
+/* 1 or 0, without a branch: ihl has four bits. */
+static __always_inline __u32 has_options(const struct iphdr *ip)
+{
+	return ((ip->ihl ^ 5) + 15) >> 4;
+}
+
 static __always_inline enum weft_reason ip4_view_header(struct cursor *c, __u32 frame_left, struct ip_view *v)
 {
 	const struct iphdr *ip = take(c, sizeof(*ip));
+	__u32 len;
 
 	if (!ip)
 		return WEFT_R_TRUNCATED;
 	if (ip->version != 4 || ip->ihl < 5)
 		return WEFT_R_BAD_IP;
-	if (bpf_ntohs(ip->tot_len) > frame_left || (ip->tot_len && bpf_ntohs(ip->tot_len) < ip->ihl * 4))
+	len = ip4_len(ip, frame_left);
+	if (len > frame_left || len < ip->ihl * 4)
+		return WEFT_R_BAD_IP;
+	if (ip->ihl == 5 && !ip4_header_csum_ok(ip)) /* with options it is the stack's, which sums up too */
 		return WEFT_R_BAD_IP;
 	set_ip4(&v->saddr, ip->saddr);
 	set_ip4(&v->daddr, ip->daddr);
@@ -45,7 +60,8 @@ static __always_inline enum weft_reason ip4_view_header(struct cursor *c, __u32 
 	v->tos = ip->tos;
 	v->hops = ip->ttl;
 	v->header_len = sizeof(*ip);
-	v->ip4_odd = (ip->ihl ^ 5) << IP4_ODD_LENGTH | (ip->frag_off & bpf_htons(IP4_MF | IP4_OFFSET));
+	v->len = clamped_len(len);
+	v->ip4_odd = has_options(ip) * IP4_OPTIONS | (bpf_ntohs(ip->frag_off) & (IP4_MF | IP4_OFFSET));
 	return WEFT_R_NONE;
 }
 
@@ -54,7 +70,7 @@ static __always_inline enum weft_reason ip4_oddity(const struct ip_view *v)
 {
 	if (!v->ip4_odd)
 		return WEFT_R_NONE;
-	return v->ip4_odd >> IP4_ODD_LENGTH ? WEFT_R_IP_OPTIONS : WEFT_R_FRAGMENT;
+	return v->ip4_odd & IP4_OPTIONS ? WEFT_R_IP_OPTIONS : WEFT_R_FRAGMENT;
 }
 
 static __always_inline bool is_icmp_error(__u8 type)

@@ -19,6 +19,15 @@ enum { IP6_OFFSET = 0xfff8 }; /* of a fragment header's second half */
 /* RFC 4443: types below 128 are errors; those from 5 on are nobody's yet. */
 enum { ICMPV6_LAST_ERROR = 4 };
 
+/* RFC 4861, in ICMPv6. */
+enum {
+	ND_ROUTER_SOLICITATION = 133,
+	ND_ROUTER_ADVERTISEMENT = 134,
+	ND_SOLICITATION = 135,
+	ND_ADVERTISEMENT = 136,
+	ND_REDIRECT = 137,
+};
+
 /* RFC 8200, section 4: what may stand between the IPv6 header and the transport header. */
 static __always_inline enum weft_reason extension(__u8 next)
 {
@@ -42,20 +51,28 @@ static __always_inline __u8 traffic_class(const struct ipv6hdr *ip)
 	return ip->priority << 4 | ip->flow_lbl[0] >> 4;
 }
 
-/* A GSO packet may have payload_len 0 (BIG TCP), and so may one without payload. */
+/* As ip4_len(). One without payload has 0 too. */
+static __always_inline __u32 ip6_len(const struct ipv6hdr *ip, __u32 frame_left)
+{
+	return !ip->payload_len && frame_left > IP_MAX_LEN ? frame_left : sizeof(*ip) + bpf_ntohs(ip->payload_len);
+}
+
 static __always_inline enum weft_reason ip6_view_header(struct cursor *c, __u32 frame_left, struct ip_view *v)
 {
 	const struct ipv6hdr *ip = take(c, sizeof(*ip));
+	__u32 len;
 
 	if (!ip)
 		return WEFT_R_TRUNCATED;
-	if (ip->version != 6 || sizeof(*ip) + bpf_ntohs(ip->payload_len) > frame_left)
+	len = ip6_len(ip, frame_left);
+	if (ip->version != 6 || len > frame_left)
 		return WEFT_R_BAD_IP;
 	__builtin_memcpy(&v->saddr, &ip->saddr, sizeof(v->saddr));
 	__builtin_memcpy(&v->daddr, &ip->daddr, sizeof(v->daddr));
 	/* On the wire such an address is nobody's (RFC 4291, section 2.5.5.2 is about sockets); here it would be IPv4's. */
 	if (is_ip4(&v->saddr) || is_ip4(&v->daddr))
 		return WEFT_R_BAD_IP;
+	v->len = clamped_len(len);
 	v->version = 6;
 	v->proto = ip->nexthdr;
 	v->tos = traffic_class(ip);

@@ -122,16 +122,42 @@ static __always_inline enum weft_reason check_sender(const struct suspect *who, 
 	return check_other_source(who, inner_saddr);
 }
 
-/* Has this lease's node this MAC? weftd keeps it, also while the kernel has forgotten the neighbour; the kernel's table follows
- * a change at once, but can be asked for a next hop only, which the node is not where our way to it leads through a router. */
-static __always_inline bool is_link_mac_of(void *ctx, __u32 ifindex, const struct weft_lease *lease, const __u8 *mac)
+/* Why no node sends to the address with these words, where no pod here has it; or none. Rare, as weft_other_source(). */
+__noinline int weft_other_destination(__u64 high, __u64 low)
+{
+	const struct ip_words words = {high, low};
+	struct weft_ip daddr;
+
+	__builtin_memcpy(&daddr, &words, sizeof(daddr));
+	if (in_own_subnet(&daddr))
+		return WEFT_R_NONE;
+	if (checks(WEFT_R_MARTIAN_DESTINATION) && is_martian(&daddr))
+		return WEFT_R_MARTIAN_DESTINATION;
+	return is_this_node(&daddr) ? WEFT_R_NONE : WEFT_R_OTHER_DESTINATION;
+}
+
+/* An inner destination that is no pod's here. Each node sends what is in a lease to that lease's node, and nothing else: what
+ * leads on from here was to hide where it comes from. */
+static __always_inline enum weft_reason check_other_destination(const struct suspect *who, const struct weft_ip *daddr)
+{
+	const struct ip_words words = words_of(daddr);
+
+	return refuse_any(who, weft_other_destination(words.high, words.low));
+}
+
+enum whose_mac { MAC_UNKNOWN, MAC_OF_NODE, MAC_OF_ANOTHER };
+
+/* Is this MAC the one of the lease's node? weftd keeps it where there is a way without a tunnel, also while the kernel has
+ * forgotten the neighbour; the kernel's table follows a change at once, but can be asked for a next hop only, which the node is
+ * not where our way to it leads through a router. */
+static __noinline enum whose_mac whose_mac(void *ctx, __u32 ifindex, const struct weft_lease *lease, const __u8 *mac)
 {
 	struct bpf_fib_lookup fib = {.ifindex = ifindex};
 
 	if (same_mac(mac, lease->link_mac.octet))
-		return true;
+		return MAC_OF_NODE;
 	if (!same_ip(&lease->next_hop, &lease->node))
-		return false;
+		return MAC_UNKNOWN;
 	if (is_ip4(&lease->next_hop)) {
 		fib.family = ADDRESS_FAMILY_INET;
 		fib.ipv4_dst = ip4_of(&lease->next_hop);
@@ -139,7 +165,9 @@ static __always_inline bool is_link_mac_of(void *ctx, __u32 ifindex, const struc
 		fib.family = ADDRESS_FAMILY_INET6;
 		__builtin_memcpy(fib.ipv6_dst, &lease->next_hop, sizeof(fib.ipv6_dst));
 	}
-	return bpf_fib_lookup(ctx, &fib, sizeof(fib), 0) == BPF_FIB_LKUP_RET_SUCCESS && same_mac(mac, fib.dmac);
+	if (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
+		return MAC_UNKNOWN;
+	return same_mac(mac, fib.dmac) ? MAC_OF_NODE : MAC_OF_ANOTHER;
 }
 
 /* The same without an outer source: the inner one must be another node's pod's, and the frame that node's. */
@@ -155,7 +183,21 @@ static __always_inline enum weft_reason check_direct_sender(void *ctx, __u32 ifi
 		return refuse(who, WEFT_R_SPOOFED_SOURCE);
 	}
 	*stats_index = lease->stats_index;
-	if (!checks(WEFT_R_WRONG_LINK_MAC) || is_link_mac_of(ctx, ifindex, lease, who->mac.octet))
+	if (!checks(WEFT_R_WRONG_LINK_MAC) || whose_mac(ctx, ifindex, lease, who->mac.octet) == MAC_OF_NODE)
+		return WEFT_R_NONE;
+	return refuse(who, WEFT_R_WRONG_LINK_MAC);
+}
+
+/* From a pod elsewhere to an address that is no pod's, without a tunnel: how pods that are not masqueraded reach nodes. Where a
+ * router is between us and their node, or nobody has asked for its MAC yet, any will do. */
+static __always_inline enum weft_reason check_bare_sender(void *ctx, __u32 ifindex, const struct suspect *who,
+							  const struct weft_ip *saddr)
+{
+	struct weft_lease *lease = lease_of(saddr);
+
+	if (!lease)
+		return refuse(who, WEFT_R_SPOOFED_SOURCE);
+	if (!checks(WEFT_R_WRONG_LINK_MAC) || whose_mac(ctx, ifindex, lease, who->mac.octet) != MAC_OF_ANOTHER)
 		return WEFT_R_NONE;
 	return refuse(who, WEFT_R_WRONG_LINK_MAC);
 }

@@ -29,6 +29,7 @@ struct outer {
 	struct weft_ip daddr;
 	const struct suspect *who;
 	void *header;
+	__u32 len;		/* by its own word, from it on */
 	__be16 ethertype;	/* of it */
 	__be16 inner_ethertype; /* a reader's word on what comes behind the encapsulation */
 	__u8 proto;
@@ -82,6 +83,15 @@ static __always_inline __be16 source_port(__u32 hash)
 {
 	hash ^= hash << 16;
 	return bpf_htons((((__u64)hash * SPORT_COUNT) >> 32) + SPORT_FIRST);
+}
+
+/* Whether UDP and the IP header in front of it say the same of where the packet ends. Where they do not, the kernel trims it or
+ * drops it. What is longer than an IP packet can be is the kernel's own making (GSO, GRO), and no length in it says so. */
+static __always_inline bool is_udp_len_right(const struct udphdr *udp, const struct outer *o)
+{
+	const __u32 ip_header = o->ethertype == bpf_htons(ETH_P_IP) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+
+	return o->len > IP_MAX_LEN || bpf_ntohs(udp->len) == o->len - ip_header;
 }
 
 /* Without a checksum, which IPv4 allows (RFC 768), and IPv6 for tunnels whose receiver agreed (RFC 6935): it spares both ends

@@ -5,7 +5,7 @@
 /* What a pod may send, wherever it goes: from its own addresses and MAC, and nothing that speaks for the network. */
 #include <linux/if_ether.h>
 
-#include "lib/ip.h"
+#include "lib/carried.h"
 #include "lib/leases.h"
 #include "lib/verdict.h"
 
@@ -24,18 +24,11 @@ struct arp_packet {
 
 enum {
 	ICMP_REDIRECT_TYPE = 5,
-	ND_ROUTER_ADVERTISEMENT = 134,
-	ND_SOLICITATION = 135,
-	ND_ADVERTISEMENT = 136,
-	ND_REDIRECT = 137,
 	ND_HOPS = 255, /* no router let it pass (RFC 4861) */
 	DHCP_SERVER = 67,
 	DHCP_CLIENT = 68,
 	DHCPV6_SERVER = 547,
 	DHCPV6_CLIENT = 546,
-	MAX_EXTENSIONS = 6,
-	OPTION_UNITS = 8, /* an extension header's length counts in these */
-	AUTHENTICATION_UNITS = 4,
 };
 
 /* RFC 4861: a solicitation and an advertisement, up to where options start. */
@@ -164,58 +157,6 @@ static __always_inline bool is_dhcp_answer(__u8 version, __be16 sport, __be16 dp
 	if (version == 4)
 		return sport == bpf_htons(DHCP_SERVER) && dport == bpf_htons(DHCP_CLIENT);
 	return sport == bpf_htons(DHCPV6_SERVER) && dport == bpf_htons(DHCPV6_CLIENT);
-}
-
-/* What a packet that the stack gets carries behind options and extension headers. */
-struct carried {
-	__u8 proto;
-	__u32 at;    /* in the frame */
-	bool later;  /* a fragment that does not have the beginning of it */
-	bool hidden; /* headers go on beyond what is looked at */
-};
-
-static __always_inline void carried_by_ip6(struct __sk_buff *skb, struct carried *carried)
-{
-	struct {
-		__u8 next;
-		__u8 len;
-		__be16 fragment;
-	} head;
-	int i;
-
-	for (i = 0; i < MAX_EXTENSIONS; i++) {
-		if (!extension(carried->proto))
-			return;
-		if (bpf_skb_load_bytes(skb, carried->at, &head, sizeof(head)))
-			break;
-		if (carried->proto == NEXT_FRAGMENT) {
-			carried->at += OPTION_UNITS;
-			carried->later = (head.fragment & bpf_htons(IP6_OFFSET)) != 0;
-		} else if (carried->proto == NEXT_AUTHENTICATION) {
-			carried->at += (head.len + 2) * AUTHENTICATION_UNITS;
-		} else {
-			carried->at += (head.len + 1) * OPTION_UNITS;
-		}
-		carried->proto = head.next;
-		if (carried->later)
-			return;
-	}
-	carried->hidden = extension(carried->proto) != WEFT_R_NONE;
-}
-
-static __always_inline struct carried carried_by(struct __sk_buff *skb, const struct ip_view *v)
-{
-	struct carried carried = {.proto = v->proto, .at = ETH_HLEN + sizeof(struct ipv6hdr)};
-	struct iphdr ip;
-
-	if (v->version == 6) {
-		carried_by_ip6(skb, &carried);
-		return carried;
-	}
-	carried.hidden = bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) != 0;
-	carried.at = ETH_HLEN + ip.ihl * 4;
-	carried.later = (ip.frag_off & bpf_htons(IP4_OFFSET)) != 0;
-	return carried;
 }
 
 /* Another node, this one, or an address of weft.1. */

@@ -9,7 +9,6 @@
 #include "lib/verdict.h"
 
 enum {
-	IP_MAX_LEN = 65535,
 	/* NO_CSUM_RESET: what is verified stays so. FIXED_GSO: pods' MTU leaves room, so segments need not shrink. */
 	PUSH_FLAGS = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET,
 };

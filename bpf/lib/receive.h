@@ -53,7 +53,8 @@ static __always_inline bool is_tunnel_proto(__u8 proto)
 	return false;
 }
 
-/* The kernel's vxlan device takes both of what is odd here: after reassembly, and past the options. */
+/* o->len comes as the frame's, and stays so where the packet is not for us. The kernel's vxlan device takes both of what is odd
+ * here: after reassembly, and past the options. */
 static __always_inline enum weft_reason outer_view4(struct cursor *c, struct outer *o)
 {
 	const struct iphdr *ip = take(c, sizeof(*ip));
@@ -73,7 +74,12 @@ static __always_inline enum weft_reason outer_view4(struct cursor *c, struct out
 		return WEFT_R_NOT_OVERLAY;
 	if (ip->frag_off & bpf_htons(IP4_MF | IP4_OFFSET))
 		return WEFT_R_OUTER_FRAGMENT;
-	return ip->ihl == 5 ? WEFT_R_NONE : WEFT_R_IP_OPTIONS;
+	if (ip->ihl != 5)
+		return WEFT_R_IP_OPTIONS;
+	if (ip4_len(ip, o->len) > o->len)
+		return WEFT_R_TRUNCATED;
+	o->len = ip4_len(ip, o->len);
+	return ip4_header_csum_ok(ip) ? WEFT_R_NONE : WEFT_R_BAD_IP;
 }
 
 static __always_inline enum weft_reason outer_view6(struct cursor *c, struct outer *o)
@@ -95,20 +101,30 @@ static __always_inline enum weft_reason outer_view6(struct cursor *c, struct out
 		return WEFT_R_NONE;
 	if (ip->nexthdr == NEXT_FRAGMENT)
 		return WEFT_R_OUTER_FRAGMENT;
+	if (ip6_len(ip, o->len) > o->len)
+		return WEFT_R_TRUNCATED;
+	o->len = ip6_len(ip, o->len);
 	return extension(ip->nexthdr);
 }
 
-/* What is left to the stack because it is no tunnel's: the stack would route it, and with that anybody on the wire could speak
- * as a pod without any tunnel. */
-static __always_inline enum weft_reason check_bare(const struct outer *o)
+/* What is left to the stack because it is no tunnel's, or may be none: the stack would take or route it, and with that anybody
+ * on the wire could speak as a pod without any tunnel. */
+static __always_inline enum weft_reason check_bare(void *ctx, __u32 ifindex, const struct outer *o)
 {
-	enum weft_reason reason = WEFT_R_NONE;
-
+	if (!in_pod_network(&o->saddr))
+		return WEFT_R_NONE;
 	if (checks(WEFT_R_OWN_SOURCE) && in_own_subnet(&o->saddr))
-		reason = refuse(o->who, WEFT_R_OWN_SOURCE);
-	else if (checks(WEFT_R_BARE_SOURCE) && in_pod_network(&o->saddr) && in_pod_network(&o->daddr))
-		reason = refuse(o->who, WEFT_R_BARE_SOURCE);
-	return reason ? reason : WEFT_R_NOT_OVERLAY;
+		return refuse(o->who, WEFT_R_OWN_SOURCE);
+	if (in_pod_network(&o->daddr))
+		return refuse(o->who, WEFT_R_BARE_SOURCE);
+	return check_bare_sender(ctx, ifindex, o->who, &o->saddr);
+}
+
+/* Of judge_outer(): the packet is the stack's, and whether it is a tunnel's nobody has seen. */
+static __always_inline bool is_maybe_bare(enum weft_reason reason)
+{
+	return reason == WEFT_R_NOT_OVERLAY || reason == WEFT_R_OUTER_FRAGMENT || reason == WEFT_R_IP_OPTIONS ||
+	       reason == WEFT_R_EXT_HEADERS;
 }
 
 /* Outer headers: is this overlay traffic for us, and well formed? Leaves the cursor at the inner IP header. */
@@ -129,8 +145,6 @@ static __always_inline enum weft_reason judge_outer(struct cursor *c, struct sus
 		return WEFT_R_NOT_IP;
 	reason = o->ethertype == bpf_htons(ETH_P_IP) ? outer_view4(c, o) : outer_view6(c, o);
 	who->key.sender = o->saddr;
-	if (reason == WEFT_R_NOT_OVERLAY)
-		return check_bare(o);
 	if (reason)
 		return reason;
 #define ENCAP_READ(number, NAME, label, backend, bytes)                                                                \
@@ -146,7 +160,7 @@ static __always_inline enum weft_reason judge_outer(struct cursor *c, struct sus
 	}
 	WEFT_ENCAPS(ENCAP_READ)
 #undef ENCAP_READ
-	return check_bare(o);
+	return WEFT_R_NOT_OVERLAY;
 }
 
 /* Everything but conntrack, which each hook asks in its own way. ctx: the program's. frame_len: bytes from the outer Ethernet
@@ -154,15 +168,21 @@ static __always_inline enum weft_reason judge_outer(struct cursor *c, struct sus
 static __always_inline enum weft_reason judge_received(void *ctx, __u32 ifindex, struct cursor *c, __u32 frame_len,
 						       struct suspect *who, struct received *r)
 {
-	enum weft_reason reason;
-	struct outer o = {};
+	struct outer o = {.len = frame_len - ETH_HLEN};
+	enum weft_reason reason, refused;
 
 	reason = judge_outer(c, who, &o, r);
+	if (is_maybe_bare(reason)) {
+		refused = check_bare(ctx, ifindex, &o);
+		return refused ? refused : reason;
+	}
 	if (reason)
 		return reason;
+	if (o.len < r->overhead)
+		return WEFT_R_TRUNCATED;
 	r->outer_ethertype = o.ethertype;
 	r->inner_ethertype = o.inner_ethertype;
-	reason = ip_view_header(c, o.inner_ethertype, frame_len - ETH_HLEN - r->overhead, &r->inner);
+	reason = ip_view_header(c, o.inner_ethertype, o.len - r->overhead, &r->inner);
 	if (reason)
 		return reason;
 	if (r->encap == WEFT_ENCAP_DIRECT)
@@ -175,8 +195,8 @@ static __always_inline enum weft_reason judge_received(void *ctx, __u32 ifindex,
 	if (r->ecn == ECN_INVALID)
 		return WEFT_R_BAD_ECN;
 	r->pod = endpoint_of(&r->inner.daddr);
-	if (!r->pod && checks(WEFT_R_MARTIAN_DESTINATION) && is_martian(&r->inner.daddr)) {
-		reason = refuse(who, WEFT_R_MARTIAN_DESTINATION);
+	if (!r->pod) {
+		reason = check_other_destination(who, &r->inner.daddr);
 		if (reason)
 			return reason;
 	}

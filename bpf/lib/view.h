@@ -4,8 +4,18 @@
 
 #include <stdbool.h>
 
+#include <bpf/bpf_helpers.h>
+
 #include "weft_abi.h"
 #include "weft_reasons.h"
+
+enum { IP_MAX_LEN = 65535 };
+
+/* Of ip_view, whose frame is the larger part of the programs' stack. Without a branch. */
+static __always_inline __u16 clamped_len(__u32 len)
+{
+	return len | -(len >> 16);
+}
 
 /* What the programs keep of an IP packet: values, so that they outlive the packet pointers. */
 struct ip_view {
@@ -19,7 +29,8 @@ struct ip_view {
 	__u8 flow_proto;
 	bool may_open;	  /* a flow may begin with this packet: TCP SYN, any UDP */
 	__u16 header_len; /* of network and transport header, bytes */
-	__u32 ip4_odd;	  /* of an IPv4 header with options or of a fragment, for ip4_oddity() */
+	__u16 len;	  /* of the packet by its own word, 0xfffe or 0xffff: that or longer */
+	__u16 ip4_odd;	  /* of an IPv4 header with options or of a fragment, for ip4_oddity() */
 	__u8 version;
 	__u8 proto; /* of the transport header: IPPROTO_* */
 	__u8 tos;   /* or traffic class */

@@ -37,6 +37,23 @@ Frames with_inner_length(Crafter &c, bool longer) {
     return {frame};
 }
 
+Frames with_wrong_checksum(Crafter &c, std::size_t ip) {
+    auto frame = right(c);
+    frame[ip + 10] = static_cast<std::uint8_t>(frame[ip + 10] + 1 + c.below(255));
+    return {frame};
+}
+Frames with_outer_length(Crafter &c, std::size_t length) {
+    auto frame = right(c);
+    put16(frame, kEth + 2, static_cast<std::uint16_t>(length));
+    sum_up_ip4(frame, kEth);
+    return {frame};
+}
+Frames with_udp_length(Crafter &c, std::size_t length) {
+    auto frame = right(c);
+    put16(frame, kOuterUdp + 4, static_cast<std::uint16_t>(length));
+    return {frame};
+}
+
 constexpr std::string_view kFragments2 = "2x from_wire/outer_fragment";
 
 const Kind kKinds[] = {
@@ -94,6 +111,42 @@ const Kind kKinds[] = {
              put16(packet, 4, static_cast<std::uint16_t>(get16(packet, 4) + 1 + c.below(1000)));
              return Frames{c.tunnel(c.forged(false), c.inner(packet))};
          }},
+    {.name = "inner-length-zero",
+     .text = "no inner total length, as the kernel's own packets beyond 65,535 octets have it",
+     .counted = "from_wire/bad_ip",
+     .craft =
+         [](Crafter &c) {
+             auto frame = right(c);
+             put16(frame, kInnerIp + 2, 0);
+             sum_up_ip4(frame, kInnerIp);
+             return Frames{frame};
+         }},
+    {.name = "inner-checksum",
+     .text = "an inner header checksum that is wrong",
+     .counted = "from_wire/bad_ip",
+     .craft = [](Crafter &c) { return with_wrong_checksum(c, kInnerIp); }},
+    {.name = "outer-checksum",
+     .text = "an outer header checksum that is wrong",
+     .counted = "from_wire/bad_ip",
+     .craft = [](Crafter &c) { return with_wrong_checksum(c, kEth); },
+     .counted_direct = "from_wire/bad_ip"},
+    {.name = "outer-length-short",
+     .text = "an outer total length that ends before the inner packet does",
+     .counted = "from_wire/truncated",
+     .craft = [](Crafter &c) { return with_outer_length(c, kInnerL4 - kEth - c.below(40)); }},
+    {.name = "outer-length-long",
+     .text = "an outer total length beyond the frame",
+     .counted = "from_wire/truncated",
+     .craft = [](Crafter &c) { return with_outer_length(c, 1500 + c.below(1000)); },
+     .counted_direct = "from_wire/truncated"},
+    {.name = "udp-length-short",
+     .text = "an outer UDP length that ends before the inner packet does",
+     .counted = "from_wire/truncated",
+     .craft = [](Crafter &c) { return with_udp_length(c, c.below(kInnerL4 - kOuterUdp)); }},
+    {.name = "udp-length-long",
+     .text = "an outer UDP length beyond the packet",
+     .counted = "from_wire/truncated",
+     .craft = [](Crafter &c) { return with_udp_length(c, 1500 + c.below(1000)); }},
     {.name = "inner-ttl-expired",
      .text = "an inner TTL of 0 or 1",
      .counted = "from_wire/ttl_expiring, from_tunnel/checked",

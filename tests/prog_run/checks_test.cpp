@@ -80,12 +80,13 @@ const CheckRow kTunnelled[] = {
     {"a node that speaks as our gateway", from_source("10.244.63.1"), "own_source", "decap_to_pod"},
     {"a node that speaks as this node", tunnel(inner(kNode) / tcp()), "own_source", "source_outside"},
     {"a node that speaks as our IPv6 pod", tunnelled6(kNeighbourPod6, kPod6), "own_source", "decap_to_pod"},
-    {"an unspecified source", patched(from_source("10.0.0.1"), kInnerIp + 12, {0, 0, 0, 0}), "martian_source",
+    {"an unspecified source", patched_ip4(from_source("10.0.0.1"), kInnerIp, 12, {0, 0, 0, 0}), "martian_source",
      "source_outside"},
     {"a loopback source", from_source("127.0.0.1"), "martian_source", "source_outside"},
     {"a link local source", from_source("169.254.1.1"), "martian_source", "source_outside"},
     {"a multicast source", from_source("224.0.0.1"), "martian_source", "source_outside"},
     {"a broadcast source", from_source("255.255.255.255"), "martian_source", "source_outside"},
+    {"a reserved source", from_source("240.0.0.1"), "martian_source", "source_outside"},
     {"an unspecified IPv6 source", tunnelled6(Ip6(), kPod6), "martian_source", "source_outside"},
     {"an IPv6 loopback source", tunnelled6(*parse_ip6("::1"), kPod6), "martian_source", "source_outside"},
     {"an IPv6 link local source", tunnelled6(*parse_ip6("fe80::1"), kPod6), "martian_source", "source_outside"},
@@ -95,7 +96,12 @@ const CheckRow kTunnelled[] = {
     {"a link local destination", to_destination("169.254.169.254"), "martian_destination", "no_pod"},
     {"a multicast destination", to_destination("224.0.0.251"), "martian_destination", "no_pod"},
     {"a broadcast destination", to_destination("255.255.255.255"), "martian_destination", "no_pod"},
+    {"a reserved destination", to_destination("240.0.0.1"), "martian_destination", "no_pod"},
     {"an IPv6 multicast destination", tunnelled6(kMixedPod6, *parse_ip6("ff02::1")), "martian_destination", "no_pod"},
+    {"a destination outside", to_destination("198.51.100.7"), "other_destination", "no_pod"},
+    {"a destination at another node", to_destination("10.244.91.2"), "other_destination", "no_pod"},
+    {"a destination at the sender", to_destination("10.244.86.3"), "other_destination", "no_pod"},
+    {"an IPv6 destination at another node", tunnelled6(kMixedPod6, kPeerPod6), "other_destination", "no_pod"},
 };
 
 class TunnelledCheck : public ::testing::TestWithParam<CheckRow> {};
@@ -122,6 +128,12 @@ TEST(Checks, AForeignSourceIsTakenAndCounted) {
     EXPECT_EQ(out.tolerated, (std::map<std::string, std::uint64_t>{{"foreign_source", 1}}));
 }
 
+Tins::IP with_options(const Ip4 &to) {
+    auto header = ip(kPod, to);
+    header.add_option(Tins::IP::option(Tins::IP::option_identifier(Tins::IP::NOOP, Tins::IP::CONTROL, 0)));
+    return header;
+}
+
 const Ip4 kDirectPod = *parse_ip4("10.244.86.9");
 const CheckRow kBare[] = {
     {"our own pods address from the wire", wire(ip(kNeighbourPod, kPod) / tcp()), "own_source", "decap_to_pod"},
@@ -131,8 +143,13 @@ const CheckRow kBare[] = {
     {"a pods address from another MAC", wire(ip(kDirectPod, kPod) / tcp(), kPeerVtepMac), "wrong_link_mac",
      "decap_to_pod"},
     {"a pods fragment from another MAC",
-     patched(wire(ip(kDirectPod, kPod) / udp() / Tins::RawPDU("12345678"), kPeerVtepMac), kEthLen + 6, {0x20, 0x00}),
+     patched_ip4(wire(ip(kDirectPod, kPod) / udp() / Tins::RawPDU("12345678"), kPeerVtepMac), kEthLen, 6, {0x20, 0x00}),
      "wrong_link_mac", "decap_to_host"},
+    {"our own pods address to the node in fragments",
+     patched_ip4(wire(ip(kPod, kNode) / udp() / Tins::RawPDU("12345678")), kEthLen, 6, {0x20, 0x00}), "own_source",
+     "outer_fragment"},
+    {"our own pods address to the node behind options", wire(with_options(kNode) / udp()), "own_source", "ip_options"},
+    {"an address of nobodys pod to the node", wire(ip(kNoLease, kNode) / tcp()), "spoofed_source", "not_overlay"},
     {"an IPv6 pods address from another MAC", wire(ip6(kDirectPod6, kPod6) / tcp(), kPeerVtepMac), "wrong_link_mac",
      "decap_to_pod"},
 };
@@ -147,6 +164,36 @@ TEST_P(BareCheck, Tc) {
     expect_refused(WEFT_HOOK_FROM_WIRE, row, sender);
 }
 INSTANTIATE_TEST_SUITE_P(Table, BareCheck, ::testing::ValuesIn(kBare), check_row_name);
+
+/// `count` destination options in front of the rest of an IPv6 packet.
+Bytes behind_options(Bytes packet, unsigned count) {
+    const std::uint8_t proto = packet[kEthLen + 6];
+    for (unsigned n = 0; n < count; ++n) {
+        const std::uint8_t next = n == 0 ? proto : 60;
+        const std::uint8_t option[8] = {next, 0, 1, 4, 0, 0, 0, 0};
+        packet.insert(packet.begin() + kEthLen + 40, option, option + sizeof option);
+    }
+    packet[kEthLen + 6] = 60;
+    const auto length = packet.size() - kEthLen - 40;
+    return patched(std::move(packet), kEthLen + 4,
+                   {static_cast<std::uint8_t>(length >> 8), static_cast<std::uint8_t>(length)});
+}
+
+/// From a pod elsewhere to our gateway, without a tunnel: what is in one never shows what it carries to from_wire.
+TEST(Checks, NeighbourDiscoveryFromAnotherNode) {
+    Tins::ICMPv6 message(Tins::ICMPv6::NEIGHBOUR_ADVERT);
+    message.target_addr(Tins::IPv6Address(kNoPod6.to_string()));
+    const auto advert = wire(ip6(kDirectPod6, kNoPod6, 255) / message);
+    for (const auto &[sentence, packet] : {std::pair("plain", advert),
+                                           {"behind options", behind_options(advert, 2)},
+                                           {"hidden", behind_options(advert, 7)}}) {
+        SCOPED_TRACE(sentence);
+        expect_refused(WEFT_HOOK_FROM_WIRE, {"", packet, "inner_discovery", "decap_to_host"},
+                       {.sender = abi::ip(kDirectPod6)});
+    }
+    const auto ping = Programs::instance().run(WEFT_HOOK_FROM_WIRE, wire(ip6(kDirectPod6, kNoPod6) / Tins::ICMPv6()));
+    EXPECT_EQ(ping.reasons, (std::map<std::string, std::uint64_t>{{"decap_to_host", 1}}));
+}
 
 // --- from a pod -------------------------------------------------------------------------------------------------------
 
@@ -166,26 +213,7 @@ Bytes nd(Tins::ICMPv6::Types type, const Ip6 &source, const Ip6 &target, const I
 
 Bytes dhcp(const Ip4 &to) { return sent(ip(kPod, to) / udp(68, 67) / Tins::RawPDU("offer")); }
 
-/// `count` destination options in front of the rest of an IPv6 packet.
-Bytes behind_options(Bytes packet, unsigned count) {
-    const std::uint8_t proto = packet[kEthLen + 6];
-    for (unsigned n = 0; n < count; ++n) {
-        const std::uint8_t next = n == 0 ? proto : 60;
-        const std::uint8_t option[8] = {next, 0, 1, 4, 0, 0, 0, 0};
-        packet.insert(packet.begin() + kEthLen + 40, option, option + sizeof option);
-    }
-    packet[kEthLen + 6] = 60;
-    const auto length = packet.size() - kEthLen - 40;
-    return patched(std::move(packet), kEthLen + 4,
-                   {static_cast<std::uint8_t>(length >> 8), static_cast<std::uint8_t>(length)});
-}
-
-Tins::IP with_options(const Ip4 &to) {
-    auto header = ip(kPod, to);
-    header.add_option(Tins::IP::option(Tins::IP::option_identifier(Tins::IP::NOOP, Tins::IP::CONTROL, 0)));
-    return header;
-}
-Bytes first_fragment(Bytes packet) { return patched(std::move(packet), kEthLen + 6, {0x20, 0x00}); }
+Bytes first_fragment(Bytes packet) { return patched_ip4(std::move(packet), kEthLen, 6, {0x20, 0x00}); }
 
 const Ip6 kLinkLocal = *parse_ip6("fe80::2"), kAllNodes = *parse_ip6("ff02::1");
 const auto kAdvert = Tins::ICMPv6::NEIGHBOUR_ADVERT;
@@ -257,7 +285,7 @@ const Row kHonest[] = {
     {"a DHCP answer to a relay", sent(ip(kPod, kOutside) / udp(67, 67)), "not_pod_network"},
     {"a tunnel of the pods own to outside", sent(ip(kPod, kOutside) / udp(8472)), "not_pod_network"},
     {"another service of a node", sent(ip(kPod, kPeer) / udp(53)), "not_pod_network"},
-    {"a later fragment to a node", patched(sent(ip(kPod, kPeer) / udp(8472)), kEthLen + 6, {0x00, 0x10}),
+    {"a later fragment to a node", patched_ip4(sent(ip(kPod, kPeer) / udp(8472)), kEthLen, 6, {0x00, 0x10}),
      "not_pod_network"},
     {"a few options", behind_options(sent(ip6(kPod6, kPeer6) / udp(53)), 2), "not_pod_network"},
 };

@@ -10,8 +10,10 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 
+#include "behind_tunnel.hpp"
 #include "datapath/features.hpp"
 #include "harness.hpp"
 #include "model.hpp"
@@ -86,8 +88,8 @@ RandomPackets::Cast cast_of(const model::World &world) {
         .macs = {kVtepMac, kPeerVtepMac, kPeerLinkMac, kPodMac, kPodHostMac, *parse_mac("01:00:5e:00:00:01")}};
     for (const auto &[address, pod] : world.endpoints) cast.pods.push_back(address);
     for (const auto &[net, lease] : world.leases) cast.far.push_back(net.address() + 2);
-    for (const char *odd : {"0.0.0.0", "127.0.0.1", "224.0.0.5", "255.255.255.255", "10.244.255.255", "::", "::1",
-                            "ff02::1", "fe80::1", "::ffff:10.244.63.2", "::ffff:192.0.2.2"})
+    for (const char *odd : {"0.0.0.0", "127.0.0.1", "224.0.0.5", "255.255.255.255", "240.0.0.1", "10.244.255.255", "::",
+                            "::1", "ff02::1", "fe80::1", "::ffff:10.244.63.2", "::ffff:192.0.2.2", "::ffff:192.0.2.1"})
         cast.other.push_back(*parse_ip(odd));
     return cast;
 }
@@ -105,10 +107,22 @@ int verdict_of(weft_hook hook, int reason) {
     return drop ? TC_ACT_SHOT : reason < WEFT_R_FIRST_STACK ? TC_ACT_REDIRECT : TC_ACT_UNSPEC;
 }
 
+/// A packet, and what the kernel says of it to from_tunnel.
+struct Sample {
+    Bytes frame;
+    std::optional<TunnelKey> key = std::nullopt;
+    std::uint32_t mark = 0;
+};
+
 /// One program's runs, cheap enough for millions: reasons are counted by the program and compared for many packets at once.
 class Differential {
 public:
-    Differential(Programs &programs, weft_hook hook) : programs_(programs), hook_(hook) {}
+    Differential(Programs &programs, weft_hook hook) : programs_(programs), hook_(hook) {
+        if (hook != WEFT_HOOK_FROM_TUNNEL) return;
+        auto behind = BehindTunnel::create(programs.program_fd(hook));
+        EXPECT_TRUE(behind) << behind.error().sentence();
+        if (behind) behind_ = std::move(*behind);
+    }
 
     using Counts = std::array<std::uint64_t, WEFT_R_COUNT>;
 
@@ -123,10 +137,12 @@ public:
     }
 
     /// @return what differs, but for the reason; empty if nothing does
-    [[nodiscard]] std::string run(const Bytes &frame, const Expected &expected) {
+    [[nodiscard]] std::string run(const Sample &sample, const Expected &expected) {
+        const auto &frame = sample.frame;
         std::array<std::uint8_t, 4096> out; // NOLINT(cppcoreguidelines-pro-type-member-init): written by the kernel
         const bool xdp = hook_ == WEFT_HOOK_XDP_WIRE;
-        __sk_buff skb{.ifindex = kPodIfindex};
+        __sk_buff skb{.mark = sample.mark, .ifindex = kPodIfindex};
+        if (behind_ && !behind_->set_key(sample.key)) return "no tunnel key";
         xdp_md md{.data_end = static_cast<__u32>(frame.size())}, md_out{};
         bpf_test_run_opts opts{};
         opts.sz = sizeof opts;
@@ -136,7 +152,9 @@ public:
         opts.ctx_in = xdp ? static_cast<const void *>(&md) : &skb;
         opts.ctx_size_in = xdp ? sizeof md : sizeof skb;
         opts.ctx_out = xdp ? &md_out : nullptr, opts.ctx_size_out = xdp ? sizeof md_out : 0;
-        if (const int err = bpf_prog_test_run_opts(programs_.program_fd(hook_), &opts); err != 0)
+        if (const int err =
+                bpf_prog_test_run_opts(behind_ ? behind_->program_fd() : programs_.program_fd(hook_), &opts);
+            err != 0)
             return fmt::format("BPF_PROG_RUN: {}", std::strerror(-err));
         if (static_cast<int>(opts.retval) != verdict_of(hook_, expected.reason))
             return fmt::format("verdict {}, not {}", static_cast<int>(opts.retval), verdict_of(hook_, expected.reason));
@@ -149,13 +167,14 @@ public:
 private:
     Programs &programs_;
     weft_hook hook_;
+    std::optional<BehindTunnel> behind_;
 };
 
 struct Side {
     std::string name;
     weft_hook hook;
-    std::function<Expected(model::World &, const Bytes &)> rules;
-    bool from_wire;
+    std::function<Expected(model::World &, const Sample &)> rules;
+    std::function<Sample(RandomPackets &)> draw;
 };
 void PrintTo(const Side &side, std::ostream *os) { *os << side.name; }
 
@@ -166,6 +185,7 @@ TEST_P(DifferentialTest, TheProgramDoesWhatTheRulesSay) {
     if (!programs.available()) GTEST_SKIP() << programs.why_not();
     constexpr unsigned kTogether = 1000; // packets between two looks at the counters
     const auto &side = GetParam();
+    if (side.hook == WEFT_HOOK_FROM_TUNNEL) WEFT_NEEDS_FEATURE(tunnel_source);
     const auto packets = number_in("WEFT_PACKETS", 20'000), told = number_in("WEFT_SEED", 1);
     const std::uint64_t seed = told != 0 ? told : std::random_device()();
     fmt::print("{} packets, seed {}\n", packets, seed);
@@ -177,28 +197,28 @@ TEST_P(DifferentialTest, TheProgramDoesWhatTheRulesSay) {
     for (std::uint64_t done = 0; done < packets && !HasFailure();) {
         Differential::Counts expected{};
         const auto before = differential.counted();
-        std::vector<Bytes> frames;
-        for (; frames.size() < kTogether && done < packets; ++done) {
-            auto frame = side.from_wire ? random.received() : random.plain();
-            if (!can_run(side.hook, frame)) continue;
-            frames.push_back(std::move(frame));
-            const auto rules = side.rules(world, frames.back());
+        std::vector<Sample> samples;
+        for (; samples.size() < kTogether && done < packets; ++done) {
+            auto sample = side.draw(random);
+            if (!can_run(side.hook, sample.frame)) continue;
+            samples.push_back(std::move(sample));
+            const auto rules = side.rules(world, samples.back());
             ++expected[rules.reason], ++met[rules.reason];
-            const auto difference = differential.run(frames.back(), rules);
+            const auto difference = differential.run(samples.back(), rules);
             ASSERT_EQ(difference, "") << "packet " << done << " of seed " << seed << ", by the rules "
-                                      << label(rules.reason) << ": " << hex(frames.back());
+                                      << label(rules.reason) << ": " << hex(samples.back().frame);
         }
         auto counted = differential.counted();
         for (unsigned reason = 0; reason < WEFT_R_COUNT; ++reason) counted[reason] -= before[reason];
         if (counted == expected) continue;
-        for (const auto &frame : frames) { // which of them was it?
-            const auto rules = side.rules(world, frame);
+        for (const auto &sample : samples) { // which of them was it?
+            const auto rules = side.rules(world, sample);
             const auto old = differential.counted();
-            ASSERT_EQ(differential.run(frame, rules), "");
+            ASSERT_EQ(differential.run(sample, rules), "");
             const auto now = differential.counted();
             for (unsigned reason = 0; reason < WEFT_R_COUNT; ++reason)
                 ASSERT_EQ(now[reason] - old[reason], reason == rules.reason ? 1U : 0U)
-                    << label(reason) << ", by the rules " << label(rules.reason) << ": " << hex(frame);
+                    << label(reason) << ", by the rules " << label(rules.reason) << ": " << hex(sample.frame);
         }
     }
     // Packets that are all refused at the door would prove nothing.
@@ -206,12 +226,29 @@ TEST_P(DifferentialTest, TheProgramDoesWhatTheRulesSay) {
     for (const auto &[reason, count] : met) fmt::print("{:>20} {}\n", label(reason), count);
 }
 
+Sample plain(RandomPackets &random) { return {random.plain()}; }
+Sample received(RandomPackets &random) { return {random.received()}; }
+
+/// Mostly out of a tunnel; or without a word of the kernel's, which from_wire has marked, or nobody.
+Sample decapsulated(RandomPackets &random) {
+    const auto frame = random.decapsulated();
+    const auto sender = random.sender();
+    if (!sender) return {.frame = frame, .mark = frame.back() & 1 ? model::kReceivedMark : 0};
+    return {.frame = frame, .key = TunnelKey{sender->address, sender->vni}};
+}
+
 const std::vector<Side> kSides{
     {"FromPod", WEFT_HOOK_FROM_POD,
-     [](auto &world, const auto &frame) { return model::from_pod(world, kPodIfindex, frame); }, false},
-    {"FromHost", WEFT_HOOK_FROM_HOST, model::from_host, false},
-    {"FromWire", WEFT_HOOK_FROM_WIRE, model::from_wire, true},
-    {"XdpWire", WEFT_HOOK_XDP_WIRE, model::xdp_wire, true}};
+     [](auto &world, const auto &sample) { return model::from_pod(world, kPodIfindex, sample.frame); }, plain},
+    {"FromHost", WEFT_HOOK_FROM_HOST,
+     [](auto &world, const auto &sample) { return model::from_host(world, sample.frame); }, plain},
+    {"FromWire", WEFT_HOOK_FROM_WIRE,
+     [](auto &world, const auto &sample) { return model::from_wire(world, sample.frame); }, received},
+    {"XdpWire", WEFT_HOOK_XDP_WIRE,
+     [](auto &world, const auto &sample) { return model::xdp_wire(world, sample.frame); }, received},
+    {"FromTunnel", WEFT_HOOK_FROM_TUNNEL,
+     [](auto &world, const auto &sample) { return model::from_tunnel(world, sample.key, sample.mark, sample.frame); },
+     decapsulated}};
 
 INSTANTIATE_TEST_SUITE_P(Programs, DifferentialTest, ::testing::ValuesIn(kSides),
                          [](const auto &side) { return side.param.name; });

@@ -46,11 +46,17 @@ WireRow left(std::string sentence, Bytes packet, std::string reason) {
 const Bytes kGood = tunnel(payload());
 /// A tunnel packet with a UDP checksum, as the kernel's vxlan driver sends: any value will do, nobody verifies it here.
 const Bytes kWithUdpChecksum = patched(kGood, kEthLen + 20 + 6, {0x12, 0x34});
-const Bytes kOuterFragment = patched(kGood, kEthLen + 6, {0x20, 0x00});
+const Bytes kOuterFragment = patched_ip4(kGood, kEthLen, 6, {0x20, 0x00});
 
 /// With an 802.1Q tag. A tag beside the packet, where drivers and the stack put it, cannot be given to a test run.
 Bytes tagged(Bytes frame) {
     frame.insert(frame.begin() + 12, {0x81, 0x00, 0x00, 0x07});
+    return frame;
+}
+
+/// As Ethernet pads what is short.
+Bytes with_trailer(Bytes frame) {
+    frame.resize(frame.size() + 9);
     return frame;
 }
 
@@ -83,7 +89,7 @@ std::vector<WireRow> rows() {
         left("a VLAN tag in the frame", tagged(kGood), "not_ip"),
         left("ARP on the uplink", bytes_of(Tins::ARP::make_arp_request("192.0.2.2", "192.0.2.1")), "not_ip"),
         left("an outer fragment", kOuterFragment, "outer_fragment"),
-        left("a later outer fragment", patched(kGood, kEthLen + 6, {0x00, 0x10}), "outer_fragment"),
+        left("a later outer fragment", patched_ip4(kGood, kEthLen, 6, {0x00, 0x10}), "outer_fragment"),
         left("outer IP options", patched(kGood, kEthLen, {0x46}), "ip_options"),
         left("a frame cut inside the VXLAN header", cut(kGood, kEthLen + 20 + 8 + 4), "truncated"),
         left("a frame cut inside the inner header", cut(kGood, kInnerIp + 12), "truncated"),
@@ -97,7 +103,8 @@ std::vector<WireRow> rows() {
              tunnel(payload(), outer([](Outer &o) { o.inner_dst = *parse_mac("ff:ff:ff:ff:ff:ff"); })),
              "wrong_inner_mac"),
         left("inner ARP", tunnel_raw(Bytes(28), 0x0806), "inner_other"),
-        left("inner IPv6 to nobody", tunnel_raw(bytes_of(ip6(kOutside6, kOutside6) / tcp()), 0x86dd), "no_pod"),
+        left("inner IPv6 to nobody", tunnel_raw(bytes_of(ip6(kOutside6, kOutside6) / tcp()), 0x86dd),
+             "other_destination"),
         left("an inner VLAN tag", tunnel_raw(Bytes(40), 0x8100), "inner_other"),
         left("a sender without a lease", tunnel(payload(), outer([](Outer &o) { o.src = kStranger; })),
              "unknown_sender"),
@@ -112,8 +119,18 @@ std::vector<WireRow> rows() {
         left("inner options", tunnel(with_options()), "ip_options"),
         left("an inner fragment", tunnel(fragment()), "fragment"),
         left("an inner header length below the minimum", patched(kGood, kInnerIp, {0x44}), "bad_ip"),
-        left("an inner length beyond the frame", patched(kGood, kInnerIp + 2, {0x05, 0x00}), "bad_ip"),
-        left("an inner length below the header", patched(kGood, kInnerIp + 2, {0x00, 0x10}), "bad_ip"),
+        left("an inner length beyond the frame", patched_ip4(kGood, kInnerIp, 2, {0x05, 0x00}), "bad_ip"),
+        left("an inner length below the header", patched_ip4(kGood, kInnerIp, 2, {0x00, 0x10}), "bad_ip"),
+        left("no inner length", patched_ip4(kGood, kInnerIp, 2, {0x00, 0x00}), "bad_ip"),
+        left("an inner length that ends in the TCP header", patched_ip4(kGood, kInnerIp, 2, {0x00, 0x1c}), "truncated"),
+        left("a wrong inner header checksum", patched(kGood, kInnerIp + 10, {0x12, 0x34}), "bad_ip"),
+        popped("padding behind the outer packet", with_trailer(kGood)),
+        left("an outer length beyond the frame", patched_ip4(kGood, kEthLen, 2, {0x05, 0x00}), "truncated"),
+        left("an outer length that ends in the inner packet", patched_ip4(kGood, kEthLen, 2, {0x00, 0x50}),
+             "truncated"),
+        left("a wrong outer header checksum", patched(kGood, kEthLen + 10, {0x12, 0x34}), "bad_ip"),
+        left("a UDP length beyond the packet", patched(kGood, kEthLen + 24, {0x05, 0x00}), "truncated"),
+        left("a UDP length that ends in the inner packet", patched(kGood, kEthLen + 24, {0x00, 0x30}), "truncated"),
         left("a tunnel inside the tunnel to the node", tunnel(ip(kPeerPod, kNode) / udp(8472) / Tins::RawPDU("x")),
              "no_pod"),
     };

@@ -91,6 +91,14 @@ std::string hex(const Bytes &bytes) {
     return text;
 }
 
+/// The one's complement sum of an IPv4 header.
+std::uint32_t ip_sum(const Bytes &packet, std::size_t ip_offset) {
+    std::uint32_t sum = 0;
+    for (std::size_t i = 0; i < 20; i += 2) sum += be16(packet, ip_offset + i);
+    while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
+    return sum;
+}
+
 } // namespace
 
 Programs &Programs::instance() {
@@ -233,6 +241,7 @@ std::uint64_t Programs::refused(const weft_refused_key &key) const {
 }
 
 int Programs::program_fd(weft_hook hook, const Context &context) const {
+    if (context.behind >= 0) return context.behind;
     const auto &programs = !context.enforce ? counting_ : context.fast_path ? fast_ : off_;
     return hook == WEFT_HOOK_XDP_WIRE ? bpf_program__fd(programs.xdp->progs.weft_xdp_wire)
                                       : programs.datapath->program_fd(hook);
@@ -400,6 +409,13 @@ Bytes patched(Bytes packet, std::size_t offset, std::initializer_list<std::uint8
     return packet;
 }
 
+Bytes patched_ip4(Bytes packet, std::size_t ip, std::size_t offset, std::initializer_list<std::uint8_t> bytes) {
+    packet = patched(patched(std::move(packet), ip + offset, bytes), ip + 10, {0, 0});
+    const auto check = static_cast<std::uint16_t>(~ip_sum(packet, ip));
+    return patched(std::move(packet), ip + 10,
+                   {static_cast<std::uint8_t>(check >> 8), static_cast<std::uint8_t>(check)});
+}
+
 Bytes cut(Bytes packet, std::size_t length) {
     packet.resize(length);
     return packet;
@@ -407,12 +423,7 @@ Bytes cut(Bytes packet, std::size_t length) {
 
 // --- reading packets --------------------------------------------------------------------------------------------------
 
-bool ip_checksum_ok(const Bytes &packet, std::size_t ip_offset) {
-    std::uint32_t sum = 0;
-    for (std::size_t i = 0; i < 20; i += 2) sum += be16(packet, ip_offset + i);
-    while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
-    return sum == 0xffff;
-}
+bool ip_checksum_ok(const Bytes &packet, std::size_t ip_offset) { return ip_sum(packet, ip_offset) == 0xffff; }
 
 std::uint16_t be16(const Bytes &packet, std::size_t offset) {
     return static_cast<std::uint16_t>(packet.at(offset) << 8 | packet.at(offset + 1));

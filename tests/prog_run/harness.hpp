@@ -89,6 +89,7 @@ struct Context {
     std::uint32_t metadata = 0; ///< XDP only: bytes of it that somebody has written already
     bool fast_path = true;      ///< false: the programs as --fast-path=off loads them
     bool enforce = true;        ///< false: as --check=all=count does
+    int behind = -1;            ///< a program to run in place of the hook's, which hands on to it
 };
 
 /// The programs, loaded once for the whole test binary in a network namespace of its own, with the world's leases and pods in
@@ -174,6 +175,9 @@ struct Outer {
 [[nodiscard]] Bytes tunnel_raw(const Bytes &payload, std::uint16_t ethertype, const Outer &outer = {});
 /// `packet` with other bytes from `offset` on. IP checksums are the caller's business.
 [[nodiscard]] Bytes patched(Bytes packet, std::size_t offset, std::initializer_list<std::uint8_t> bytes);
+/// The IPv4 header at `ip` patched, from an offset in it on, and summed up again.
+[[nodiscard]] Bytes patched_ip4(Bytes packet, std::size_t ip, std::size_t offset,
+                                std::initializer_list<std::uint8_t> bytes);
 [[nodiscard]] Bytes cut(Bytes packet, std::size_t length);
 
 inline constexpr std::size_t kEthLen = 14;

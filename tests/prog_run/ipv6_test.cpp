@@ -212,6 +212,11 @@ const Row kFromWire[] = {
     {"an IPv4 mapped outer source", tunnel6(inner() / tcp(), *parse_ip6("::ffff:192.0.2.1")), "bad_ip"},
     {"another node", patched(kGood, kEthLen + 39, {0x77}), "not_overlay"},
     {"TCP to the node", framed(ip6(kPeer6, kNode6) / tcp(WEFT_DEFAULT_PORT)), "not_overlay"},
+    {"an outer length beyond the frame", patched(kGood, kEthLen + 4, {0x05, 0x00}), "truncated"},
+    {"an outer length that ends in the inner packet", patched(kGood, kEthLen + 4, {0x00, 0x50}), "truncated"},
+    {"an inner length that ends in the TCP header", patched(kGood, kInner6 + 4, {0x00, 0x13}), "truncated"},
+    {"no inner length", patched(kGood, kInner6 + 4, {0x00, 0x00}), "truncated"},
+    {"a destination elsewhere", tunnel6(ip6(kPeerPod6, kNoLease6) / tcp()), "other_destination"},
     {"a frame cut inside the VXLAN header", cut(kGood, kEthLen + kOuter6 + 12), "truncated"},
     {"a frame cut inside the inner header", cut(kGood, kInner6 + 30), "truncated"},
 };

@@ -5,136 +5,10 @@
 #include <expected>
 #include <optional>
 
+#include "model_packet.hpp"
+
 namespace weft::prog_run::model {
 namespace {
-
-constexpr std::size_t kEth = 14;
-constexpr unsigned kTcp = 6, kUdp = 17, kIcmp = 1, kIcmp6 = 58, kIpip = 4;
-constexpr unsigned kIpv4 = 0x0800, kIpv6 = 0x86dd, kArp = 0x0806;
-
-/// Bytes from some offset on; reading behind the end is the model's own fault and throws.
-struct View {
-    const Bytes &bytes;
-    std::size_t at = 0;
-
-    [[nodiscard]] std::size_t left() const { return at < bytes.size() ? bytes.size() - at : 0; }
-    [[nodiscard]] unsigned u8(std::size_t offset) const { return bytes.at(at + offset); }
-    [[nodiscard]] unsigned u16(std::size_t offset) const { return u8(offset) << 8 | u8(offset + 1); }
-    [[nodiscard]] std::uint32_t u32(std::size_t offset) const { return u16(offset) << 16 | u16(offset + 2); }
-    [[nodiscard]] Ip ip4(std::size_t offset) const { return Ip4(u32(offset)); }
-    [[nodiscard]] Ip ip6(std::size_t offset) const {
-        Ip6::bytes_type octets;
-        for (std::size_t i = 0; i < octets.size(); ++i) octets[i] = bytes.at(at + offset + i);
-        return Ip6(octets);
-    }
-    [[nodiscard]] Mac mac(std::size_t offset) const {
-        Mac mac{};
-        for (std::size_t i = 0; i < mac.bytes.size(); ++i) mac.bytes[i] = bytes.at(at + offset + i);
-        return mac;
-    }
-    [[nodiscard]] View from(std::size_t offset) const { return {bytes, at + offset}; }
-};
-
-bool is_ip(unsigned ethertype) { return ethertype == kIpv4 || ethertype == kIpv6; }
-bool is_mapped(const Ip &address) { return !address.is_v4() && address.to_v6().is_v4_mapped(); }
-
-bool in_any(const std::vector<Net> &nets, const Ip &address) {
-    return std::ranges::any_of(nets, [&](const Net &net) { return contains(net, address); });
-}
-
-/// RFC 6890's addresses that nothing comes from or goes to through a network, multicast with them.
-bool is_martian(const Ip &address) {
-    for (const char *net : {"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32", "::/127",
-                            "fe80::/10", "ff00::/8"})
-        if (contains(*parse_net(net), address)) return true;
-    return false;
-}
-bool is_group(const Ip &address) {
-    return address.is_v4() ? address.to_v4().is_multicast() || address.to_v4() == Ip4::broadcast()
-                           : address.to_v6().is_multicast();
-}
-
-/// The lease with the longest prefix around an address.
-const weft_lease *lease_of(const World &world, const Ip &address) {
-    const weft_lease *best = nullptr;
-    unsigned length = 0;
-    for (const auto &[net, lease] : world.leases)
-        if (contains(net, address) && (!best || net.prefix_length() > length)) {
-            best = &lease;
-            length = net.prefix_length();
-        }
-    return best;
-}
-
-const weft_endpoint *endpoint_of(const World &world, const Ip &address) {
-    const auto found = world.endpoints.find(address);
-    return found == world.endpoints.end() ? nullptr : &found->second;
-}
-bool wants_stack(const weft_endpoint &pod) { return (pod.flags & (WEFT_EP_STACK | WEFT_EP_SHAPED)) != 0; }
-
-/// RFC 8200, section 4; 135: RFC 6275.
-weft_reason extension(unsigned next) {
-    if (next == 44) return WEFT_R_FRAGMENT;
-    for (const unsigned header : {0U, 43U, 51U, 60U, 135U})
-        if (next == header) return WEFT_R_EXT_HEADERS;
-    return WEFT_R_NONE;
-}
-
-struct Packet {
-    unsigned ethertype = 0;
-    std::size_t at = 0; ///< of its IP header in the frame
-    Ip source, destination;
-    unsigned protocol = 0, tos = 0, hops = 0;
-    weft_reason odd = WEFT_R_NONE;
-    [[nodiscard]] std::size_t header() const { return ethertype == kIpv4 ? 20 : 40; }
-};
-
-std::expected<Packet, weft_reason> ip_packet(const View &ip, unsigned ethertype) {
-    Packet p{.ethertype = ethertype, .at = ip.at, .source = {}, .destination = {}};
-    if (ip.left() < p.header()) return std::unexpected(WEFT_R_TRUNCATED);
-    if (ethertype == kIpv4) {
-        const unsigned header = (ip.u8(0) & 15) * 4, total = ip.u16(2);
-        if (ip.u8(0) >> 4 != 4 || header < 20) return std::unexpected(WEFT_R_BAD_IP);
-        if (total > ip.left() || (total != 0 && total < header)) return std::unexpected(WEFT_R_BAD_IP);
-        p.source = ip.ip4(12), p.destination = ip.ip4(16);
-        p.protocol = ip.u8(9), p.tos = ip.u8(1), p.hops = ip.u8(8);
-        const bool fragment = (ip.u16(6) & 0x3fff) != 0;
-        p.odd = header != 20 ? WEFT_R_IP_OPTIONS : fragment ? WEFT_R_FRAGMENT : WEFT_R_NONE;
-        return p;
-    }
-    if (ip.u8(0) >> 4 != 6 || 40 + ip.u16(4) > ip.left()) return std::unexpected(WEFT_R_BAD_IP);
-    p.source = ip.ip6(8), p.destination = ip.ip6(24);
-    if (is_mapped(p.source) || is_mapped(p.destination)) return std::unexpected(WEFT_R_BAD_IP);
-    p.protocol = ip.u8(6), p.tos = ip.u16(0) >> 4 & 0xff, p.hops = ip.u8(7);
-    p.odd = extension(p.protocol);
-    return p;
-}
-
-/// The source of the flow that decides about a packet, as seen by its receiver; or why nobody can say.
-std::expected<Ip, weft_reason> flow_source(const Bytes &frame, const Packet &p) {
-    if (p.odd) return std::unexpected(p.odd);
-    if (p.hops <= 1) return std::unexpected(WEFT_R_TTL_EXPIRING);
-    const View l4{frame, p.at + p.header()};
-    if (p.protocol == kTcp || p.protocol == kUdp) {
-        if (l4.left() < (p.protocol == kTcp ? 20 : 8)) return std::unexpected(WEFT_R_TRUNCATED);
-        return p.source;
-    }
-    // An error quotes the packet that it is about: its header and the ports.
-    const bool v4 = p.ethertype == kIpv4;
-    const auto untracked = std::unexpected(WEFT_R_L4_UNTRACKED);
-    if (p.protocol != (v4 ? kIcmp : kIcmp6) || l4.left() < 8 + p.header() + 4) return untracked;
-    const unsigned type = l4.u8(0);
-    const bool error = v4 ? type == 3 || type == 4 || type == 11 || type == 12 : type >= 1 && type <= 4;
-    const View quoted = l4.from(8);
-    const unsigned about = quoted.u8(v4 ? 9 : 6);
-    if (!error || (about != kTcp && about != kUdp)) return untracked;
-    if (v4 && (quoted.u8(0) != 0x45 || (quoted.u16(6) & 0x3fff) != 0)) return untracked;
-    if (!v4 && quoted.u8(0) >> 4 != 6) return untracked;
-    if ((v4 ? quoted.ip4(12) : quoted.ip6(8)) != p.destination) return untracked;
-    const Ip receiver = v4 ? quoted.ip4(16) : quoted.ip6(24);
-    if (is_mapped(receiver)) return untracked;
-    return receiver;
-}
 
 // --- changes ----------------------------------------------------------------------------------------------------------
 
@@ -144,11 +18,6 @@ void put16(Bytes &bytes, std::size_t at, unsigned value) {
 }
 void put_mac(Bytes &bytes, std::size_t at, const Mac &mac) {
     std::ranges::copy(mac.bytes, bytes.begin() + static_cast<long>(at));
-}
-
-unsigned folded(unsigned long sum) {
-    while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
-    return static_cast<unsigned>(sum);
 }
 
 /// RFC 1624, equation 3, for the 16-bit word at `word` of the IPv4 header at `ip`, which has become `value`.
@@ -249,6 +118,7 @@ Bytes for_driver(const World &world, const weft_lease &lease, Bytes frame, const
 struct Outer {
     weft_encap encap = WEFT_ENCAP_NONE;
     std::size_t inner = 0; ///< where its IP header starts
+    std::size_t end = 0;   ///< by the outermost header's word
     unsigned ethertype = 0, inner_ethertype = 0, tos = 0;
     Ip source;
     Mac link_mac; ///< the frame's source
@@ -262,14 +132,16 @@ std::expected<Outer, weft_reason> tunnel(const World &world, const View &at, uns
         return outer;
     }
     if (protocol != kUdp) return std::unexpected(WEFT_R_NOT_OVERLAY);
-    if (at.left() < 8) return std::unexpected(WEFT_R_TRUNCATED);
+    if (View{at.bytes, at.at}.left() < 8) return std::unexpected(WEFT_R_TRUNCATED);
+    const bool fits = at.left() == at.u16(4);
     if (v4 && at.u16(2) == 8285) {
+        if (!fits) return std::unexpected(WEFT_R_TRUNCATED);
         outer.encap = WEFT_ENCAP_UDP, outer.inner = at.at + 8, outer.inner_ethertype = kIpv4;
         return outer;
     }
     if (at.u16(2) != 8472) return std::unexpected(WEFT_R_NOT_OVERLAY);
     const View vxlan = at.from(8);
-    if (vxlan.left() < 8 + kEth) return std::unexpected(WEFT_R_TRUNCATED);
+    if (View{at.bytes, vxlan.at}.left() < 8 + kEth || !fits) return std::unexpected(WEFT_R_TRUNCATED);
     if (vxlan.u32(0) != 0x08000000 || vxlan.u8(7) != 0) return std::unexpected(WEFT_R_BAD_VXLAN);
     if (vxlan.u32(4) >> 8 != 1) return std::unexpected(WEFT_R_WRONG_VNI);
     if (!is_ip(vxlan.u16(20))) return std::unexpected(WEFT_R_INNER_OTHER);
@@ -281,7 +153,7 @@ std::expected<Outer, weft_reason> tunnel(const World &world, const View &at, uns
 
 std::expected<Outer, weft_reason> outer_of(const World &world, const Bytes &frame) {
     const View eth{frame}, ip = eth.from(kEth);
-    Outer outer{.ethertype = eth.u16(12), .source = {}, .link_mac = eth.mac(6)};
+    Outer outer{.end = frame.size(), .ethertype = eth.u16(12), .source = {}, .link_mac = eth.mac(6)};
     if (!is_ip(outer.ethertype)) return std::unexpected(WEFT_R_NOT_IP);
     const bool v4 = outer.ethertype == kIpv4;
     if (ip.left() < (v4 ? 20 : 40)) return std::unexpected(WEFT_R_TRUNCATED);
@@ -289,10 +161,12 @@ std::expected<Outer, weft_reason> outer_of(const World &world, const Bytes &fram
     outer.source = v4 ? ip.ip4(12) : ip.ip6(8);
     outer.tos = v4 ? ip.u8(1) : ip.u16(0) >> 4 & 0xff;
     const Ip destination = v4 ? ip.ip4(16) : ip.ip6(24);
-    const auto bare = [&] {
+    // Perhaps without any tunnel: no pod's address may come so. (In this world nobody knows nodes' MACs by the kernel.)
+    const auto bare = [&](weft_reason otherwise = WEFT_R_NOT_OVERLAY) {
+        if (!in_any(world.networks, outer.source)) return otherwise;
         if (in_any(world.own, outer.source)) return WEFT_R_OWN_SOURCE;
-        const bool between_pods = in_any(world.networks, outer.source) && in_any(world.networks, destination);
-        return between_pods ? WEFT_R_BARE_SOURCE : WEFT_R_NOT_OVERLAY;
+        if (in_any(world.networks, destination)) return WEFT_R_BARE_SOURCE;
+        return lease_of(world, outer.source) ? otherwise : WEFT_R_SPOOFED_SOURCE;
     };
     if (is_mapped(outer.source) || is_mapped(destination)) return std::unexpected(WEFT_R_BAD_IP);
     if (!world.nodes.contains(destination)) {
@@ -303,13 +177,19 @@ std::expected<Outer, weft_reason> outer_of(const World &world, const Bytes &fram
     const unsigned protocol = ip.u8(v4 ? 9 : 6);
     if (v4) {
         if (protocol != kUdp && protocol != kIpip) return std::unexpected(bare());
-        if ((ip.u16(6) & 0x3fff) != 0) return std::unexpected(WEFT_R_OUTER_FRAGMENT);
-        if ((ip.u8(0) & 15) != 5) return std::unexpected(WEFT_R_IP_OPTIONS);
-    } else if (const auto between = extension(protocol)) {
-        return std::unexpected(between == WEFT_R_FRAGMENT ? WEFT_R_OUTER_FRAGMENT : between);
+        if ((ip.u16(6) & 0x3fff) != 0) return std::unexpected(bare(WEFT_R_OUTER_FRAGMENT));
+        if ((ip.u8(0) & 15) != 5) return std::unexpected(bare(WEFT_R_IP_OPTIONS));
+    } else if (protocol == 44) {
+        return std::unexpected(bare(WEFT_R_OUTER_FRAGMENT));
     }
-    auto found = tunnel(world, ip.from(v4 ? 20 : 40), protocol, outer);
+    const auto length = said_length(ip, v4);
+    if (length > ip.left()) return std::unexpected(WEFT_R_TRUNCATED);
+    outer.end = ip.at + length;
+    if (v4 && !is_summed_up(ip)) return std::unexpected(WEFT_R_BAD_IP);
+    if (!v4 && extension(protocol)) return std::unexpected(bare(WEFT_R_EXT_HEADERS));
+    auto found = tunnel(world, {frame, ip.at + (v4 ? 20 : 40), outer.end}, protocol, outer);
     if (!found && found.error() == WEFT_R_NOT_OVERLAY) return std::unexpected(bare());
+    if (found && found->end < found->inner) return std::unexpected(WEFT_R_TRUNCATED);
     return found;
 }
 
@@ -336,6 +216,13 @@ weft_reason check_sender(const World &world, const Outer &outer, const Packet &p
     return in_any(world.networks, p.source) ? WEFT_R_SPOOFED_SOURCE : WEFT_R_NONE;
 }
 
+/// Nodes send what is for this one, or for its pods.
+weft_reason check_destination(const World &world, const Ip &to) {
+    if (endpoint_of(world, to) || in_any(world.own, to)) return WEFT_R_NONE;
+    if (is_martian(to)) return WEFT_R_MARTIAN_DESTINATION;
+    return world.nodes.contains(to) ? WEFT_R_NONE : WEFT_R_OTHER_DESTINATION;
+}
+
 struct Received {
     Outer outer;
     Packet inner;
@@ -347,13 +234,13 @@ struct Received {
 std::expected<Received, weft_reason> received(const World &world, const Bytes &frame) {
     const auto outer = outer_of(world, frame);
     if (!outer) return std::unexpected(outer.error());
-    const auto inner = ip_packet({frame, outer->inner}, outer->inner_ethertype);
+    const auto inner = ip_packet({frame, outer->inner, outer->end}, outer->inner_ethertype);
     if (!inner) return std::unexpected(inner.error());
     if (const auto refused = check_sender(world, *outer, *inner)) return std::unexpected(refused);
     const auto ecn = ecn_after(outer->tos, inner->tos);
     if (!ecn) return std::unexpected(WEFT_R_BAD_ECN);
     Received r{.outer = *outer, .inner = *inner, .ecn = *ecn, .pod = endpoint_of(world, inner->destination)};
-    if (!r.pod && is_martian(inner->destination)) return std::unexpected(WEFT_R_MARTIAN_DESTINATION);
+    if (const auto refused = check_destination(world, inner->destination)) return std::unexpected(refused);
     if (!r.pod) {
         r.left_to_stack = WEFT_R_NO_POD;
     } else if (wants_stack(*r.pod)) {
@@ -363,6 +250,15 @@ std::expected<Received, weft_reason> received(const World &world, const Bytes &f
         r.left_to_stack = !flow ? flow.error() : in_any(world.networks, *flow) ? WEFT_R_NONE : WEFT_R_SOURCE_OUTSIDE;
     }
     return r;
+}
+
+/// Router and neighbour discovery (RFC 4861) is a link's.
+bool is_discovery(const Bytes &frame, const Packet &p) {
+    if (p.ethertype != kIpv6) return false;
+    const auto carried = carried_by(frame, p);
+    if (!carried) return carried.error() == WEFT_R_POD_HEADERS;
+    const View l4{frame, carried->at};
+    return carried->protocol == kIcmp6 && l4.left() >= 1 && l4.u8(0) >= 133 && l4.u8(0) <= 137;
 }
 
 Bytes without_outer(const Bytes &frame, const Received &r) {
@@ -423,29 +319,6 @@ weft_reason refused_source(World &world, unsigned ifindex, const Bytes &frame, c
         return WEFT_R_NONE;
     }
     return is_allowed(world, ifindex, p.source) ? WEFT_R_NONE : WEFT_R_POD_SOURCE;
-}
-
-/// Where the transport header is, past options and at most six extension headers, and its protocol.
-struct Carried {
-    std::size_t at = 0;
-    unsigned protocol = 0;
-};
-/// Errors: POD_HEADERS; NONE: a later fragment, which has none.
-std::expected<Carried, weft_reason> carried_by(const Bytes &frame, const Packet &p) {
-    const View ip{frame, p.at};
-    if (p.ethertype == kIpv4) {
-        if ((ip.u16(6) & 0x1fff) != 0) return std::unexpected(WEFT_R_NONE);
-        return Carried{p.at + (ip.u8(0) & 15) * 4, p.protocol};
-    }
-    Carried carried{p.at + 40, p.protocol};
-    for (int headers = 0; extension(carried.protocol) != WEFT_R_NONE; ++headers) {
-        const View head{frame, carried.at};
-        if (headers == 6 || head.left() < 4) return std::unexpected(WEFT_R_POD_HEADERS);
-        if (carried.protocol == 44 && (head.u16(2) & 0xfff8) != 0) return std::unexpected(WEFT_R_NONE);
-        carried.at += carried.protocol == 44 ? 8 : carried.protocol == 51 ? (head.u8(1) + 2) * 4 : (head.u8(1) + 1) * 8;
-        carried.protocol = head.u8(0);
-    }
-    return carried;
 }
 
 bool is_dhcp_answer(const Packet &p, const View &udp) {
@@ -548,6 +421,7 @@ Expected from_wire(const World &world, const Bytes &frame) {
         r->left_to_stack = WEFT_R_OTHER_FAMILY;
     if (!r->left_to_stack) return {WEFT_R_DECAP_TO_POD, for_pod(frame, *r)};
     if (encap == WEFT_ENCAP_VXLAN || encap == WEFT_ENCAP_VXLAN6) return {r->left_to_stack, frame};
+    if (is_discovery(frame, r->inner)) return {WEFT_R_INNER_DISCOVERY, frame};
     auto out = without_outer(frame, *r);
     put_mac(out, 0, world.vtep_mac);
     return {WEFT_R_DECAP_TO_HOST, out};
@@ -561,14 +435,27 @@ Expected xdp_wire(const World &world, const Bytes &frame) {
     return {WEFT_R_XDP_POPPED, for_pod(frame, *r)};
 }
 
+Expected from_tunnel(const World &world, const std::optional<TunnelKey> &key, std::uint32_t mark, const Bytes &frame) {
+    const View eth{frame};
+    const auto left = [&](weft_reason reason) { return Expected{reason, frame}; };
+    if (!key) return left(mark == kReceivedMark ? WEFT_R_CHECKED : WEFT_R_NO_TUNNEL_KEY);
+    if (key->vni != 1) return left(WEFT_R_WRONG_VNI);
+    if (!is_ip(eth.u16(12))) return left(WEFT_R_INNER_OTHER);
+    if (eth.mac(0) != world.vtep_mac) return left(WEFT_R_WRONG_INNER_MAC);
+    const auto p = ip_packet(eth.from(kEth), eth.u16(12));
+    if (!p) return left(p.error());
+    const Outer outer{.encap = WEFT_ENCAP_VXLAN, .source = key->sender, .link_mac = {}};
+    if (const auto refused = check_sender(world, outer, *p)) return left(refused);
+    if (const auto refused = check_destination(world, p->destination)) return left(refused);
+    return left(is_discovery(frame, *p) ? WEFT_R_INNER_DISCOVERY : WEFT_R_CHECKED);
+}
+
 bool normalise(Bytes &packet, weft_encap pushed) {
     if (pushed == WEFT_ENCAP_NONE || pushed == WEFT_ENCAP_DIRECT) return true;
     const bool v4 = pushed != WEFT_ENCAP_VXLAN6;
     const View ip{packet, kEth};
     if (v4) {
-        unsigned long sum = 0;
-        for (std::size_t word = 0; word < 20; word += 2) sum += ip.u16(word);
-        if (folded(sum) != 0xffff) return false;
+        if (!is_summed_up(ip)) return false;
         put16(packet, kEth + 4, 0), put16(packet, kEth + 10, 0);
     } else {
         packet.at(kEth + 1) &= 0xf0, put16(packet, kEth + 2, 0);

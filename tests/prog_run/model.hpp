@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <vector>
 
 #include "abi.hpp"
 #include "base/addr.hpp"
+#include "behind_tunnel.hpp"
 
 /// What the programs should do, told a second time: written from the rules (docs/packet-paths.md, the RFCs), without the
 /// programs' code, their headers or their tricks. Where the two differ, one of them is wrong.
@@ -40,6 +42,11 @@ struct Expected {
 [[nodiscard]] Expected from_host(const World &world, const Bytes &frame);
 [[nodiscard]] Expected from_wire(const World &world, const Bytes &frame);
 [[nodiscard]] Expected xdp_wire(const World &world, const Bytes &frame);
+
+/// What from_wire leaves on packets that it has taken off itself.
+inline constexpr std::uint32_t kReceivedMark = 0x77656674;
+[[nodiscard]] Expected from_tunnel(const World &world, const std::optional<TunnelKey> &key, std::uint32_t mark,
+                                   const Bytes &frame);
 
 /// Takes out of a pushed packet what counters and hashes decide: identification, flow label, source port, and the checksum over
 /// them. @return false where one of them is not as it may be

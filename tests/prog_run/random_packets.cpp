@@ -80,7 +80,7 @@ Bytes RandomPackets::ip(const Flow &flow, unsigned protocol, const Bytes &payloa
 Bytes RandomPackets::udp(unsigned port, const Bytes &payload) {
     Bytes header(8);
     put16(header, 0, static_cast<unsigned>(random_())), put16(header, 2, port);
-    put16(header, 4, static_cast<unsigned>(8 + payload.size()));
+    put16(header, 4, once_in(20) ? below(1600) : static_cast<unsigned>(8 + payload.size()));
     append(header, payload);
     return header;
 }
@@ -209,6 +209,17 @@ Bytes RandomPackets::received() {
         way = outer;
     }
     return mutated(ethernet(way.v4, inner, one_of(cast_.macs), cast_.link_mac));
+}
+
+Bytes RandomPackets::decapsulated() {
+    const auto way = flow(cast_.far, cast_.pods);
+    const Mac &to = once_in(20) ? one_of(cast_.macs) : cast_.vtep_mac;
+    return mutated(ethernet(way.v4, packet(way), to, one_of(cast_.macs)));
+}
+
+std::optional<RandomPackets::Sender> RandomPackets::sender() {
+    if (once_in(30)) return std::nullopt;
+    return Sender{address(!once_in(3), cast_.peers), once_in(30) ? below(4) : 1};
 }
 
 } // namespace weft::prog_run

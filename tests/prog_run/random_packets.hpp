@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -33,6 +34,13 @@ public:
     [[nodiscard]] Bytes plain();
     /// What comes from another node, in one of the encapsulations, sometimes in two or none.
     [[nodiscard]] Bytes received();
+    /// What the kernel has taken out of such a tunnel, and whose it says that it was, where it says something.
+    struct Sender {
+        Ip address;
+        std::uint32_t vni;
+    };
+    [[nodiscard]] Bytes decapsulated();
+    [[nodiscard]] std::optional<Sender> sender();
 
 private:
     struct Flow {

@@ -32,8 +32,11 @@ iphdr random_header(std::mt19937 &random) {
 TEST(Csum, HeaderSumIsRfc1071) {
     std::mt19937 random(1);
     for (int i = 0; i < 100000; ++i) {
-        const auto header = random_header(random);
+        auto header = random_header(random);
         ASSERT_EQ(ip4_header_csum(&header), reference_checksum(header));
+        ASSERT_EQ(ip4_header_csum_ok(&header) != 0, header.check == reference_checksum(header));
+        header.check = reference_checksum(header);
+        ASSERT_TRUE(ip4_header_csum_ok(&header));
     }
 }
 
