@@ -2,6 +2,7 @@
 #include "firewall/iptables.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -9,6 +10,7 @@
 #include <sstream>
 
 #include "firewall/command.hpp"
+#include "firewall/nft.hpp"
 
 namespace weft {
 namespace {
@@ -175,6 +177,23 @@ Result<IptablesFound> find(const IptablesTools &tools, const IptablesPlace &plac
     return found;
 }
 
+/// Whether the kernel has a chain of one of these places, to which alone a jump could lead. Asked without running a program: a
+/// start asks for many that are not there. What cannot be told may be.
+bool may_have_any(RuleSystem system, RuleFamily family, std::span<const IptablesPlace> places) {
+    if (system == RuleSystem::iptables_legacy) {
+        const auto tables = legacy_tables(family);
+        return std::ranges::any_of(places,
+                                   [&](const auto &place) { return std::ranges::count(tables, place.table) > 0; });
+    }
+    auto nft = Nft::open();
+    const char *prefix = family == RuleFamily::ipv4 ? "ip" : "ip6";
+    return !nft || std::ranges::any_of(places, [&](const auto &place) {
+        // In words it would complain of targets that are iptables' own.
+        const auto listed = nft->run_json(fmt::format("list chain {} {} {}", prefix, place.table, place.own));
+        return listed || listed.error().code() != ENOENT;
+    });
+}
+
 Status restore(const IptablesTools &tools, const std::string &payload) {
     std::vector<std::string> argv{tools.restore, "--noflush"};
     if (tools.random_fully) argv.insert(argv.end(), {"--wait", kLockPatience});
@@ -200,6 +219,7 @@ Result<bool> IptablesRules::ensure(const FirewallConfig &config) {
     for (const auto family : kRuleFamilies) {
         const bool wanted = config.of(family) && !config.wants_nothing();
         auto &tables = tables_[family];
+        tables.empty = !wanted && (tables.empty || !may_have_any(system_, family, places_));
         if (!wanted && (tables.empty || !tables.installed(system_, family))) continue;
         auto done = ensure(config, family);
         if (!done) return done;
@@ -272,7 +292,7 @@ Result<bool> IptablesRules::remove() {
 std::vector<std::string> IptablesRules::list() {
     std::vector<std::string> lines;
     for (const auto family : kRuleFamilies) {
-        if (!tables_[family].installed(system_, family)) continue;
+        if (!may_have_any(system_, family, places_) || !tables_[family].installed(system_, family)) continue;
         const auto name = name_of(system_, family);
         for (const auto &place : places_) {
             const auto found = find(*tables_[family].tools, place);
