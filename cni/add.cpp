@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 
+#include "cni/allowed_note.hpp"
 #include "cni/endpoints.hpp"
 #include "cni/identity.hpp"
 #include "cni/ipam.hpp"
@@ -332,6 +333,8 @@ Done Adding::publish() {
                                  .host_mac = abi::mac(wiring_.host_mac),
                                  .flags = context_.conf.shaped ? static_cast<__u32>(WEFT_EP_STACK) : 0U};
     const auto &conf = context_.conf;
+    auto noted = note_allowed(conf.run_dir, wiring_.host_ifname, conf.allowed_sources, conf.any_source);
+    if (!noted) context_.remark("weftd will not know what this pod is allowed: " + noted.error().sentence());
     if (auto allowed = ground_.endpoints.allow(host_index_, conf.allowed_sources, conf.any_source); !allowed)
         return not_published(std::move(allowed));
     for (const PodAddress &pod : wiring_.addresses) {
@@ -377,6 +380,7 @@ CniResult Adding::result() const {
 /// In reverse, so that nothing points at what is gone; an address is given back last.
 void Adding::undo(Failure &failure) {
     Problems problems;
+    problems.note(forget_allowed(context_.conf.run_dir, wiring_.host_ifname));
     problems.note(ground_.endpoints.allow(host_index_, {}, false));
     for (const Ip &address : published_) problems.note(ground_.endpoints.withdraw(ground_.host, address, host_index_));
     if (veth_made_) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "cni/allowed_note.hpp"
 #include "cni/endpoints.hpp"
 #include "cni/identity.hpp"
 #include "cni/ipam.hpp"
@@ -27,6 +28,7 @@ std::vector<Ip> candidate_addresses(const Context &context, Ipam &ipam) {
 
 void withdraw(const Context &context, net::NlSocket &host, const std::optional<net::Link> &link,
               const std::vector<Ip> &addresses, Problems &problems) {
+    problems.note(forget_allowed(context.conf.run_dir, host_ifname(context.attachment())));
     auto endpoints = Endpoints::open(context.conf.bpf_dir);
     if (!endpoints) {
         const int code = endpoints.error().code();

@@ -6,24 +6,12 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cni/allowed_note.hpp"
 #include "cni/identity.hpp"
 #include "net/link.hpp"
 
 namespace weft::cni {
 namespace {
-
-std::vector<weft_allowed_key> allowed_keys(int ifindex, const std::vector<Net> &sources, bool any) {
-    const auto link = static_cast<__u32>(ifindex);
-    if (any) return {{.prefix_len = WEFT_ALLOWED_ANY, .ifindex = link, .addr = {}}};
-    std::vector<weft_allowed_key> keys;
-    for (const Net &net : sources) {
-        const unsigned mapped = net.is_v4() ? 96 : 0;
-        keys.push_back({.prefix_len = WEFT_ALLOWED_ANY + mapped + net.prefix_length(),
-                        .ifindex = link,
-                        .addr = abi::ip(net.address())});
-    }
-    return keys;
-}
 
 /// The host end that an entry names, if it lives.
 Result<std::optional<net::Link>> holder(net::NlSocket &host, const weft_endpoint &entry) {
@@ -85,15 +73,9 @@ Status Endpoints::withdraw_link(int ifindex) const {
     return allow(ifindex, {}, false);
 }
 
-/// Key by key: kernels before 5.14 read no trie in batches.
 std::vector<weft_allowed_key> Endpoints::allowed_to(int ifindex) const {
-    std::vector<weft_allowed_key> keys;
-    weft_allowed_key key{}, next{};
-    for (const weft_allowed_key *from = nullptr; allowed_ && bpf_map_get_next_key((*allowed_)->fd(), from, &next) == 0;
-         from = &key) {
-        key = next;
-        if (static_cast<int>(key.ifindex) == ifindex) keys.push_back(key);
-    }
+    auto keys = allowed_ ? (*allowed_)->keys() : std::vector<weft_allowed_key>();
+    std::erase_if(keys, [&](const weft_allowed_key &key) { return static_cast<int>(key.ifindex) != ifindex; });
     return keys;
 }
 

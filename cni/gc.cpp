@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "cni/allowed_note.hpp"
 #include "cni/endpoints.hpp"
 #include "cni/identity.hpp"
 #include "cni/ipam.hpp"
@@ -51,6 +52,7 @@ Done gc(const Context &context) {
 
     if (links)
         for (const net::Link &link : stale_links(context, *links, forgotten ? *forgotten : std::vector<Attachment>())) {
+            problems.note(forget_allowed(context.conf.run_dir, link.name));
             if (endpoints) problems.note(endpoints->withdraw_link(link.index));
             problems.note(net::delete_link(*host, link.index));
             context.remark(fmt::format("gc: removed {} ({})", link.name, link.alias));

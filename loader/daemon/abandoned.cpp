@@ -37,15 +37,17 @@ bool namespace_lives(const cni::Reservation &reservation) {
 void AbandonedReservations::collect() {
     unsure_ = false;
     const auto notes = notes_in(run_dir_);
-    if (notes.empty()) return;
-    const auto done = collect_from(notes);
+    const auto allowed = cni::allowed_notes(run_dir_);
+    if (notes.empty() && allowed.empty()) return;
+    const auto done = collect_from(notes, allowed);
     unsure_ |= !done;
     const auto said = done ? std::string() : done.error().sentence();
     if (said != said_ && !said.empty()) log_->warn("reservations of pods that are gone: {}", said);
     said_ = said;
 }
 
-Status AbandonedReservations::collect_from(const std::vector<std::string> &notes) {
+Status AbandonedReservations::collect_from(const std::vector<std::string> &notes,
+                                           const std::vector<cni::AllowedNote> &allowed) {
     auto sock = net::NlSocket::open();
     if (!sock) return fail_as_is(std::move(sock));
     const auto links = net::list_links(*sock);
@@ -53,6 +55,10 @@ Status AbandonedReservations::collect_from(const std::vector<std::string> &notes
     std::set<std::string_view> there;
     for (const auto &link : *links) there.insert(link.name);
     Status all;
+    for (const auto &note : allowed)
+        if (!there.contains(note.host_ifname))
+            if (auto forgotten = cni::forget_allowed(run_dir_, note.host_ifname); !forgotten && all)
+                all = std::move(forgotten);
     for (const auto &note : notes) {
         if (there.contains(cni::host_ifname_of_note(note))) continue;
         if (auto collected = collect(note, *sock); !collected && all) all = std::move(collected);

@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "cni/allowed_note.hpp"
 #include "net/netlink.hpp"
 
 namespace weft {
 
-/// Gives back the addresses of pods that ended without DEL, by the notes that the CNI plugin leaves in the run directory.
+/// Gives back the addresses of pods that ended without DEL, by the notes that the CNI plugin leaves in the run directory, and
+/// removes those of what such pods were allowed.
 ///
 /// Contract: a pod has ended when its veth is gone and nothing at its namespace's path is that namespace; what cannot be
 /// looked at counts as alive, and so does what an ADD is at. Only what the noted attachment itself holds is released, so a late
@@ -29,7 +31,8 @@ public:
     [[nodiscard]] bool unsure() const { return unsure_; }
 
 private:
-    [[nodiscard]] Status collect_from(const std::vector<std::string> &notes);
+    [[nodiscard]] Status collect_from(const std::vector<std::string> &notes,
+                                      const std::vector<cni::AllowedNote> &allowed);
     [[nodiscard]] Status collect(const std::string &note, net::NlSocket &sock);
 
     const std::filesystem::path run_dir_;

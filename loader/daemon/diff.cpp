@@ -29,6 +29,14 @@ std::string text(const weft_endpoint &endpoint) {
                        (endpoint.flags & WEFT_EP_SHAPED) != 0);
 }
 
+std::string text(const weft_allowed_key &key) {
+    const auto addr = abi::ip(key.addr);
+    const auto length = key.prefix_len - WEFT_ALLOWED_ANY;
+    return fmt::format("allowed source {} of link {}",
+                       length == 0 ? "any" : fmt::format("{}/{}", addr.to_string(), length - (addr.is_v4() ? 96 : 0)),
+                       key.ifindex);
+}
+
 std::string text(const net::VxlanDevice &device) {
     return fmt::format("port={} mac={} mtu={}", device.port, device.mac.to_string(), device.mtu);
 }
@@ -71,6 +79,8 @@ std::string item_of(const Action &action) {
                           [](const PutEndpoint &a) { return "pod " + a.address.to_string(); },
                           [](const ListPod &a) { return "pod " + a.address.to_string(); },
                           [](const UnlistPod &a) { return "pod " + a.address.to_string(); },
+                          [](const AllowSource &a) { return text(a.key); },
+                          [](const DisallowSource &a) { return text(a.key); },
                           [](const RoutePod &a) { return "route " + net::to_string(a.route); },
                           [](const TakePlace &a) { return "device " + a.device.name; },
                           [](const RemoveLink &a) { return "device " + a.link.name; },
@@ -102,8 +112,9 @@ std::string deed_of(const Action &action) {
 bool is_removal(const Action &action) {
     return std::holds_alternative<RemoveAddress>(action) || std::holds_alternative<RemoveRoute>(action) ||
            std::holds_alternative<RemoveNode>(action) || std::holds_alternative<RemoveLease>(action) ||
-           std::holds_alternative<UnlistPod>(action) || std::holds_alternative<RemoveLink>(action) ||
-           std::holds_alternative<RemoveOthersRoute>(action) || std::holds_alternative<RemoveFlannelRules>(action);
+           std::holds_alternative<UnlistPod>(action) || std::holds_alternative<DisallowSource>(action) ||
+           std::holds_alternative<RemoveLink>(action) || std::holds_alternative<RemoveOthersRoute>(action) ||
+           std::holds_alternative<RemoveFlannelRules>(action);
 }
 
 std::vector<Action> diff(const HostState &desired, const HostState &actual) {

@@ -70,6 +70,13 @@ struct UnlistPod { ///< unless the address has another holder by now
     int ifindex = 0; ///< of the veth that is gone
 };
 
+struct AllowSource { ///< beside a pod's own addresses
+    weft_allowed_key key;
+};
+struct DisallowSource {
+    weft_allowed_key key;
+};
+
 struct RoutePod { ///< if its veth is still there
     net::Route route;
 };
@@ -89,9 +96,10 @@ struct RemoveOthersRoute { ///< of flannel's
 struct RemoveFlannelRules {};
 
 /// One write to the kernel.
-using Action = std::variant<SetSysctl, ReplaceVtep, ChangeVtep, AddAddress, RemoveAddress, SetNeighbour, AddRoute,
-                            RemoveRoute, SetPrefixLens, PutNode, RemoveNode, PutLease, RemoveLease, PutEndpoint,
-                            ListPod, UnlistPod, RoutePod, TakePlace, RemoveLink, RemoveOthersRoute, RemoveFlannelRules>;
+using Action =
+    std::variant<SetSysctl, ReplaceVtep, ChangeVtep, AddAddress, RemoveAddress, SetNeighbour, AddRoute, RemoveRoute,
+                 SetPrefixLens, PutNode, RemoveNode, PutLease, RemoveLease, PutEndpoint, ListPod, UnlistPod,
+                 AllowSource, DisallowSource, RoutePod, TakePlace, RemoveLink, RemoveOthersRoute, RemoveFlannelRules>;
 
 /// What an action is about: "lease 10.5.3.0/24". Two actions on one thing have one name, and so one back-off.
 [[nodiscard]] std::string item_of(const Action &action);

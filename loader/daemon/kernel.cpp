@@ -6,9 +6,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <tuple>
 
 #include "base/crash_point.hpp"
+#include "cni/allowed_note.hpp"
+#include "cni/identity.hpp"
 #include "daemon/lease_maps.hpp"
 #include "daemon/urgency.hpp"
 #include "firewall/flannel_rules.hpp"
@@ -34,7 +37,8 @@ Status either_way(Result<bool> &&outcome) {
 
 class HostKernel final : public Kernel {
 public:
-    explicit HostKernel(net::NlSocket sock) : sock_(std::move(sock)) {}
+    HostKernel(net::NlSocket sock, std::filesystem::path run_dir)
+        : sock_(std::move(sock)), run_dir_(std::move(run_dir)) {}
 
     Result<HostNetwork> read_network() override {
         auto links = net::list_links(sock_);
@@ -190,6 +194,24 @@ public:
             }
         }
         return pods;
+    }
+
+    Result<AllowedState> read_allowed() override {
+        if (!datapath_) return fail("no programs are loaded", ENOENT);
+        AllowedState state{.listed = datapath_->allowed().keys(), .told = {}, .veths = {}};
+        const auto notes = cni::allowed_notes(run_dir_);
+        if (state.listed.empty() && notes.empty()) return state;
+        const auto links = net::list_links(sock_);
+        if (!links) return std::unexpected(links.error());
+        for (const auto &link : *links) {
+            if (!cni::is_host_end(link)) continue;
+            state.veths.insert(link.index);
+            for (const auto &note : notes)
+                if (note.host_ifname == link.name)
+                    std::ranges::copy(cni::allowed_keys(link.index, note.sources, note.any),
+                                      std::back_inserter(state.told));
+        }
+        return state;
     }
 
     Result<Pulse> read_pulse(const std::map<std::string, std::optional<std::string>> &settings) override {
@@ -422,6 +444,13 @@ private:
         });
     }
 
+    Status write(const AllowSource &a) {
+        return with_maps([&](const Datapath &d) { return d.allowed().put(a.key, 1); });
+    }
+    Status write(const DisallowSource &a) {
+        return with_maps([&](const Datapath &d) { return either_way(d.allowed().erase(a.key)); });
+    }
+
     Status write(const RoutePod &a) {
         auto added = net::add_route(sock_, a.route, net::IfExists::replace);
         return !added && added.error().code() == ENODEV ? Status() : added; // it is being deleted
@@ -453,6 +482,7 @@ private:
     }
 
     net::NlSocket sock_;
+    std::filesystem::path run_dir_;
     std::optional<Datapath> datapath_;
     LeaseMaps lease_maps_;
     std::optional<Firewall> firewall_;
@@ -462,10 +492,10 @@ private:
 
 } // namespace
 
-Result<std::unique_ptr<Kernel>> open_kernel() {
+Result<std::unique_ptr<Kernel>> open_kernel(const std::filesystem::path &run_dir) {
     auto sock = net::NlSocket::open();
     if (!sock) return fail_as_is(std::move(sock));
-    return std::make_unique<HostKernel>(std::move(*sock));
+    return std::make_unique<HostKernel>(std::move(*sock), run_dir);
 }
 
 } // namespace weft

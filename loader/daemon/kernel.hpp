@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -71,6 +72,7 @@ public:
     [[nodiscard]] virtual std::optional<Drops> read_drops() const = 0;
     /// Every pod of this node that is listed or wired.
     [[nodiscard]] virtual Result<std::vector<PodState>> read_pods() = 0;
+    [[nodiscard]] virtual Result<AllowedState> read_allowed() = 0;
     /// @param settings to read, by their paths.
     [[nodiscard]] virtual Result<Pulse>
     read_pulse(const std::map<std::string, std::optional<std::string>> &settings) = 0;
@@ -98,6 +100,7 @@ public:
 };
 
 /// The kernel of the network namespace that the calling thread is in.
-[[nodiscard]] Result<std::unique_ptr<Kernel>> open_kernel();
+/// @param run_dir where the CNI plugin notes what pods are allowed
+[[nodiscard]] Result<std::unique_ptr<Kernel>> open_kernel(const std::filesystem::path &run_dir);
 
 } // namespace weft

@@ -49,7 +49,7 @@ int run(const Options &options, const std::vector<std::string> &warnings) {
     // The first thing: a capability is given up by a thread for itself and those that it will make.
     if (auto dropped = drop_capabilities(options.healthz_port > 0 && options.healthz_port < 1024); !dropped)
         return refuse(dropped.error());
-    auto kernel = open_kernel();
+    auto kernel = open_kernel(options.run_dir);
     if (!kernel) return refuse(kernel.error());
     auto uplink = first_uplink(options.uplink, **kernel);
     if (!uplink) return refuse(uplink.error());

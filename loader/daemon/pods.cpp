@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/pods.hpp"
 
+#include <algorithm>
+#include <cstring>
 #include <map>
 #include <set>
 
@@ -66,6 +68,19 @@ std::vector<UnlistedPod> unlisted_pods(const std::vector<PodState> &listed, cons
             unlisted.push_back({address, *veth->second});
     }
     return unlisted;
+}
+
+std::vector<Action> plan_allowed(const AllowedState &state) {
+    const auto is_listed = [&](const weft_allowed_key &key) {
+        return std::ranges::any_of(state.listed,
+                                   [&](const auto &other) { return std::memcmp(&key, &other, sizeof key) == 0; });
+    };
+    std::vector<Action> plan;
+    for (const auto &key : state.told)
+        if (!is_listed(key)) plan.push_back(AllowSource{key});
+    for (const auto &key : state.listed)
+        if (!state.veths.contains(static_cast<int>(key.ifindex))) plan.push_back(DisallowSource{key});
+    return plan;
 }
 
 std::vector<Action> plan_pods(const std::vector<PodState> &pods, const Subnet &own) {

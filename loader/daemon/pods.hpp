@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -47,6 +48,16 @@ struct UnlistedPod {
 [[nodiscard]] std::vector<UnlistedPod> unlisted_pods(const std::vector<PodState> &listed,
                                                      const std::vector<net::Link> &links,
                                                      const std::vector<net::Route> &routes);
+
+/// What pods may use as sources beside their own addresses.
+struct AllowedState {
+    std::vector<weft_allowed_key> listed; ///< in the map
+    std::vector<weft_allowed_key> told;   ///< of pods whose veth is there, as the plugin was told
+    std::set<int> veths;                  ///< pods' host ends; read after `listed`
+};
+
+/// What is missing is put back: the map may be a new one. What is of a veth that is gone goes; the rest is the plugin's.
+[[nodiscard]] std::vector<Action> plan_allowed(const AllowedState &state);
 
 /// What other plugins of the list did to a pod after weft's ADD, carried into its endpoint: limits put on the host end
 /// (`bandwidth`) keep it off the fast path as long as they last. And its route, which goes with weft.1's addresses, because the

@@ -378,7 +378,11 @@ void Reconciler::apply_pods(TimePoint now) {
         if (!pods) return fail_as_is(std::move(pods));
         wait_for_plugin(*pods, now);
         check_attachments_ |= !std::ranges::all_of(*pods, &PodState::listed);
-        return plan_pods(*pods, view_.own);
+        auto plan = plan_pods(*pods, view_.own);
+        const auto allowed = kernel_.read_allowed();
+        if (!allowed) return std::unexpected(allowed.error());
+        std::ranges::copy(plan_allowed(*allowed), std::back_inserter(plan));
+        return plan;
     };
     repairs_ += converge("pods", planner, pod_failures_, spdlog::level::info, now);
 }

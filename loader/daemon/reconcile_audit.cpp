@@ -28,6 +28,9 @@ Result<std::vector<std::string>> Reconciler::audit(TimePoint now) {
     const auto pods = kernel_.read_pods();
     if (!pods) return std::unexpected(pods.error());
     list(plan_pods(*pods, view_.own), lines);
+    const auto allowed = kernel_.read_allowed();
+    if (!allowed) return std::unexpected(allowed.error());
+    list(plan_allowed(*allowed), lines);
     const auto missing = kernel_.read_missing();
     if (!missing) return std::unexpected(missing.error());
     for (const auto &what : *missing) lines.push_back(what + ": missing");

@@ -216,6 +216,7 @@ Result<DatapathFingerprint> Datapath::fingerprint() const {
     const auto endpoints = of_map(maps.weft_endpoints);
     if (!endpoints) return std::unexpected(endpoints.error());
     all.endpoints = *endpoints;
+    for (const auto &key : allowed().keys()) all.endpoints += datapath::fingerprint_of_entry(&key, sizeof key, "", 0);
     const auto attachments = impl_->wanted_attachments();
     if (!attachments) return std::unexpected(attachments.error());
     for (const auto &place : *attachments)
@@ -262,6 +263,9 @@ maps::MapRef<weft_ip, weft_node> Datapath::nodes() const {
     return {bpf_map__fd(impl_->tc->maps.weft_nodes), WEFT_PIN_NODES};
 }
 maps::MapRef<weft_ip, weft_endpoint> Datapath::endpoints() const { return impl_->endpoints(); }
+maps::MapRef<weft_allowed_key, __u8> Datapath::allowed() const {
+    return {bpf_map__fd(impl_->tc->maps.weft_allowed), WEFT_PIN_ALLOWED};
+}
 maps::MapRef<__u32, weft_state> Datapath::state() const {
     return {bpf_map__fd(impl_->tc->maps.weft_state), WEFT_PIN_STATE};
 }

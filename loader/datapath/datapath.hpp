@@ -42,7 +42,7 @@ struct DatapathConfig {
 /// What changes without a word from the kernel, in numbers that stay the same as long as it does not.
 struct DatapathFingerprint {
     std::uint64_t maps = 0;        ///< leases, nodes, state: the sum of theirs
-    std::uint64_t endpoints = 0;   ///< which pods there are
+    std::uint64_t endpoints = 0;   ///< which pods there are, and what they are allowed
     std::uint64_t attachments = 0; ///< programs on hooks, and pins
 
     bool operator==(const DatapathFingerprint &) const = default;
@@ -85,6 +85,7 @@ public:
     [[nodiscard]] maps::MapRef<weft_lease_key, weft_lease> leases() const;
     [[nodiscard]] maps::MapRef<weft_ip, weft_node> nodes() const;
     [[nodiscard]] maps::MapRef<weft_ip, weft_endpoint> endpoints() const;
+    [[nodiscard]] maps::MapRef<weft_allowed_key, __u8> allowed() const;
     [[nodiscard]] maps::MapRef<__u32, weft_state> state() const;
     /// Zeroes slots of lease_stats on every CPU, for leases that are given them anew.
     [[nodiscard]] Status clear_lease_stats(const std::vector<__u32> &slots) const;

@@ -19,6 +19,10 @@ using testing::HasSubstr;
 /// Two seconds, and what looking takes on a busy machine.
 constexpr auto kSoon = 3s;
 
+constexpr const char *kPins[] = {WEFT_PIN_LEASES,   WEFT_PIN_NODES,       WEFT_PIN_ENDPOINTS, WEFT_PIN_STATE,
+                                 WEFT_PIN_COUNTERS, WEFT_PIN_LEASE_STATS, WEFT_PIN_EVENTS,    WEFT_PIN_TOLERATED,
+                                 WEFT_PIN_REFUSED,  WEFT_PIN_ALLOWED,     WEFT_PIN_FROM_POD};
+
 class Upkeep : public DaemonTest {
 protected:
     void SetUp() override {
@@ -51,9 +55,7 @@ protected:
             all += "senders " + (*status)["datapath"]["senders"].dump() + "\n";
             for (auto program : (*status)["datapath"]["programs"]) all += program.dump() + "\n";
         }
-        for (const char *pin : {WEFT_PIN_LEASES, WEFT_PIN_NODES, WEFT_PIN_ENDPOINTS, WEFT_PIN_STATE, WEFT_PIN_COUNTERS,
-                                WEFT_PIN_LEASE_STATS, WEFT_PIN_EVENTS, WEFT_PIN_FROM_POD})
-            all += fmt::format("{} {}\n", pin, pinned(pin));
+        for (const char *pin : kPins) all += fmt::format("{} {}\n", pin, pinned(pin));
         const auto lens = maps::PinnedMap<__u32, weft_state>::open(node_->bpf_dir(), WEFT_PIN_STATE);
         if (const auto found = lens ? (*lens)->get(0) : Result<std::optional<weft_state>>(std::nullopt);
             found && *found)
@@ -157,8 +159,7 @@ TEST_F(Upkeep, MapEntries) {
 }
 
 TEST_F(Upkeep, Pins) {
-    for (const char *pin : {WEFT_PIN_LEASES, WEFT_PIN_NODES, WEFT_PIN_ENDPOINTS, WEFT_PIN_STATE, WEFT_PIN_COUNTERS,
-                            WEFT_PIN_LEASE_STATS, WEFT_PIN_EVENTS, WEFT_PIN_FROM_POD})
+    for (const char *pin : kPins)
         expect_repair(
             pin,
             [&]() -> Status {

@@ -91,6 +91,8 @@ public:
     int whole_reads = 0;
     std::optional<Drops> read_drops() const override { return Drops{}; }
     Result<std::vector<PodState>> read_pods() override { return pods; }
+    Result<AllowedState> read_allowed() override { return allowed; }
+    AllowedState allowed;
     Result<Pulse> read_pulse(const std::map<std::string, std::optional<std::string>> &) override { return Pulse{}; }
     bool has_other_mac(int, const Ip &, const Mac &) override { return false; }
     std::vector<PodState> pods;

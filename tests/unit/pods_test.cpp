@@ -48,6 +48,20 @@ TEST(PodStates, AnEntryWithoutAPodGoesAndAPodWithoutAnEntryGetsOne) {
     EXPECT_EQ(std::get<ListPod>(plan[1]).address, unlisted_one);
 }
 
+TEST(AllowedSources, WhatIsMissingComesAndWhatIsNobodysGoes) {
+    const auto key = [](__u32 ifindex, const char *source) {
+        return weft_allowed_key{.prefix_len = 160, .ifindex = ifindex, .addr = abi::ip(ip(source))};
+    };
+    const auto plan = plan_allowed({.listed = {key(7, "10.1.2.3"), key(8, "10.1.2.3"), key(9, "10.1.2.3")},
+                                    .told = {key(8, "10.1.2.3"), key(8, "10.1.2.4")},
+                                    .veths = {8, 9}});
+    std::vector<std::string> said;
+    for (const auto &action : plan) said.push_back((is_removal(action) ? "- " : "+ ") + item_of(action));
+    EXPECT_EQ(said, (std::vector<std::string>{"+ allowed source 10.1.2.4/32 of link 8",
+                                              "- allowed source 10.1.2.3/32 of link 7"}))
+        << "what an earlier plugin allowed to link 9 stays";
+}
+
 TEST(PodStates, AQdiscThatShapesAndAMacThatArpFoundAreSeen) {
     weft_endpoint one{}, two{};
     one.ifindex = 7;
