@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "firewall/iptables.hpp"
 #include "firewall/nftables.hpp"
 
@@ -115,10 +118,15 @@ Result<std::vector<std::string>> Firewall::ensure(const FirewallConfig &config, 
 }
 
 Result<std::vector<std::string>> Firewall::differences(const FirewallConfig &config) {
-    auto *used = in_use_ ? keeper(*in_use_) : nullptr;
-    if (used) return used->differences(config);
-    std::vector<std::string> lines;
-    if (!config.wants_nothing()) lines.emplace_back("not written yet");
+    auto lines = guard_.differences(config.guard);
+    if (!lines) return fail_in(std::move(lines), "guard of the tunnel's socket");
+    if (auto *used = in_use_ ? keeper(*in_use_) : nullptr) {
+        auto others = used->differences(config);
+        if (!others) return others;
+        std::ranges::move(*others, std::back_inserter(*lines));
+    } else if (!config.wants_nothing()) {
+        lines->emplace_back("not written yet");
+    }
     return lines;
 }
 

@@ -31,7 +31,7 @@ public:
     /// @return what was done, a line each; empty when everything was as it should be.
     [[nodiscard]] Result<std::vector<std::string>> ensure(const FirewallConfig &config, FirewallChoice choice);
 
-    /// What ensure() would write, a line each, without writing it. Only of the system that is in use.
+    /// What ensure() would write, a line each, without writing it. Only of the system that is in use, and of the guard.
     [[nodiscard]] Result<std::vector<std::string>> differences(const FirewallConfig &config);
 
     /// Where the rules are; nullopt: there are none.

@@ -47,17 +47,26 @@ Result<std::string> SocketGuardRules::listing() {
 }
 
 Result<bool> SocketGuardRules::ensure(const std::optional<SocketGuard> &guard) {
-    auto script = guard_script(guard);
     auto now = listing();
     if (!now) return fail_as_is(std::move(now));
-    const bool as_left = guard ? script == script_ && *now == listing_ : now->empty();
-    if (as_left) return false;
+    if (is_as_left(guard, *now)) return false;
+    auto script = guard_script(guard);
     if (auto done = nft_.run(script); !done) return fail_as_is(std::move(done));
     auto after = listing();
     if (!after) return fail_as_is(std::move(after));
     script_ = std::move(script);
     listing_ = std::move(*after);
     return *now != listing_;
+}
+
+Result<std::vector<std::string>> SocketGuardRules::differences(const std::optional<SocketGuard> &guard) {
+    const auto now = listing();
+    if (!now) return std::unexpected(now.error());
+    if (is_as_left(guard, *now)) return std::vector<std::string>();
+    return std::vector{fmt::format("nftables: table {}: {}", kTable,
+                                   !guard         ? "not wanted"
+                                   : now->empty() ? "missing"
+                                                  : "not as weft makes it")};
 }
 
 std::vector<std::string> SocketGuardRules::list() {

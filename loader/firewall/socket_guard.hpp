@@ -26,11 +26,16 @@ public:
 
     /// @return whether the table was not as it should be.
     [[nodiscard]] Result<bool> ensure(const std::optional<SocketGuard> &guard);
+    /// A line for what ensure() would write.
+    [[nodiscard]] Result<std::vector<std::string>> differences(const std::optional<SocketGuard> &guard);
     /// A line for each table that is there.
     [[nodiscard]] std::vector<std::string> list();
 
 private:
     [[nodiscard]] Result<std::string> listing();
+    [[nodiscard]] bool is_as_left(const std::optional<SocketGuard> &guard, const std::string &now) const {
+        return guard ? guard_script(guard) == script_ && now == listing_ : now.empty();
+    }
 
     Nft nft_;
     std::string script_, listing_; ///< the last script, and what the table looked like after it

@@ -149,6 +149,35 @@ TEST_P(RulesOn, AreAudited) {
     EXPECT_EQ(our_rules(GetParam()), before);
 }
 
+// The guard is nobody's rule system's: whatever the host's rules are in, it is there, and kept.
+TEST_F(RulesTest, TheSocketsGuardComesBackAndIsAudited) {
+    start({"--iptables-forward-rules=false"}); // and no --ip-masq: there is nothing but the guard
+    const auto guard = [&] {
+        const auto out = node_->netns().output(words("nft -s list table inet weft"));
+        return out ? out->out : "";
+    };
+    const auto audit = [&] {
+        return node_->netns().output({binary("weftctl"), "audit", "--run-dir=" + node_->run_dir().string()})->out;
+    };
+    const auto before = guard();
+    ASSERT_THAT(before, HasSubstr("udp dport 8472 counter drop"));
+    ASSERT_TRUE(wait_until([&] { return audit() == "everything is as it should be\n"; })) << audit();
+    const std::pair<const char *, const char *> deeds[] = {
+        {"nft delete table inet weft", "missing"},
+        {"nft flush chain inet weft input", "not as weft makes it"},
+        {"nft insert rule inet weft input udp dport 8472 accept", "not as weft makes it"}};
+    for (const auto &[deed, what] : deeds) {
+        const auto said = fmt::format("firewall rules: nftables: table inet weft: {}\n", what);
+        EXPECT_TRUE(wait_until([&] { // weftd may be faster than the question
+            WEFT_EXPECT_OK(node_->netns().run(deed));
+            return audit().contains(said);
+        })) << said
+            << audit();
+        EXPECT_TRUE(wait_until([&] { return guard() == before; }, kSoon)) << deed << "\n" << guard() << log();
+    }
+    EXPECT_GE(times(log(), "the tunnel's socket is guarded again, somebody had changed them"), std::size(deeds));
+}
+
 INSTANTIATE_TEST_SUITE_P(Hosts, RulesOn, testing::ValuesIn(kHosts), host_name);
 
 class RulesThatMove : public RulesTest {};
