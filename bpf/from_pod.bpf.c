@@ -56,6 +56,7 @@ static __always_inline enum weft_reason to_local_pod(struct __sk_buff *skb, cons
 	struct ethhdr *eth = take(&c, sizeof(*eth));
 	void *ip = take(&c, sizeof(struct iphdr));
 
+	/* unreached: read before, and asked again for the verifier */
 	if (!eth || !ip)
 		return WEFT_R_TRUNCATED;
 	if (pod->flags & WEFT_EP_VIA_STACK)
@@ -74,6 +75,7 @@ static __always_inline enum weft_reason to_driver(struct __sk_buff *skb, const s
 	if (reason)
 		return reason;
 	skb->mark = KEYED_MARK;
+	/* unreached: a test run redirects nowhere, so nothing is refused */
 	if (bpf_redirect(cfg.vtep_ifindex, 0) != TC_ACT_REDIRECT)
 		return WEFT_R_REDIRECT_FAILED;
 	return WEFT_R_VIA_DRIVER;

@@ -14,6 +14,7 @@ static __always_inline const struct popped_mark *popped_mark_of(const struct __s
 {
 	const struct popped_mark *mark = (void *)(long)skb->data_meta;
 
+	/* unreached: a test run has no metadata of another hook: tests/netns */
 	if ((void *)(mark + 1) > (void *)(long)skb->data || mark->magic != POPPED_MAGIC)
 		return NULL;
 	return mark;
@@ -24,6 +25,7 @@ static __always_inline const struct popped_mark *popped_mark_of(const struct __s
  * socket wants datagrams one by one, or on its way out of a pod that forwards it. */
 static __always_inline enum weft_reason survives_pop(const struct __sk_buff *skb, const struct received *r)
 {
+	/* unreached: by kernels that lack it, where tests/kernels runs the same tables */
 	if (r->outer_ethertype != r->inner_ethertype && !cfg.pop_other_family)
 		return WEFT_R_OTHER_FAMILY;
 	return skb->gso_size && r->inner.proto == IPPROTO_UDP ? WEFT_R_UDP_GSO : WEFT_R_NONE;
@@ -73,6 +75,7 @@ static __always_inline enum weft_reason pop_and_deliver(struct __sk_buff *skb, c
 	c = skb_cursor(skb);
 	eth = take(&c, sizeof(*eth));
 	ip = take(&c, sizeof(struct iphdr));
+	/* unreached: read before, and asked again for the verifier */
 	if (!eth || !ip)
 		return WEFT_R_POP_FAILED;
 	rewrite_received(eth, ip, r);
@@ -100,6 +103,7 @@ static __always_inline enum weft_reason pop_to_host(struct __sk_buff *skb, const
 	c = skb_cursor(skb);
 	eth = take(&c, sizeof(*eth));
 	ip = take(&c, sizeof(struct iphdr));
+	/* unreached: read before, and asked again for the verifier */
 	if (!eth || !ip)
 		return WEFT_R_POP_FAILED;
 	if (r->ecn != (r->inner.tos & ECN_MASK))
@@ -107,6 +111,7 @@ static __always_inline enum weft_reason pop_to_host(struct __sk_buff *skb, const
 	write_vtep_mac(eth->h_dest); /* or weft.1 takes it for somebody else's */
 	count_received(r->stats_index, packets, outer_bytes);
 	skb->mark = RECEIVED_MARK;
+	/* unreached: a test run redirects nowhere, so nothing is refused */
 	if (bpf_redirect(cfg.vtep_ifindex, BPF_F_INGRESS) != TC_ACT_REDIRECT)
 		return WEFT_R_REDIRECT_FAILED;
 	return WEFT_R_DECAP_TO_HOST;

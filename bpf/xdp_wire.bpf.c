@@ -13,6 +13,7 @@ static __always_inline enum weft_reason leave_mark(struct xdp_md *ctx, __u32 ifi
 	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*mark)))
 		return WEFT_R_NO_METADATA;
 	mark = (void *)(long)ctx->data_meta;
+	/* unreached: made just now, and asked for the verifier */
 	if ((void *)(mark + 1) > (void *)(long)ctx->data)
 		return WEFT_R_NO_METADATA;
 	mark->magic = POPPED_MAGIC;
@@ -40,11 +41,13 @@ static __always_inline enum weft_reason xdp_wire(struct xdp_md *ctx, struct susp
 	reason = leave_mark(ctx, r.pod->ifindex);
 	if (reason)
 		return reason;
+	/* unreached: what is popped was read */
 	if (bpf_xdp_adjust_head(ctx, r.overhead))
 		return WEFT_R_POP_FAILED;
 	c = xdp_cursor(ctx);
 	eth = take(&c, sizeof(*eth));
 	ip = take(&c, sizeof(struct iphdr));
+	/* unreached: read before, and asked again for the verifier */
 	if (!eth || !ip)
 		return WEFT_R_POP_FAILED;
 	rewrite_received(eth, ip, &r);

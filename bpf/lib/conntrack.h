@@ -86,6 +86,7 @@ static __always_inline enum weft_reason skb_ask_conntrack(struct __sk_buff *skb,
 {
 	struct bpf_sock_tuple tuple;
 
+	/* unreached: by kernels that lack it, where tests/kernels runs the same tables */
 	if (!cfg.ask_conntrack)
 		return WEFT_R_NO_CONNTRACK;
 	tuple = ct_tuple(&v->flow_saddr, v->sport, &v->daddr, v->dport);
@@ -111,6 +112,7 @@ static __always_inline enum weft_reason xdp_ask_conntrack(struct xdp_md *ctx, co
 	struct bpf_ct_opts___weft opts = {.netns_id = CT_CURRENT_NETNS, .l4proto = v->flow_proto};
 	struct bpf_sock_tuple tuple;
 
+	/* unreached: by kernels that lack it, where tests/kernels runs the same tables */
 	if (!cfg.ask_conntrack)
 		return WEFT_R_NO_CONNTRACK;
 	tuple = ct_tuple(&v->flow_saddr, v->sport, &v->daddr, v->dport);

@@ -25,6 +25,7 @@ static __always_inline void eth_to_pod(struct ethhdr *eth, const struct weft_end
 static __always_inline enum weft_reason hand_to_pod(struct __sk_buff *skb, __u32 ifindex, enum weft_reason delivered)
 {
 	skb->mark = 0; /* survives the change of namespace otherwise */
+	/* unreached: no redirect is refused in a test run; without redirect_peer: tests/kernels */
 	if ((cfg.redirect_peer ? bpf_redirect_peer(ifindex, 0) : bpf_redirect(ifindex, 0)) != TC_ACT_REDIRECT)
 		return WEFT_R_REDIRECT_FAILED;
 	return delivered;

@@ -17,6 +17,7 @@ static __always_inline const struct weft_prefix_lens *prefix_lens_for(const stru
 	__u32 zero = 0;
 	struct weft_state *state = bpf_map_lookup_elem(&weft_state, &zero);
 
+	/* unreached: an array has all of its elements */
 	return state ? &state->prefix_lens[is_ip4(addr) ? WEFT_IPV4 : WEFT_IPV6] : NULL;
 }
 

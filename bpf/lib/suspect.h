@@ -30,6 +30,7 @@ static __always_inline bool may_come(__u64 now)
 	__u32 zero = 0;
 	struct weft_newcomers *newcomers = bpf_map_lookup_elem(&weft_newcomers, &zero);
 
+	/* unreached: an array has all of its elements */
 	if (!newcomers)
 		return false;
 	if (newcomers->window != now >> NEWCOMERS_WINDOW_BITS) {
@@ -69,6 +70,7 @@ static __noinline void note(const struct suspect *who, enum weft_reason reason, 
 	key.reason = reason;
 	key.tolerated = tolerated;
 	refused = refused_of(&key, now);
+	/* unreached: a hash that forgets its oldest takes what is new */
 	if (!refused)
 		return;
 	refused->packets += who->packets;
@@ -82,6 +84,7 @@ static __noinline void tolerate(const struct suspect *who, enum weft_reason reas
 	__u32 index = who->key.hook * WEFT_R_COUNT + reason;
 	struct weft_counter *counter = bpf_map_lookup_elem(&weft_tolerated, &index);
 
+	/* unreached: an array has all of its elements */
 	if (!counter)
 		return;
 	counter->packets += who->packets;

@@ -27,6 +27,7 @@ static __always_inline void count(enum weft_hook hook, enum weft_reason reason, 
 	__u32 index = hook * WEFT_R_COUNT + reason;
 	struct weft_counter *counter = bpf_map_lookup_elem(&weft_counters, &index);
 
+	/* unreached: an array has all of its elements */
 	if (!counter)
 		return;
 	counter->packets += packets;
@@ -79,6 +80,7 @@ static __always_inline struct suspect tc_suspect(const struct __sk_buff *skb, en
 /* Of the whole packet, not only of the part in the first buffer. Kernels that cannot tell show no packets of several. */
 static __always_inline __u32 xdp_length(struct xdp_md *ctx)
 {
+	/* unreached: by kernels that lack it, where tests/kernels runs the same tables */
 	return cfg.xdp_frags ? bpf_xdp_get_buff_len(ctx) : ctx->data_end - ctx->data;
 }
 

@@ -121,26 +121,29 @@ void Programs::SetUp() {
 
 void Programs::TearDown() {
     if (const char *folder = std::getenv("WEFT_BRANCHES"); folder && available()) {
-        for (const auto *programs : {&fast_, &off_}) {
-            const char *load = programs == &fast_ ? "fast" : "off";
+        int load = 0;
+        for (const auto *programs : {&fast_, &off_, &counting_, &unchecked_}) {
+            const auto name = fmt::format("{}{}", ::program_invocation_short_name, ++load);
             const std::filesystem::path traces = folder;
-            EXPECT_TRUE(write_branches(programs->datapath->program_fd(WEFT_HOOK_FROM_POD),
-                                       traces / fmt::format("weft.{}", load)));
-            EXPECT_TRUE(write_branches(bpf_program__fd(programs->xdp->progs.weft_xdp_wire),
-                                       traces / fmt::format("xdp_wire.{}", load)));
+            EXPECT_TRUE(write_branches(programs->datapath->program_fd(WEFT_HOOK_FROM_POD), traces / ("weft." + name)));
+            EXPECT_TRUE(
+                write_branches(bpf_program__fd(programs->xdp->progs.weft_xdp_wire), traces / ("xdp_wire." + name)));
         }
     }
     fast_ = {};
     off_ = {};
     counting_ = {};
+    unchecked_ = {};
     std::error_code ignored;
     if (!bpf_dir_.empty()) std::filesystem::remove_all(bpf_dir_, ignored);
 }
 
-Result<Programs::Loaded> Programs::load_programs(bool fast_path, bool enforce) const {
+Result<Programs::Loaded> Programs::load_programs(const Context &context) const {
     auto config = world_config(bpf_dir_);
-    config.fast_path = fast_path;
-    if (!enforce && !set_check(config.checks, "all=count")) return fail("no such check");
+    config.fast_path = context.fast_path;
+    const bool as_they_come = context.checks == WEFT_CHECK_ENFORCE;
+    if (!as_they_come && !set_check(config.checks, context.checks == WEFT_CHECK_COUNT ? "all=count" : "all=off"))
+        return fail("no such check");
     auto datapath = Datapath::load(config);
     if (!datapath) return fail_as_is(std::move(datapath));
     Loaded loaded{.datapath = std::make_unique<Datapath>(std::move(*datapath)),
@@ -165,8 +168,12 @@ Result<Programs::Loaded> Programs::load_programs(bool fast_path, bool enforce) c
 
 Status Programs::load() {
     bpf_dir_ = fmt::format("/sys/fs/bpf/weft-prog-run-{}", getpid());
-    for (auto *programs : {&off_, &counting_, &fast_}) {
-        auto loaded = load_programs(programs != &off_, programs != &counting_);
+    const std::pair<Loaded *, Context> loads[] = {{&off_, {.fast_path = false}},
+                                                  {&counting_, {.checks = WEFT_CHECK_COUNT}},
+                                                  {&unchecked_, {.checks = WEFT_CHECK_OFF}},
+                                                  {&fast_, {}}};
+    for (const auto &[programs, context] : loads) {
+        auto loaded = load_programs(context);
         if (!loaded) return fail_as_is(std::move(loaded));
         *programs = std::move(*loaded);
     }
@@ -242,7 +249,10 @@ std::uint64_t Programs::refused(const weft_refused_key &key) const {
 
 int Programs::program_fd(weft_hook hook, const Context &context) const {
     if (context.behind >= 0) return context.behind;
-    const auto &programs = !context.enforce ? counting_ : context.fast_path ? fast_ : off_;
+    const auto &programs = context.checks == WEFT_CHECK_COUNT ? counting_
+                           : context.checks == WEFT_CHECK_OFF ? unchecked_
+                           : context.fast_path                ? fast_
+                                                              : off_;
     return hook == WEFT_HOOK_XDP_WIRE ? bpf_program__fd(programs.xdp->progs.weft_xdp_wire)
                                       : programs.datapath->program_fd(hook);
 }

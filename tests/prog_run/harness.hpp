@@ -86,10 +86,10 @@ struct Context {
     std::uint32_t gso_size = 0;
     std::uint32_t gso_segs = 0;
     std::uint32_t mark = 0;
-    std::uint32_t metadata = 0; ///< XDP only: bytes of it that somebody has written already
-    bool fast_path = true;      ///< false: the programs as --fast-path=off loads them
-    bool enforce = true;        ///< false: as --check=all=count does
-    int behind = -1;            ///< a program to run in place of the hook's, which hands on to it
+    std::uint32_t metadata = 0;                  ///< XDP only: bytes of it that somebody has written already
+    bool fast_path = true;                       ///< false: the programs as --fast-path=off loads them
+    weft_check_mode checks = WEFT_CHECK_ENFORCE; ///< ENFORCE: as they come; --check=all=count, all=off
+    int behind = -1;                             ///< a program to run in place of the hook's, which hands on to it
 };
 
 /// The programs, loaded once for the whole test binary in a network namespace of its own, with the world's leases and pods in
@@ -119,13 +119,13 @@ private:
         std::unique_ptr<Datapath> datapath;
         datapath::SkelPtr<xdp_wire_bpf> xdp;
     };
-    [[nodiscard]] Result<Loaded> load_programs(bool fast_path, bool enforce) const;
+    [[nodiscard]] Result<Loaded> load_programs(const Context &context) const;
     [[nodiscard]] Status load();
     [[nodiscard]] Status fill_maps();
     [[nodiscard]] std::map<std::string, std::uint64_t> read_reasons(int fd, weft_hook hook);
     [[nodiscard]] weft_lease_stats read_peer_stats();
 
-    Loaded fast_, off_, counting_;
+    Loaded fast_, off_, counting_, unchecked_;
     datapath::Features features_ = datapath::probe_features();
     std::filesystem::path bpf_dir_;
     std::string why_not_;

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Which branches of the BPF programs the tables of packets reach: report.py BPF_DIR TRACES [--page FILE] [--root DIR]
+"""Which branches of the BPF programs the tables of packets reach: report.py BPF_DIR TRACES [--write] [--root DIR]
 
 BPF_DIR has the OBJECT.sites.json of counting_clang.py, TRACES a file OBJECT.N for each time that an object was loaded. A branch
 is a condition of the source and one of its two answers. The compiler makes several jumps of one (a header's function is in
-several programs): it is reached when one of them went that way. Exit status 1: a branch was not reached, and no line near it says
-why ("unreached: <reason>" in a comment on the line or the one before).
+several programs): it is reached when one of them went that way. One that cannot be says why in the source: "unreached: <reason>" in a comment on the
+line or the one before, "unreached to the end: <reason>" for the rest of a function.
+
+docs/bpf-branches.md is the report, made by --write. Exit status 1: it is out of date.
 """
 import argparse
 import collections
@@ -16,6 +18,7 @@ import sys
 from pathlib import Path
 
 REASON = re.compile(r"unreached: (.*?)\s*(?:\*/)?$")
+TO_THE_END = re.compile(r"unreached to the end: (.*?)\s*(?:\*/)?$")
 
 
 def read_words(path):
@@ -44,46 +47,72 @@ def answers_of(bpf_dir, traces):
 
 
 def reason_near(lines, number):
-    for i in (number - 1, number - 2):
-        found = REASON.search(lines[i]) if 0 <= i < len(lines) else None
-        if found:
+    """Of line `number`, counted from 1."""
+    for line in lines[max(number - 2, 0):number]:
+        if found := REASON.search(line):
+            return found[1]
+    for line in reversed(lines[:number]):
+        if line.startswith("}"):
+            return None
+        if found := TO_THE_END.search(line):
             return found[1]
     return None
+
+
+def look(root, answers):
+    """{file: [reached, all]}, and lines of those that cannot be reached and of those that were not."""
+    counts, excused, missing = collections.defaultdict(lambda: [0, 0]), [], []
+    for (path, line, column, asked), times in sorted(answers.items()):
+        source = Path(path) if Path(path).is_absolute() else root / path
+        if root not in source.parents:
+            continue  # a macro of a system header
+        name = str(source.relative_to(root))
+        lines = source.read_text().splitlines()
+        for answer, reached in zip(("no", "yes"), times):
+            counts[name][0] += bool(reached)
+            counts[name][1] += 1
+            if reached:
+                continue
+            reason = reason_near(lines, line)
+            text = f"| `{name}` | `{lines[line - 1].strip().replace('|', chr(92) + '|')}` | {answer} ({asked}, column {column}) |"
+            (excused if reason else missing).append(f"{text} {reason} |" if reason else text)
+    return counts, excused, missing
+
+
+def page(counts, excused, missing):
+    reached, total = (sum(count[i] for count in counts.values()) for i in (0, 1))
+    lines = ["# Branches of the BPF programs", "",
+             "Which answers of which conditions the packets of `tests/prog_run` get, its tables and the random ones of its",
+             "`differential_test`, whose verdict, reason and bytes are asserted. Written by `sudo tests/prog_run/branches/run.sh --write`;",
+             "without `--write` it says whether this page is out of date. The compiler may make several jumps of one condition: each is a",
+             "row, by what is compared.", "",
+             f"{reached} of {total} are reached, {len(excused)} cannot be, {len(missing)} are missing.", "",
+             "| file | reached | of |", "|---|---|---|"]
+    lines += [f"| `{name}` | {count[0]} | {count[1]} |" for name, count in sorted(counts.items())]
+    if excused:
+        lines += ["", "## Out of reach", "", "| file | condition | never | because |", "|---|---|---|---|", *excused]
+    if missing:
+        lines += ["", "## Missing", "", "No row yet; some are a second copy of a condition, which the compiler made where it cannot be met.", "",
+                  "| file | condition | never |", "|---|---|---|", *missing]
+    return "\n".join(lines) + "\n"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bpf_dir", type=Path)
     parser.add_argument("traces", type=Path)
+    parser.add_argument("--write", action="store_true")
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[3])
     options = parser.parse_args()
-
-    total, reached = collections.Counter(), collections.Counter()
-    missing, excused = [], []
-    for (path, line, column, asked), answers in sorted(answers_of(options.bpf_dir, options.traces).items()):
-        source = Path(path) if Path(path).is_absolute() else options.root / path
-        if options.root not in source.parents:
-            continue  # a macro of a system header
-        name = str(source.relative_to(options.root))
-        lines = source.read_text().splitlines()
-        for answer, times in zip(("no", "yes"), answers):
-            total[name] += 1
-            if times:
-                reached[name] += 1
-                continue
-            reason = reason_near(lines, line)
-            text = f"{name}:{line}:{column}: never {answer} ({asked}): {lines[line - 1].strip()}"
-            (excused if reason else missing).append(f"{text}" + (f"  [{reason}]" if reason else ""))
-    width = max(len(name) for name in total)
-    for name in sorted(total):
-        print(f"{name:{width}}  {reached[name]:4} of {total[name]:4}")
-    print(f"{'all':{width}}  {sum(reached.values()):4} of {sum(total.values()):4} branches reached, {len(excused)} cannot be, "
-          f"{len(missing)} missing")
-    for title, entries in (("cannot be reached", excused), ("missing", missing)):
-        if entries:
-            print(f"\n{title}:")
-            print("\n".join(entries))
-    return 1 if missing else 0
+    made = page(*look(options.root, answers_of(options.bpf_dir, options.traces)))
+    file = options.root / "docs/bpf-branches.md"
+    print(made)
+    if options.write:
+        file.write_text(made)
+    elif not file.exists() or file.read_text() != made:
+        print(f"{file} is out of date: run.sh --write, and look at what is missing that was not")
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
