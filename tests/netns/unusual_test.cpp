@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the programs do not forward themselves: everything is as on a node of flannel's, asked side by side.
+#include <bpf/bpf.h>
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <sstream>
 
 #include <fmt/format.h>
-#include <tins/tins.h>
+#include <nlohmann/json.hpp>
+#include <tins/dot1q.h>
+#include <tins/ethernetII.h>
+#include <tins/ip.h>
+#include <tins/rawpdu.h>
+#include <tins/udp.h>
 
 #include "capture.hpp"
+#include "pinned.hpp"
 #include "raw_socket.hpp"
 #include "side_by_side.hpp"
 
@@ -276,6 +284,46 @@ TEST_P(Unusual, APodsVlanTagGoesNowhere) {
     WEFT_ASSERT_ASSIGN(const auto counters, weft_near_->counters());
     EXPECT_EQ(count(counters.all, "from_pod/vlan"), 1u) << to_string(counters.all);
     EXPECT_EQ(count(counters.all, "from_pod/nested_tags"), 1u) << to_string(counters.all);
+}
+
+/// The plugin, with more in its configuration than the node's conflist has.
+Result<nlohmann::json> call_plugin(const WeftNode &node, const std::string &command, const Netns &pod,
+                                   const nlohmann::json &more) {
+    auto conf = nlohmann::json::parse(node.cni_config());
+    conf.update(more);
+    auto out =
+        node.netns().run({binary("weft")}, {.env = {"CNI_COMMAND=" + command, "CNI_CONTAINERID=" + pod.name(),
+                                                    "CNI_NETNS=" + pod.path(), "CNI_IFNAME=eth0", "CNI_PATH=/nowhere"},
+                                            .input = conf.dump()});
+    if (!out) return fail_in(std::move(out), command);
+    return nlohmann::json::parse(*out, nullptr, false);
+}
+
+TEST_P(UnusualStack, APodSendsFromTheSourcesThatItsConfigurationAllows) {
+    const auto &node = *weft_near_;
+    const std::string other = "203.0.113.9", from_other = "ping -c 1 -W 2 -I " + other + " ";
+    const auto try_from = [&](const Netns &pod) { return pod.run(words(from_other + weft_.neighbour->address)); };
+    WEFT_ASSERT_OK(weft_.pod->ns.ip(fmt::format("address add {} dev lo", other)));
+    EXPECT_FALSE(try_from(weft_.pod->ns));
+    WEFT_ASSERT_ASSIGN(const auto refused, node.counters());
+    EXPECT_GT(count(refused.dropped, "from_pod/pod_source"), 0u) << to_string(refused.dropped);
+    for (const auto &allowed : {nlohmann::json{{"allowedAddresses", {"203.0.113.0/24"}}}, {{"anySource", true}}}) {
+        SCOPED_TRACE(allowed.dump());
+        WEFT_ASSERT_ASSIGN(const auto pod, Netns::create("allowed"));
+        WEFT_ASSERT_ASSIGN(const auto added, call_plugin(node, "ADD", pod, allowed));
+        WEFT_ASSERT_OK(pod.ip(fmt::format("address add {} dev lo", other)));
+        const auto veth = added["interfaces"][0].value("name", "");
+        WEFT_ASSERT_OK(node.netns().ip(fmt::format("route add {} dev {}", other, veth)));
+        WEFT_EXPECT_OK(try_from(pod));
+        auto with_result = allowed;
+        with_result["prevResult"] = added;
+        WEFT_EXPECT_OK(call_plugin(node, "CHECK", pod, with_result));
+        EXPECT_FALSE(call_plugin(node, "CHECK", pod, {{"prevResult", added}}));
+        WEFT_EXPECT_OK(call_plugin(node, "DEL", pod, allowed));
+        WEFT_ASSERT_ASSIGN(const auto map, maps::AllowedMap::open(node.bpf_dir(), WEFT_PIN_ALLOWED));
+        weft_allowed_key left{};
+        EXPECT_EQ(bpf_map_get_next_key(map->fd(), nullptr, &left), -ENOENT);
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(Setups, Unusual, testing::Values(Setup{"tc", WireMode::offload}, Setup{"xdp", WireMode::bare}),
