@@ -11,6 +11,7 @@
 #include "firewall/iptables.hpp"
 #include "firewall/monitor.hpp"
 #include "firewall/nftables.hpp"
+#include "firewall/socket_guard.hpp"
 
 namespace weft {
 namespace {
@@ -213,6 +214,32 @@ TEST(RuleChanges, OnlyWhatCanTouchOursIsAReasonToLook) {
     for (const auto &c : table)
         EXPECT_EQ(concerns_weft({c.message, c.family, c.table, c.chain}), c.concerns)
             << int(c.message) << " " << c.table << " " << c.chain;
+}
+
+TEST(SocketGuard, LetsInWhatComesFromItsLinksToItsAddresses) {
+    const SocketGuard guard{
+        .port = 8472, .links = {2, 5}, .addresses = {*parse_ip("192.0.2.1"), *parse_ip("2001:db8::1")}};
+    EXPECT_EQ(guard_script(guard), "add table inet weft\n"
+                                   "delete table inet weft\n"
+                                   "table inet weft {\n"
+                                   "  chain input {\n"
+                                   "    type filter hook input priority -310; policy accept;\n"
+                                   "    meta iif != { 2, 5 } udp dport 8472 counter drop\n"
+                                   "    ip daddr != { 192.0.2.1 } udp dport 8472 counter drop\n"
+                                   "    ip6 daddr != { 2001:db8::1 } udp dport 8472 counter drop\n"
+                                   "  }\n"
+                                   "}\n");
+}
+
+TEST(SocketGuard, AFamilyWithoutAnAddressIsShutAndCountingDropsNothing) {
+    const auto script =
+        guard_script(SocketGuard{.port = 4789, .links = {2}, .addresses = {*parse_ip("192.0.2.1")}, .drop = false});
+    EXPECT_THAT(script, HasSubstr("meta nfproto ipv6 udp dport 4789 counter\n"));
+    EXPECT_THAT(script, Not(HasSubstr("drop")));
+}
+
+TEST(SocketGuard, WithoutOneTheTableGoes) {
+    EXPECT_EQ(guard_script(std::nullopt), "add table inet weft\ndelete table inet weft\n");
 }
 
 } // namespace
