@@ -17,7 +17,7 @@
 namespace weft::cni {
 namespace {
 
-constexpr unsigned kMinMtu = 1280; // RFC 8200: the kernel takes IPv6 off a link with less
+constexpr unsigned kMinIpv6Mtu = 1280; // RFC 8200: the kernel takes IPv6 off a link with less
 
 struct Setting {
     std::string path;
@@ -47,7 +47,7 @@ Status require_ipv6(unsigned mtu) {
     if (!*disabled) return fail("this kernel has no IPv6: /proc/sys/net/ipv6 is missing", EAFNOSUPPORT);
     if (*disabled != "0")
         return fail("IPv6 is off on this node: net.ipv6.conf.all.disable_ipv6 is " + **disabled, EACCES);
-    if (mtu < kMinMtu) return fail(fmt::format("mtu: IPv6 needs {}, found {}", kMinMtu, mtu));
+    if (mtu < kMinIpv6Mtu) return fail(fmt::format("mtu: IPv6 needs {}, found {}", kMinIpv6Mtu, mtu));
     return {};
 }
 

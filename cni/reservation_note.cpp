@@ -14,7 +14,7 @@
 namespace weft::cni {
 namespace {
 
-constexpr std::string_view kPrefix = "pod.";
+constexpr std::string_view kNotePrefix = "pod.";
 constexpr mode_t kMode = 0600;
 
 std::string to_text(const Reservation &what) {
@@ -51,11 +51,11 @@ Status unlink_note(const std::filesystem::path &path) {
 } // namespace
 
 std::filesystem::path note_path(const std::filesystem::path &run_dir, const Attachment &owner) {
-    return run_dir / (std::string(kPrefix) + host_ifname(owner));
+    return run_dir / (std::string(kNotePrefix) + host_ifname(owner));
 }
 
 std::string_view host_ifname_of_note(std::string_view file_name) {
-    return file_name.starts_with(kPrefix) ? file_name.substr(kPrefix.size()) : std::string_view();
+    return file_name.starts_with(kNotePrefix) ? file_name.substr(kNotePrefix.size()) : std::string_view();
 }
 
 /// Whether what is locked is still what has the name: another may have removed it before we had the lock.

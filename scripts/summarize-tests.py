@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Says what a run of ctest came to: summarize-tests.py JUNIT.xml
+"""Says what a run of ctest came to: summarize-tests.py JUNIT.xml...
 
 Prints what failed, what was skipped and why, and as the last line "N passed, N failed, N skipped".
 Exit status 1 when a test failed, when none ran, or when there is no report.
@@ -55,13 +55,15 @@ def report(passed, failed, skipped):
 
 
 def main():
+    runs = ElementTree.Element("testsuites")
     try:
-        root = ElementTree.parse(sys.argv[1]).getroot()
+        for path in sys.argv[1:]:
+            runs.append(ElementTree.parse(path).getroot())
     except (OSError, ElementTree.ParseError) as error:
         print(f"no report of the tests: {error}")
         print("0 passed, 1 failed, 0 skipped")
         return 1
-    passed, failed, skipped = read(root)
+    passed, failed, skipped = read(runs)
     print(report(passed, failed, skipped))
     return 1 if failed or not passed else 0
 

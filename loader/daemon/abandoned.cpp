@@ -34,8 +34,14 @@ bool namespace_lives(const cni::Reservation &reservation) {
 
 } // namespace
 
+std::filesystem::file_time_type AbandonedReservations::changed_at() const {
+    std::error_code ignored;
+    return std::filesystem::last_write_time(run_dir_, ignored);
+}
+
 void AbandonedReservations::collect() {
     unsure_ = false;
+    seen_at_ = changed_at();
     const auto notes = notes_in(run_dir_);
     const auto allowed = cni::allowed_notes(run_dir_);
     if (notes.empty() && allowed.empty()) return;

@@ -27,10 +27,13 @@ public:
         : run_dir_(std::move(run_dir)), log_(std::move(log)) {}
 
     void collect();
-    /// Some could not be decided about, or not be released: to be tried again.
-    [[nodiscard]] bool unsure() const { return unsure_; }
+    /// Some could not be decided about, or not be released, or there are others by now: to be tried again. Of an ADD that dies
+    /// before it makes a veth nothing else tells.
+    [[nodiscard]] bool unsure() const { return unsure_ || changed_at() != seen_at_; }
 
 private:
+    /// When a note came or went last.
+    [[nodiscard]] std::filesystem::file_time_type changed_at() const;
     [[nodiscard]] Status collect_from(const std::vector<std::string> &notes,
                                       const std::vector<cni::AllowedNote> &allowed);
     [[nodiscard]] Status collect(const std::string &note, net::NlSocket &sock);
@@ -38,6 +41,7 @@ private:
     const std::filesystem::path run_dir_;
     const std::shared_ptr<spdlog::logger> log_;
     bool unsure_ = false;
+    std::filesystem::file_time_type seen_at_{};
     std::string said_;
 };
 

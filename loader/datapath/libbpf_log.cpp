@@ -13,7 +13,7 @@
 namespace weft::datapath {
 namespace {
 
-int log_message(const char *library, bool warning, const char *format, va_list args) {
+[[gnu::format(printf, 3, 0)]] int log_message(const char *library, bool warning, const char *format, va_list args) {
     const auto level = warning ? spdlog::level::debug : spdlog::level::trace;
     if (!spdlog::should_log(level)) return 0;
     std::array<char, 4096> text{}; // a verifier log is longer and is cut: its end is on the last lines, logged apart
@@ -24,11 +24,11 @@ int log_message(const char *library, bool warning, const char *format, va_list a
     return len;
 }
 
-int on_libbpf(libbpf_print_level level, const char *format, va_list args) {
+[[gnu::format(printf, 2, 0)]] int on_libbpf(libbpf_print_level level, const char *format, va_list args) {
     return log_message("libbpf", level == LIBBPF_WARN, format, args);
 }
 
-int on_libxdp(libxdp_print_level level, const char *format, va_list args) {
+[[gnu::format(printf, 2, 0)]] int on_libxdp(libxdp_print_level level, const char *format, va_list args) {
     return log_message("libxdp", level == LIBXDP_WARN, format, args);
 }
 

@@ -58,8 +58,8 @@ bool concerns_weft(const RuleChange &change) {
     if (change.table != "nat" && change.table != "filter") return false;
     if (change.chain.empty() || change.chain.starts_with("WEFT-")) return true;
     // A built-in chain that appears makes the host one of iptables; a rule that goes may have been the jump to ours.
-    constexpr std::string_view kBuiltIns[] = {"POSTROUTING", "FORWARD", "PREROUTING", "INPUT", "OUTPUT"};
-    for (const auto name : kBuiltIns)
+    constexpr std::string_view kNames[] = {"POSTROUTING", "FORWARD", "PREROUTING", "INPUT", "OUTPUT"};
+    for (const auto name : kNames)
         if (change.chain == name) return change.message != NFT_MSG_NEWRULE;
     return false;
 }

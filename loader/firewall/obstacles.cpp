@@ -27,9 +27,10 @@ std::string collapse(const std::string &text, const std::regex &noise) {
 
 /// What the rule's verdict is, if it has one of its own.
 Fate fate_of(const HostChain &chain, const std::string &rule) {
-    static const std::regex kNft(R"((?:^|\s)(accept|drop|reject\b.*)$)"), kIptables(R"(-j (ACCEPT|DROP|REJECT\b.*)$)");
+    static const std::regex kOfNft(R"((?:^|\s)(accept|drop|reject\b.*)$)"),
+        kOfIptables(R"(-j (ACCEPT|DROP|REJECT\b.*)$)");
     std::smatch found;
-    if (!std::regex_search(rule, found, chain.system == RuleSystem::nftables ? kNft : kIptables)) return Fate::none;
+    if (!std::regex_search(rule, found, chain.system == RuleSystem::nftables ? kOfNft : kOfIptables)) return Fate::none;
     const auto verdict = found[1].str();
     return verdict == "accept" || verdict == "ACCEPT" ? Fate::accept : Fate::drop;
 }

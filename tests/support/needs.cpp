@@ -47,7 +47,10 @@ std::optional<std::string> requires_tools(std::initializer_list<std::string_view
     return std::nullopt;
 }
 
-std::string binary(std::string_view name) { return WEFT_BIN_DIR "/" + std::string(name); }
+std::string binary(std::string_view name) {
+    const char *other = std::getenv("WEFT_BIN_DIR");
+    return std::string(other ? other : WEFT_BIN_DIR) + "/" + std::string(name);
+}
 
 std::optional<std::string> requires_binary(std::string_view name) {
     if (::access(binary(name).c_str(), X_OK) == 0) return std::nullopt;

@@ -15,7 +15,7 @@ namespace weft::test {
 [[nodiscard]] std::optional<std::string> requires_netns(); ///< root, and namespaces can be made
 [[nodiscard]] std::optional<std::string> requires_bpffs(); ///< root, and /sys/fs/bpf is a BPF filesystem
 [[nodiscard]] std::optional<std::string> requires_tools(std::initializer_list<std::string_view> names);
-/// An executable of this build, under build/bin.
+/// An executable of this build, under build/bin, or in $WEFT_BIN_DIR.
 [[nodiscard]] std::optional<std::string> requires_binary(std::string_view name);
 
 /// Path of an executable of this build: "weftd", "weft", "weftctl".

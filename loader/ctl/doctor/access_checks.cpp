@@ -65,7 +65,7 @@ Finding files_are_roots(const NodeFacts &facts) {
             "starts"};
 }
 
-constexpr Check kChecks[] = {
+constexpr Check kAccessChecks[] = {
     {"certificates", credentials_are_valid},
     {"permissions", files_are_roots},
 };
@@ -80,6 +80,6 @@ Finding judge_validity(const etcd::Validity &validity, Clock::time_point now) {
     return {CheckState::ok, fmt::format("{} is valid until {}", validity.file, day), {}};
 }
 
-std::span<const Check> access_checks() { return kChecks; }
+std::span<const Check> access_checks() { return kAccessChecks; }
 
 } // namespace weft::ctl

@@ -92,7 +92,7 @@ Finding next_hops_answer(const NodeFacts &facts) {
         "within a day"};
 }
 
-constexpr Check kChecks[] = {
+constexpr Check kDaemonChecks[] = {
     {"daemon", daemon_is_synced},
     {"subnet.env", subnet_env_agrees},
     {"next hops", next_hops_answer},
@@ -100,6 +100,6 @@ constexpr Check kChecks[] = {
 
 } // namespace
 
-std::span<const Check> daemon_checks() { return kChecks; }
+std::span<const Check> daemon_checks() { return kDaemonChecks; }
 
 } // namespace weft::ctl

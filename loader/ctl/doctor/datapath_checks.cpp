@@ -125,7 +125,7 @@ Finding little_is_dropped(const NodeFacts &facts) {
     return judge_drops(drops);
 }
 
-constexpr Check kChecks[] = {
+constexpr Check kDatapathChecks[] = {
     {"programs", programs_are_attached},
     {"other programs", nobody_comes_first},
     {"mtu", sizes_fit},
@@ -164,6 +164,6 @@ Finding judge_drops(const std::map<std::string, std::uint64_t> &drops) {
     return {CheckState::warn, found + " in the last minute", advice};
 }
 
-std::span<const Check> datapath_checks() { return kChecks; }
+std::span<const Check> datapath_checks() { return kDatapathChecks; }
 
 } // namespace weft::ctl

@@ -106,7 +106,7 @@ Finding tunnel_port_is_open(const NodeFacts &facts) {
     return worst;
 }
 
-constexpr Check kChecks[] = {
+constexpr Check kFirewallChecks[] = {
     {"masquerade", masquerade_is_in_place},
     {"forward chains", forwarding_is_accepted},
     {"tunnel port", tunnel_port_is_open},
@@ -114,6 +114,6 @@ constexpr Check kChecks[] = {
 
 } // namespace
 
-std::span<const Check> firewall_checks() { return kChecks; }
+std::span<const Check> firewall_checks() { return kFirewallChecks; }
 
 } // namespace weft::ctl

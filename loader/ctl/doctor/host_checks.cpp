@@ -103,7 +103,7 @@ Finding no_flannel_beside(const NodeFacts &facts) {
                         found->name)};
 }
 
-constexpr Check kChecks[] = {
+constexpr Check kHostChecks[] = {
     {"forwarding", forwarding_is_on},        {"ipv6", ipv6_is_on},
     {"rp_filter", rp_filter_is_no_obstacle}, {"bridge-nf-call", bridge_nf_call_is_no_matter},
     {"conntrack", conntrack_can_be_asked},   {"conntrack table", conntrack_has_room},
@@ -128,6 +128,6 @@ Finding judge_conntrack(std::string_view count, std::string_view max) {
     return {CheckState::ok, found, {}};
 }
 
-std::span<const Check> host_checks() { return kChecks; }
+std::span<const Check> host_checks() { return kHostChecks; }
 
 } // namespace weft::ctl
