@@ -28,6 +28,7 @@ static __always_inline enum weft_reason fits_path(const struct __sk_buff *skb, c
 	if (!skb->gso_size)
 		return skb->len - ETH_HLEN <= mtu ? WEFT_R_NONE : WEFT_R_TOO_BIG;
 	/* The outer length field has 16 bits, even if segmentation will rewrite it. */
+	/* unreached: a test run takes no packet that long (BIG TCP) */
 	if (skb->len - ETH_HLEN > IP_MAX_LEN - MAX_OVERHEAD)
 		return WEFT_R_TOO_BIG;
 	if (v->proto != IPPROTO_TCP && v->proto != IPPROTO_UDP)
@@ -61,6 +62,7 @@ static __always_inline __u32 flow_hash(struct __sk_buff *skb, const struct ip_vi
 {
 	__u32 hash = skb->hash;
 
+	/* unreached: one flow of four billion */
 	if (hash)
 		return hash;
 	if (!v->flow_proto) /* no ports were read: a fragment, or not asked for */

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the programs find where another node's leases are of other lengths, or its MAC is the kernel's alone to know.
+#include <cstdlib>
+#include <fstream>
+
+#include "harness.hpp"
+
+namespace weft::prog_run {
+namespace {
+
+using namespace world;
+
+class Lookups : public ::testing::Test {
+protected:
+    void SetUp() override {
+        auto &programs = Programs::instance();
+        if (!programs.available()) GTEST_SKIP() << programs.why_not();
+    }
+    /// Of the packet's destination, kPeerPod: its lease is 10.244.86.0/24.
+    static std::map<std::string, std::uint64_t> sent_with(const abi::PrefixLens &lens) {
+        auto &programs = Programs::instance();
+        const auto saved = (*programs.datapath().state().get(0)).value();
+        EXPECT_TRUE(programs.datapath().state().put(0, abi::state(lens)));
+        auto out =
+            programs.run(WEFT_HOOK_FROM_HOST, bytes_of(eth(kPeerVtepMac, kVtepMac) / ip(kPod, kPeerPod, 63) / tcp()));
+        EXPECT_TRUE(programs.datapath().state().put(0, saved));
+        return out.reasons;
+    }
+    using Counts = std::map<std::string, std::uint64_t>;
+};
+
+TEST_F(Lookups, EachPrefixLengthInUseIsTried) {
+    WEFT_NEEDS_FEATURE(push_vxlan);
+    EXPECT_EQ(sent_with({{{{24}, {64}}}}), (Counts{{"encap", 1}})) << "the only one";
+    EXPECT_EQ(sent_with({{{{30, 29, 28, 27, 26, 25, 24, 23}, {64}}}}), (Counts{{"encap", 1}}))
+        << "as many as there may be";
+    EXPECT_EQ(sent_with({{{{30, 29, 28, 27, 26, 25, 22, 21}, {64}}}}), (Counts{{"no_route", 1}})) << "none of them";
+    EXPECT_EQ(sent_with({{{{25}, {64}}}}), (Counts{{"no_route", 1}}));
+    EXPECT_EQ(sent_with({}), (Counts{{"no_route", 1}})) << "no lease at all";
+}
+
+/// A node that is its own next hop, and sends from a MAC that no lease names: the kernel's neighbour table says whose it is.
+TEST_F(Lookups, AMacThatTheKernelKnowsIsTheNodes) {
+    WEFT_NEEDS_FEATURE(conntrack_lookup);
+    auto &programs = Programs::instance();
+    ASSERT_EQ(std::system("ip link set lo up && ip link add up0 type veth peer name up1 && ip link set up0 up && "
+                          "ip link set up1 up && ip addr add 192.0.2.2/24 dev up0 && "
+                          "ip neigh add 192.0.2.1 lladdr 02:00:00:00:00:55 dev up0 nud permanent"),
+              0);
+    std::ofstream("/proc/sys/net/ipv4/conf/all/forwarding") << "1\n";
+    const auto key = abi::lease_key(*parse_net("10.244.86.0/24"));
+    const auto saved = (*programs.datapath().leases().get(key)).value();
+    auto lease = saved;
+    lease.next_hop = lease.node;
+    lease.link_mac = {};
+    const auto from_mac = [&](const char *mac, const Ip4 &to) {
+        const auto packet = bytes_of(eth(kVtepMac, *parse_mac(mac)) / ip(kPeerPod, to, 63) / tcp());
+        return programs.run(WEFT_HOOK_FROM_WIRE, packet).reasons;
+    };
+    const char *its = "02:00:00:00:00:55", *other = "02:00:00:00:00:56";
+    ASSERT_TRUE(programs.datapath().leases().put(key, lease));
+    EXPECT_EQ(from_mac(its, kPod), (Counts{{"decap_to_pod", 1}}));
+    EXPECT_EQ(from_mac(other, kPod), (Counts{{"wrong_link_mac", 1}}));
+    EXPECT_EQ(from_mac(other, kNode), (Counts{{"wrong_link_mac", 1}}));
+    for (const char *stranger : {"192.0.2.77", "2001:db8::77"}) { // whom nobody has asked for yet
+        lease.node = lease.next_hop = abi::ip(*parse_ip(stranger));
+        ASSERT_TRUE(programs.datapath().leases().put(key, lease));
+        EXPECT_EQ(from_mac(its, kPod), (Counts{{"wrong_link_mac", 1}})) << stranger;
+        EXPECT_EQ(from_mac(its, kNode), (Counts{{"not_overlay", 1}})) << stranger << ", to the node itself";
+    }
+    EXPECT_TRUE(programs.datapath().leases().put(key, saved));
+    EXPECT_EQ(std::system("ip link del up0"), 0);
+}
+
+} // namespace
+} // namespace weft::prog_run
