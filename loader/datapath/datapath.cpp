@@ -45,6 +45,7 @@ struct Datapath::Impl {
     datapath::SkelPtr<weft_bpf> tc;
     datapath::SkelPtr<xdp_wire_bpf> xdp; ///< kept while attached by this process
     DatapathMode mode;
+    bool xdp_alone = false; ///< nobody else's XDP program can join ours
     bool was_attached = false;
 
     struct Attachment {
@@ -106,9 +107,18 @@ Status Datapath::Impl::attach_xdp(std::vector<std::string> &done) {
     auto opened = datapath::open_xdp(config, features, *tc);
     if (!opened) return fail_as_is(std::move(opened));
     auto attached = datapath::attach_xdp(*(*opened)->obj, kXdpProgram, config.uplink_ifindex);
+    if (!attached && attached.error().code() == EINVAL) { // libxdp's dispatcher may be older than the kernel
+        opened = datapath::open_xdp(config, features, *tc);
+        if (!opened) return fail_as_is(std::move(opened));
+        if (auto alone = datapath::attach_xdp_alone(*(*opened)->obj, kXdpProgram, config.uplink_ifindex); alone)
+            attached = std::move(alone);
+        else
+            spdlog::debug("datapath: {}", alone.error().sentence());
+    }
     if (!attached) return attached;
     crash_point("xdp-swapped");
     xdp = std::move(*opened);
+    xdp_alone = datapath::xdp_is_alone(config.uplink_ifindex);
     done.push_back("xdp_wire on " + interface_name(config.uplink_ifindex));
     return {};
 }
@@ -240,7 +250,9 @@ DatapathMode Datapath::mode() const { return impl_->mode; }
 std::vector<datapath::Lack> Datapath::lacks() const {
     auto all = datapath::lacks(impl_->features);
     if (impl_->config.mode == DatapathMode::xdp && impl_->mode == DatapathMode::tc)
-        all.push_back({"native_xdp", "the uplink cannot run XDP programs: packets are decapsulated in tc"});
+        all.push_back({"native_xdp", "the uplink cannot run weft's XDP program: packets are decapsulated in tc"});
+    if (impl_->mode == DatapathMode::xdp && impl_->xdp_alone)
+        all.push_back({"xdp_dispatcher", "no other XDP program can be put on the uplink beside weft's"});
     return all;
 }
 

@@ -90,6 +90,21 @@ Status attach_xdp(bpf_object &object, std::string_view program_name, int ifindex
     return fail_errno(-err, what);
 }
 
+Status attach_xdp_alone(bpf_object &object, std::string_view program_name, int ifindex) {
+    const auto what = fmt::format("XDP on interface {}, alone", ifindex);
+    const std::string name(program_name);
+    if (const int err = bpf_object__load(&object); err != 0) return fail_errno(-err, what);
+    const bpf_program *program = bpf_object__find_program_by_name(&object, name.c_str());
+    const int err =
+        bpf_xdp_attach(ifindex, bpf_program__fd(program), XDP_FLAGS_DRV_MODE | XDP_FLAGS_UPDATE_IF_NOEXIST, nullptr);
+    return err == 0 ? Status() : fail_errno(-err, what);
+}
+
+bool xdp_is_alone(int ifindex) {
+    const auto all = attached_to(ifindex);
+    return all && xdp_multiprog__is_legacy(all.get());
+}
+
 bool xdp_is_attached(std::string_view program_name, int ifindex) {
     const auto all = attached_to(ifindex);
     return all && !find_programs(*all, program_name).empty();

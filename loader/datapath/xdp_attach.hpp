@@ -17,6 +17,13 @@ namespace weft::datapath {
 /// native XDP (generic XDP is slower than tc and is not tried).
 [[nodiscard]] Status attach_xdp(bpf_object &object, std::string_view program_name, int ifindex);
 
+/// The same without libxdp, where nothing else is attached: its dispatcher of before 1.5 changes no packet, and kernels that
+/// look (6.13, and older ones with their updates) let nothing that does run behind it: attach_xdp() ends with EINVAL.
+[[nodiscard]] Status attach_xdp_alone(bpf_object &object, std::string_view program_name, int ifindex);
+
+/// Whether what is attached to the interface runs behind no dispatcher: others cannot join it.
+[[nodiscard]] bool xdp_is_alone(int ifindex);
+
 /// Whether a program of this name is attached to the interface, alone or behind the dispatcher.
 [[nodiscard]] bool xdp_is_attached(std::string_view program_name, int ifindex);
 

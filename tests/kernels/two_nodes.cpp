@@ -30,6 +30,7 @@ std::string_view name_of(Uplink uplink) {
     case Uplink::vlan: return "vlan";
     case Uplink::bond: return "bond";
     case Uplink::dummy: return "dummy";
+    case Uplink::netkit: return "netkit";
     }
     return "?";
 }
@@ -49,8 +50,15 @@ void TwoNodes::TearDown() {
 
 void TwoNodes::wire(Uplink uplink) {
     if (!has_kind(node(0).netns(), name_of(uplink))) GTEST_SKIP() << "this kernel has no " << name_of(uplink);
-    const bool plain = uplink == Uplink::veth;
-    WEFT_ASSERT_OK(test::connect(node(0).netns(), plain ? "eth0" : "wire0", node(1).netns(), plain ? "eth0" : "wire0"));
+    const auto *wire = uplink == Uplink::veth ? "eth0" : "wire0";
+    if (uplink == Uplink::netkit) {
+        // This ip knows no netkit, and so nothing of the other end, which the kernel names nk0 then.
+        WEFT_ASSERT_OK(node(0).netns().ip(fmt::format(
+            "link add eth0 type netkit\nlink set eth0 up\nlink set nk0 netns {} name eth0", node(1).netns().name())));
+        WEFT_ASSERT_OK(node(1).netns().ip("link set eth0 up"));
+    } else {
+        WEFT_ASSERT_OK(test::connect(node(0).netns(), wire, node(1).netns(), wire));
+    }
     if (uplink == Uplink::bond) WEFT_ASSERT_OK(test::connect(node(0).netns(), "wire1", node(1).netns(), "wire1"));
     for (std::size_t n = 0; n < nodes_.size(); ++n) WEFT_ASSERT_OK(wire_one(n, uplink));
     WEFT_ASSERT_ASSIGN(
@@ -62,7 +70,8 @@ Status TwoNodes::wire_one(std::size_t n, Uplink uplink) {
     const auto &ns = node(n).netns();
     const auto *address = kAddresses[n];
     switch (uplink) {
-    case Uplink::veth: return ns.ip(fmt::format("addr add {}/24 dev eth0", address));
+    case Uplink::veth:
+    case Uplink::netkit: return ns.ip(fmt::format("addr add {}/24 dev eth0", address));
     case Uplink::vlan:
         return ns.ip(fmt::format("link add link wire0 name eth0 type vlan id 7\n"
                                  "addr add {}/24 dev eth0\nlink set eth0 up",
@@ -83,18 +92,18 @@ Status TwoNodes::wire_one(std::size_t n, Uplink uplink) {
 }
 
 void TwoNodes::start(std::string_view datapath) {
-    for (auto &one : nodes_)
-        WEFT_ASSERT_OK(one->start({.etcd_endpoint = etcd_->endpoint(), .datapath = std::string(datapath)}));
+    WEFT_ASSERT_OK(restart(0, "tc"));
+    WEFT_ASSERT_OK(restart(1, datapath));
     for (std::size_t n = 0; n < nodes_.size(); ++n) {
         WEFT_ASSERT_OK(node(n).wait_for_leases(1));
         WEFT_ASSERT_ASSIGN(pods_.at(n), node(n).add_pod());
     }
 }
 
-bool TwoNodes::lacks(std::size_t n, std::string_view feature) {
+nlohmann::json TwoNodes::lacks(std::size_t n) {
     const auto status = node(n).weftctl("status");
     EXPECT_TRUE(status) << status.error().sentence();
-    return status && status->at("daemon").at("kernel_lacks").contains(feature);
+    return status ? status->at("daemon").at("kernel_lacks") : nlohmann::json::object();
 }
 
 void TwoNodes::expect_fast_path(std::uint64_t packets) {

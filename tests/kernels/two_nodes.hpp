@@ -15,9 +15,10 @@ namespace weft::kernels {
 /// What a node's uplink is made of. Each has the node's address, and the other node at the other end.
 enum class Uplink {
     veth,
-    vlan,  ///< on a veth
-    bond,  ///< of two veths, one of them waiting
-    dummy, ///< has the node's address only; packets come and go by a veth
+    vlan,   ///< on a veth
+    bond,   ///< of two veths, one of them waiting
+    dummy,  ///< has the node's address only; packets come and go by a veth
+    netkit, ///< without link-layer addresses, as the kernel makes it unless told otherwise
 };
 [[nodiscard]] std::string_view name_of(Uplink uplink);
 inline void PrintTo(Uplink uplink, std::ostream *out) { *out << name_of(uplink); }
@@ -30,7 +31,7 @@ protected:
 
     /// Makes uplinks of both nodes, and an etcd that both reach.
     void wire(Uplink uplink);
-    /// Starts weftd on both, and a pod on each.
+    /// Starts weftd on both, the first with --datapath=tc, and a pod on each.
     void start(std::string_view datapath);
     /// weftd anew on a node where it was stopped.
     Status restart(std::size_t n, std::string_view datapath) {
@@ -44,7 +45,8 @@ protected:
     [[nodiscard]] test::WeftNode &node(std::size_t n) { return *nodes_.at(n); }
     [[nodiscard]] test::Pod &pod(std::size_t n) { return *pods_.at(n); }
     /// What weftd says that it does otherwise here.
-    [[nodiscard]] bool lacks(std::size_t n, std::string_view feature);
+    [[nodiscard]] nlohmann::json lacks(std::size_t n);
+    [[nodiscard]] bool lacks(std::size_t n, std::string_view feature) { return lacks(n).contains(feature); }
     /// Whether packets pass without the host's stack, as far as this kernel allows it.
     void expect_fast_path(std::uint64_t packets);
     /// TCP and UDP in both directions arrive as they were sent.

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts Debian's kernels one after the other, runs this build's tests in each, and says what became of them.
+"""Starts Debian's kernels, two at a time, runs this build's tests in each, and says what became of them.
 
 The last line is "N passed, N failed, N skipped". Exit status: 0 when nothing failed, 77 when no kernel could be started."""
 import argparse
+import concurrent.futures
 import shutil
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from .suites import SUITES
 HERE = Path(__file__).resolve().parent.parent
 SHORT_KERNELS = (KERNELS[0].name, KERNELS[-1].name)  # what is oldest lacks most, what is newest breaks first
 BOOT_S = 60  # of emulation on a busy machine
+AT_ONCE = 2  # a guest is one busy CPU
 
 
 def parse():
@@ -44,8 +46,11 @@ def programs(build, suites):
     return found
 
 
-def run_kernel(kernel, base, suites, options, work):
+def run_kernel(kernel, base, suites, options, folder):
     """Starts one guest. @return its report"""
+    started = time.monotonic()
+    work = Path(folder) / kernel.name
+    work.mkdir()
     vmlinuz, release, modules = image.unpack_kernel(archive.packages(kernel, options.refresh), work)
     initrd = work / "initrd"
     shutil.copy(base, initrd)
@@ -54,7 +59,11 @@ def run_kernel(kernel, base, suites, options, work):
     with open(initrd, "ab") as stream:
         stream.write(archived.read_bytes())
     run = guest.boot(vmlinuz, initrd, work, BOOT_S + sum(suite.timeout_s for suite in suites))
-    return report.read(run, suites)
+    shutil.rmtree(work)
+    found = report.read(run, suites)
+    passed, failed, skipped = found.count()
+    print(f"{kernel.name}: {passed} passed, {failed} failed, {skipped} skipped, {time.monotonic() - started:.0f} s", flush=True)
+    return found
 
 
 def main():
@@ -74,20 +83,14 @@ def main():
         except NotHere as reason:
             print(f"SKIP: {reason}")
             return 77
-        for kernel in kernels:
-            work = Path(folder) / kernel.name
-            work.mkdir()
-            started = time.monotonic()
-            try:
-                reports[kernel.name] = run_kernel(kernel, base, suites, options, work)
-            except NotHere as reason:
-                missing[kernel.name] = str(reason)
-                continue
-            finally:
-                shutil.rmtree(work)
-            passed, failed, skipped = reports[kernel.name].count()
-            print(f"{kernel.name}: {passed} passed, {failed} failed, {skipped} skipped, "
-                  f"{time.monotonic() - started:.0f} s", flush=True)
+        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            running = {kernel.name: pool.submit(run_kernel, kernel, base, suites, options, folder) for kernel in kernels}
+            for name, future in running.items():
+                try:
+                    reports[name] = future.result()
+                    print(report.details({name: reports[name]}), flush=True)
+                except NotHere as reason:
+                    missing[name] = str(reason)
     status = tell(reports, missing, suites)
     if options.write and status == 0 and len(reports) == len(KERNELS) and not options.cases:
         document.write(reports, suites)
@@ -98,7 +101,6 @@ def tell(reports, missing, suites):
     if not reports:
         print(f"SKIP: {'; '.join(dict.fromkeys(missing.values()))}")
         return 77
-    print(report.details(reports))
     print(report.table(reports, suites))
     for name, reason in missing.items():
         print(f"skipped 1: {name}: {reason}")

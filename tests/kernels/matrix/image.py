@@ -17,8 +17,8 @@ TOOLS = ("bpftool", "bridge", "conntrack", "ethtool", "etcd", "etcdctl", "ip", "
          "ip6tables-save", "iptables", "iptables-restore", "iptables-save", "kmod", "nft", "nsenter", "ping", "sysctl",
          "tc", "tcpdump", "tracepath", "unshare")
 # Loaded by name at run time, so that ldd does not tell.
-PLUGINS = ("/usr/lib/x86_64-linux-gnu/xtables", "/usr/lib/x86_64-linux-gnu/bpf/xdp-dispatcher.o",
-           "/usr/lib/x86_64-linux-gnu/tc")
+PLUGINS = ("/usr/lib/x86_64-linux-gnu/xtables", "/usr/lib/x86_64-linux-gnu/tc",
+           "/usr/lib/x86_64-linux-gnu/bpf/xdp-dispatcher.o", "/usr/lib/x86_64-linux-gnu/bpf/xdpfilt_alw_all.o")
 SMALL_TOOLS = ("sh", "mount", "mkdir", "ln", "cat", "cp", "echo", "sleep", "date", "uname", "hostname", "poweroff", "rm", "sed",
                "grep", "env", "kill", "head", "tail", "wc", "mknod", "chmod", "true", "timeout", "dmesg", "stty")
 # Whole folders of modules, and single ones, with what they depend on. The guest's kernel loads them when they are asked for.

@@ -26,6 +26,6 @@ NODE = ("bin/weftd", "bin/weftctl", "bin/weft", "tests/weft_traffic", "tests/wef
 SUITES = (
     Suite("load", "tests/load_test", short=True, title="programs load"),
     Suite("tables", "tests/prog_run_test", short=True, title="tables of packets"),
-    Suite("uplinks", "tests/uplinks_test", timeout_s=300, short=True, short_cases="*Uplinks*veth*", needs=NODE,
+    Suite("uplinks", "tests/uplinks_test", timeout_s=600, short=True, short_cases="*Uplinks*veth_xdp", needs=NODE,
           title="two nodes"),
 )
