@@ -21,6 +21,10 @@ namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
+/// The node takes none of the subnets that hears_of() leases to others.
+constexpr const char *kConfigWithRoom =
+    R"({"Network":"10.5.0.0/16","SubnetMin":"10.5.100.0","Backend":{"Type":"vxlan"}})";
+
 /// Files behind links as Kubernetes mounts a secret: certfile -> ..data/client.pem, and ..data -> the version that counts.
 class Rotation : public Tls {
 protected:
@@ -89,7 +93,7 @@ std::set<std::string> connections_to(std::uint16_t port) {
 
 TEST_F(Rotation, NewFilesAreTakenWithoutALostEvent) {
     ASSERT_ETCD(etcd, server(true));
-    ASSERT_TRUE(etcd.put(kConfigKey, kConfig));
+    ASSERT_TRUE(etcd.put(kConfigKey, kConfigWithRoom));
     Node node(options(etcd), "192.0.2.1", attentive());
     node.join();
     ASSERT_TRUE(node.wait_for("snapshot")) << node.describe();
@@ -111,7 +115,7 @@ TEST_F(Rotation, NewFilesAreTakenWithoutALostEvent) {
 
 TEST_F(Rotation, AFileOfNoUseChangesNothingAndIsNamed) {
     ASSERT_ETCD(etcd, server(true));
-    ASSERT_TRUE(etcd.put(kConfigKey, kConfig));
+    ASSERT_TRUE(etcd.put(kConfigKey, kConfigWithRoom));
     Node node(options(etcd), "192.0.2.1", attentive());
     node.join();
     ASSERT_TRUE(node.wait_for("snapshot")) << node.describe();
@@ -134,7 +138,7 @@ TEST_F(Rotation, ACertificateThatEtcdRefusesCostsNoConnection) {
                         "-keyout nobody.key -out nobody.pem"));
     version("three", "nobody");
     ASSERT_ETCD(etcd, server(true));
-    ASSERT_TRUE(etcd.put(kConfigKey, kConfig));
+    ASSERT_TRUE(etcd.put(kConfigKey, kConfigWithRoom));
     Node node(options(etcd), "192.0.2.1", attentive());
     node.join();
     ASSERT_TRUE(node.wait_for("snapshot")) << node.describe();

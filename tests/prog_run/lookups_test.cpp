@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the programs find where another node's leases are of other lengths, or its MAC is the kernel's alone to know.
-#include <cstdlib>
+#include <fcntl.h>
+
 #include <fstream>
 
+#include "base/unique_fd.hpp"
 #include "harness.hpp"
+#include "net/addr.hpp"
+#include "net/link.hpp"
+#include "net/neigh.hpp"
 
 namespace weft::prog_run {
 namespace {
@@ -39,14 +44,35 @@ TEST_F(Lookups, EachPrefixLengthInUseIsTried) {
     EXPECT_EQ(sent_with({}), (Counts{{"no_route", 1}})) << "no lease at all";
 }
 
+/// An uplink that knows 192.0.2.1 by its MAC.
+Status add_uplink(net::NlSocket &sock) {
+    const UniqueFd here(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+    if (auto made = net::create_veth(sock, {.name = "up0",
+                                            .mac = *parse_mac("02:00:00:00:01:00"),
+                                            .peer_name = "up1",
+                                            .peer_mac = *parse_mac("02:00:00:00:01:01"),
+                                            .peer_netns_fd = here.get()});
+        !made)
+        return made;
+    int index = 0;
+    for (const char *name : {"lo", "up1", "up0"}) {
+        auto link = net::find_link(sock, name);
+        if (!link || !*link) return link ? fail(std::string("no ") + name) : fail_as_is(std::move(link));
+        index = (*link)->index;
+        if (auto opened = net::change_link(sock, index, {.up = true}); !opened) return opened;
+    }
+    if (auto set = net::set_address(sock, index, *parse_net("192.0.2.2/24")); !set) return set;
+    return net::set_permanent_neighbour(sock, index, *parse_ip("192.0.2.1"), *parse_mac("02:00:00:00:00:55"));
+}
+
 /// A node that is its own next hop, and sends from a MAC that no lease names: the kernel's neighbour table says whose it is.
 TEST_F(Lookups, AMacThatTheKernelKnowsIsTheNodes) {
     WEFT_NEEDS_FEATURE(conntrack_lookup);
     auto &programs = Programs::instance();
-    ASSERT_EQ(std::system("ip link set lo up && ip link add up0 type veth peer name up1 && ip link set up0 up && "
-                          "ip link set up1 up && ip addr add 192.0.2.2/24 dev up0 && "
-                          "ip neigh add 192.0.2.1 lladdr 02:00:00:00:00:55 dev up0 nud permanent"),
-              0);
+    auto sock = net::NlSocket::open();
+    ASSERT_TRUE(sock);
+    const auto added = add_uplink(*sock);
+    ASSERT_TRUE(added) << added.error().sentence();
     std::ofstream("/proc/sys/net/ipv4/conf/all/forwarding") << "1\n";
     const auto key = abi::lease_key(*parse_net("10.244.86.0/24"));
     const auto saved = (*programs.datapath().leases().get(key)).value();
@@ -69,7 +95,7 @@ TEST_F(Lookups, AMacThatTheKernelKnowsIsTheNodes) {
         EXPECT_EQ(from_mac(its, kNode), (Counts{{"not_overlay", 1}})) << stranger << ", to the node itself";
     }
     EXPECT_TRUE(programs.datapath().leases().put(key, saved));
-    EXPECT_EQ(std::system("ip link del up0"), 0);
+    EXPECT_TRUE(net::delete_link(*sock, (*net::find_link(*sock, "up0"))->index));
 }
 
 } // namespace
