@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs the Debian 12 packages that weft's build, demo and tests need. Quick and silent when they are all there.
 #
-#   scripts/install-deps.sh [build] [demo] [test] [bench] [coverage]   without an argument: build and test
+#   scripts/install-deps.sh [build] [demo] [test] [bench]   without an argument: build and test
 #   scripts/install-deps.sh --list [...]              prints the packages instead, one a line
 set -euo pipefail
 
@@ -23,7 +23,6 @@ test=(
     ethtool git iptables iputils-tracepath kmod libcap2-bin libclang-rt-19-dev nftables openssl podman python3 qemu-system-x86 runc
     shellcheck strace traceroute
 )
-coverage=("${test[@]}" gcovr)
 # Packages that bring services, which must not start because somebody tries weft.
 declare -A services=(
     [etcd-server]="etcd.service"
@@ -44,7 +43,6 @@ main() {
         demo) wanted+=("${demo[@]}") ;;
         test) wanted+=("${test[@]}") ;;
         bench) wanted+=("${bench[@]}") ;;
-        coverage) wanted+=("${coverage[@]}") ;;
         -h | --help)
             usage
             exit 0
