@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Says what a run of ctest came to: summarize-tests.py JUNIT.xml...
 
-Prints what failed, what was skipped and why, and as the last line "N passed, N failed, N skipped".
+Prints what failed, what was skipped and why, and as the last line "N passed, N failed, N skipped". A test that an earlier
+report has as failed and a later one as passed has passed, and is named.
 Exit status 1 when a test failed, when none ran, or when there is no report.
 """
 import re
@@ -45,7 +46,10 @@ def read(root):
 
 
 def report(passed, failed, skipped):
+    second = set(failed) & set(passed)
+    failed = set(failed) - second
     lines = [f"failed: {name}" for name in sorted(failed)]
+    lines += [f"passed only the second time, alone: {name}" for name in sorted(second)]
     for reason, names in sorted(skipped.items(), key=lambda item: (-len(item[1]), item[0])):
         shown = ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         lines.append(f"skipped {len(names)}: {reason} ({shown})")
@@ -65,7 +69,7 @@ def main():
         return 1
     passed, failed, skipped = read(runs)
     print(report(passed, failed, skipped))
-    return 1 if failed or not passed else 0
+    return 1 if set(failed) - set(passed) or not passed else 0
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@
 #     --kernels      instead of the tests: builds, and runs them in Debian's kernels in QEMU (docs/kernels.md)
 #     --sanitize     weftd, weft and weftctl, and the unit tests, built by clang with address and undefined-behaviour sanitizers
 #                    in build-sanitize/; labels unit, cni and daemon unless told otherwise
+#     --again        what fails runs once more, one test at a time, and fails only if it fails then too; it is named
 #     --build-dir D  default: build
 #     -j N           jobs of the build (default: CPUs); twice as many tests run at a time, because they mostly wait
 #     --no-install   do not look for missing packages
@@ -25,10 +26,11 @@ long=0
 kernels=0
 sanitize=0
 install=1
+again=0
 jobs=$(nproc)
 
 usage() {
-    sed -n '3,18s/^# \{0,1\}//p' "$self"
+    sed -n '3,19s/^# \{0,1\}//p' "$self"
 }
 
 fail_usage() {
@@ -48,6 +50,7 @@ parse() {
         --long) long=1 ;;
         --kernels) kernels=1 ;;
         --sanitize) sanitize=1 ;;
+        --again) again=1 ;;
         --no-install) install=0 ;;
         -h | --help)
             usage
@@ -115,8 +118,8 @@ sweep() {
 
 # run_ctest <build tree> [<label>...]
 run_ctest() {
-    local select=() junit
-    junit=$(readlink -f "$1")/tests.xml
+    local select=() status=0 tree
+    tree=$(readlink -f "$1")
     if (($# > 1)); then
         local any
         any=$(IFS='|' && echo "${*:2}")
@@ -125,11 +128,21 @@ run_ctest() {
     if [[ -n $name ]]; then select+=(-R "$name"); fi
     if [[ -n ${without-} ]]; then select+=(-E "$without"); fi
     if ((!long)); then select+=(-LE '^long$'); fi
-    rm -f "$junit"
-    reports+=("$junit")
+    ctest_reporting "$tree/tests.xml" --parallel "$((2 * jobs))" "${select[@]}" || status=$?
+    if ((status && again)); then
+        status=0
+        ctest_reporting "$tree/tests-again.xml" --rerun-failed || status=$?
+    fi
+    return "$status"
+}
+
+# ctest_reporting <report to write> <option of ctest>...
+ctest_reporting() {
+    rm -f "$1"
+    reports+=("$1")
     # Output of passed tests is kept whole: it holds the reasons of those that were skipped.
-    WEFT_LONG=$long ctest --test-dir "$1" --parallel "$((2 * jobs))" --output-on-failure --no-tests=error \
-        --test-output-size-passed 65536 --output-junit "$junit" "${select[@]}"
+    WEFT_LONG=$long ctest --test-dir "$(dirname "$1")" --output-on-failure --no-tests=error \
+        --test-output-size-passed 65536 --output-junit "$1" "${@:2}"
 }
 
 # What a sanitizer has to say is a file of its own, because a test may neither look at a program's stderr nor at how it ends.

@@ -36,6 +36,9 @@ protected:
         WEFT_ASSERT_ASSIGN(host_, Netns::create("host"));
         WEFT_ASSERT_ASSIGN(pod_, Netns::create("pod"));
         WEFT_ASSERT_ASSIGN(world_, Netns::create("world"));
+        // Until an interface's link-local address is known to be unique its host can ask nobody for what it forwards.
+        for (const auto *netns : {&*host_, &*pod_, &*world_})
+            WEFT_ASSERT_OK(netns->sysctl("net.ipv6.conf.default.accept_dad", "0"));
         WEFT_ASSERT_OK(connect(*host_, "pod", *pod_, "eth0"));
         WEFT_ASSERT_OK(connect(*host_, "eth0", *world_, "eth0"));
         WEFT_ASSERT_OK(host_->ip("address add 10.244.3.1/24 dev pod\naddress add fd00:10:0:5::1/64 dev pod nodad\n"

@@ -18,7 +18,8 @@ if [[ ${1:-} == --fix ]]; then
     for file in "$@"; do
         case $file in
         *.c | *.h) clang-format-19 "$c_style" -i "$file" ;;
-        *) clang-format-19 -i "$file" ;;
+        *.cpp | *.hpp) clang-format-19 -i "$file" ;;
+        *) echo "format.sh: $file is neither C nor C++: left as it is" >&2 ;;
         esac
     done
     exit 0

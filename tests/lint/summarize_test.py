@@ -44,6 +44,11 @@ class Summary(unittest.TestCase):
         passed, failed, skips = summarize.read(junit(case("rows", "run", output=output), case("b", "run")))
         self.assertEqual(summarize.report(passed, failed, skips), "289 passed, 0 failed, 0 skipped")
 
+    def test_what_passes_the_second_time_is_named_and_counts_once(self):
+        cases = [case("a", "run"), case("b", "fail"), case("c", "fail"), case("b", "run"), case("c", "fail")]
+        lines = summarize.report(*summarize.read(junit(*cases))).splitlines()
+        self.assertEqual(lines, ["failed: c", "passed only the second time, alone: b", "2 passed, 1 failed, 0 skipped"])
+
     def test_reasons_are_gathered(self):
         cases = [skipped(f"t{i}", GTEST_OUTPUT) for i in range(5)] + [skipped("s", "x\nSKIP: no clang-tidy-19\n")]
         lines = summarize.report(*summarize.read(junit(*cases))).splitlines()
