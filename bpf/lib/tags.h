@@ -20,7 +20,6 @@ static __always_inline enum weft_reason untag(struct __sk_buff *skb)
 {
 	int i;
 
-	/* unreached to the end: a test run has no tags; tests/kernels, uplinks_test */
 #pragma unroll
 	for (i = 0; i < MAX_PRIORITY_TAGS; i++) {
 		if (!skb->vlan_present)

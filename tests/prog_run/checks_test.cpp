@@ -125,9 +125,11 @@ TEST(Checks, ASenderWithoutALease) {
 TEST(Checks, AForeignSourceIsTakenAndCounted) {
     auto &programs = Programs::instance();
     if (!programs.available()) GTEST_SKIP() << programs.why_not();
-    const auto out = programs.run(WEFT_HOOK_FROM_WIRE, tunnel(inner(kOutside) / tcp()));
-    EXPECT_EQ(out.reasons, (std::map<std::string, std::uint64_t>{{"source_outside", 1}}));
-    EXPECT_EQ(out.tolerated, (std::map<std::string, std::uint64_t>{{"foreign_source", 1}}));
+    for (const char *source : {"198.51.100.7", "169.253.1.1"}) {
+        const auto out = programs.run(WEFT_HOOK_FROM_WIRE, from_source(source));
+        EXPECT_EQ(out.reasons, (std::map<std::string, std::uint64_t>{{"source_outside", 1}}));
+        EXPECT_EQ(out.tolerated, (std::map<std::string, std::uint64_t>{{"foreign_source", 1}}));
+    }
 }
 
 Tins::IP with_options(const Ip4 &to) {
@@ -186,9 +188,11 @@ TEST(Checks, NeighbourDiscoveryFromAnotherNode) {
     Tins::ICMPv6 message(Tins::ICMPv6::NEIGHBOUR_ADVERT);
     message.target_addr(Tins::IPv6Address(kNoPod6.to_string()));
     const auto advert = wire(ip6(kDirectPod6, kNoPod6, 255) / message);
-    for (const auto &[sentence, packet] : {std::pair("plain", advert),
-                                           {"behind options", behind_options(advert, 2)},
-                                           {"hidden", behind_options(advert, 7)}}) {
+    for (const auto &[sentence, packet] :
+         {std::pair("plain", advert),
+          {"behind options", behind_options(advert, 2)},
+          {"hidden", behind_options(advert, 7)},
+          {"cut off", patched(cut(behind_options(advert, 1), kEthLen + 40 + 2), kEthLen + 4, {0, 2})}}) {
         SCOPED_TRACE(sentence);
         expect_refused(WEFT_HOOK_FROM_WIRE, {"", packet, "inner_discovery", "decap_to_host"},
                        {.sender = abi::ip(kDirectPod6)});
@@ -281,10 +285,15 @@ const Row kHonest[] = {
     {"duplicate address detection", nd(Tins::ICMPv6::NEIGHBOUR_SOLICIT, Ip6(), kPod6), "not_pod_network"},
     {"an advertisement for itself", nd(kAdvert, kPod6, kPod6), "not_pod_network"},
     {"an advertisement for its link local address", nd(kAdvert, kLinkLocal, kLinkLocal), "not_pod_network"},
+    {"an advertisement that ends in front of its target",
+     patched(cut(nd(kAdvert, kPod6, kNeighbourPod6), kEthLen + 40 + 8), kEthLen + 4, {0, 8}), "not_pod_network"},
     {"a solicitation for the gateway", nd(Tins::ICMPv6::NEIGHBOUR_SOLICIT, kPod6, kNoPod6), "not_pod_network"},
     {"a router solicitation", nd(Tins::ICMPv6::ROUTER_SOLICIT, kLinkLocal, Ip6()), "not_pod_network"},
     {"a DHCP request", sent(ip(Ip4(), *parse_ip4("255.255.255.255")) / udp(67, 68)), "not_pod_network"},
     {"a DHCP answer to a relay", sent(ip(kPod, kOutside) / udp(67, 67)), "not_pod_network"},
+    {"another service of a DHCPv6 server", sent(ip6(kPod6, kAllNodes) / udp(53, 547)), "not_pod_network"},
+    {"an ICMP packet without a type", patched_ip4(cut(sent(ip(kPod, kOutside)), kEthLen + 20), kEthLen, 9, {1}),
+     "not_pod_network"},
     {"a tunnel of the pods own to outside", sent(ip(kPod, kOutside) / udp(8472)), "not_pod_network"},
     {"another service of a node", sent(ip(kPod, kPeer) / udp(53)), "not_pod_network"},
     {"a later fragment to a node", patched_ip4(sent(ip(kPod, kPeer) / udp(8472)), kEthLen, 6, {0x00, 0x10}),
@@ -323,6 +332,7 @@ TEST(Checks, APodMayUseTheSourcesThatItIsAllowed) {
     expect_row(WEFT_HOOK_FROM_POD, {"", sent(ip(kBeside, kOutside) / tcp()), "pod_source"});
     ASSERT_TRUE((*allowed)->put(any, 1));
     expect_row(WEFT_HOOK_FROM_POD, {"", sent(ip(kBeside, kOutside) / tcp()), "not_pod_network"});
+    expect_row(WEFT_HOOK_FROM_POD, {"", nd(kAdvert, kPod6, kNeighbourPod6), "not_pod_network"});
     for (const auto &key : {some, any}) ASSERT_TRUE(*(*allowed)->erase(key));
 }
 

@@ -13,9 +13,9 @@
 #include <optional>
 #include <string>
 
-#include "behind_tunnel.hpp"
 #include "datapath/features.hpp"
 #include "harness.hpp"
+#include "in_front.hpp"
 #include "model.hpp"
 #include "pinned.hpp"
 #include "random_packets.hpp"

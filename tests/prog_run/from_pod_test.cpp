@@ -148,6 +148,11 @@ const Row kRows[] = {
      "push_refused",
      nullptr,
      {.gso_size = 1000, .gso_segs = 2}},
+    {"UDP GSO likewise",
+     from_pod(ip(kPod, kPeerPod) / udp() / Tins::RawPDU(std::string(2000, 'x'))),
+     "push_refused",
+     nullptr,
+     {.gso_size = 1000, .gso_segs = 2}},
     {"GSO whose segments are too big", to_peer(), "too_big", nullptr, {.gso_size = 1411, .gso_segs = 2}},
 };
 
@@ -245,11 +250,25 @@ TEST(FromPodLeases, AnUnknownEncapsulationIsLeftToTheStack) {
     const auto key = abi::lease_key(*parse_net4("10.244.86.0/24"));
     const auto lease = (*programs.datapath().leases().get(key)).value();
     auto other = lease;
-    other.encap = WEFT_ENCAP_NONE;
-    ASSERT_TRUE(programs.datapath().leases().put(key, other));
-    expect_row(WEFT_HOOK_FROM_POD, {"", to_peer(), "encap_unsupported"});
-    expect_row(WEFT_HOOK_FROM_HOST, {"", to_peer(), "no_route"});
+    for (const auto &[encap, from_host] :
+         {std::pair<__u8, const char *>(WEFT_ENCAP_NONE, "no_route"), {99, "cannot_push"}}) {
+        other.encap = encap;
+        ASSERT_TRUE(programs.datapath().leases().put(key, other));
+        expect_row(WEFT_HOOK_FROM_POD, {"", to_peer(), "encap_unsupported"});
+        expect_row(WEFT_HOOK_FROM_HOST, {"", to_peer(), from_host});
+    }
     ASSERT_TRUE(programs.datapath().leases().put(key, lease));
+}
+
+TEST(FromPodEndpoints, APodWhoseOwnQdiscMustSeePacketsSendsByTheStack) {
+    auto &programs = Programs::instance();
+    if (!programs.available()) GTEST_SKIP() << programs.why_not();
+    const auto saved = (*programs.datapath().endpoints().get(abi::ip(kPod))).value();
+    auto shaped = saved;
+    shaped.flags = WEFT_EP_STACK;
+    ASSERT_TRUE(programs.datapath().endpoints().put(abi::ip(kPod), shaped));
+    expect_row(WEFT_HOOK_FROM_POD, {"", to_peer(), "pod_prefers_stack"});
+    ASSERT_TRUE(programs.datapath().endpoints().put(abi::ip(kPod), saved));
 }
 
 } // namespace

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the kernel's vxlan device has taken off: the same checks as on the uplink, for what that left to the kernel.
-#include "behind_tunnel.hpp"
 #include "harness.hpp"
+#include "in_front.hpp"
 
 namespace weft::prog_run {
 namespace {
@@ -39,6 +39,16 @@ const TunnelRow kRows[] = {
     {{"a destination of nobodys", frame(ip(kPeerPod, *parse_ip4("224.0.0.1")) / udp()), "martian_destination"}},
     {{"a neighbour advertisement", frame(advertisement(255)), "inner_discovery"}},
     {{"a neighbour advertisement that was forwarded", frame(advertisement(254)), "inner_discovery"}},
+    {{"another inner MAC where that only counts",
+      frame(ip(kPeerPod, kPod) / tcp(), kPodMac),
+      "checked",
+      nullptr,
+      {.checks = WEFT_CHECK_COUNT}}},
+    {{"a neighbour advertisement where nobody asks",
+      frame(advertisement(255)),
+      "checked",
+      nullptr,
+      {.checks = WEFT_CHECK_OFF}}},
     {{"a wrong header checksum", patched(frame(ip(kPeerPod, kPod) / tcp()), kEthLen + 10, {1, 2}), "bad_ip"}},
 };
 
@@ -47,10 +57,10 @@ TEST_P(FromTunnel, Row) {
     auto &programs = Programs::instance();
     if (!programs.available()) GTEST_SKIP() << programs.why_not();
     WEFT_NEEDS_FEATURE(tunnel_source);
-    auto behind = BehindTunnel::create(programs.program_fd(WEFT_HOOK_FROM_TUNNEL));
+    auto row = GetParam().row;
+    auto behind = BehindTunnel::create(programs.program_fd(WEFT_HOOK_FROM_TUNNEL, row.context));
     ASSERT_TRUE(behind) << behind.error().sentence();
     ASSERT_TRUE(behind->set_key(GetParam().key));
-    auto row = GetParam().row;
     row.context.behind = behind->program_fd();
     expect_row(WEFT_HOOK_FROM_TUNNEL, row);
 }

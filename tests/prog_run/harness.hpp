@@ -87,7 +87,7 @@ struct Context {
     std::uint32_t gso_segs = 0;
     std::uint32_t mark = 0;
     std::uint32_t metadata = 0;                  ///< XDP only: bytes of it that somebody has written already
-    bool fast_path = true;                       ///< false: the programs as --fast-path=off loads them
+    bool fast_path = true;                       ///< false: as --fast-path=off loads them on a node of IPv4 and VXLAN
     weft_check_mode checks = WEFT_CHECK_ENFORCE; ///< ENFORCE: as they come; --check=all=count, all=off
     int behind = -1;                             ///< a program to run in place of the hook's, which hands on to it
 };

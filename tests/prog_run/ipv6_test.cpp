@@ -128,6 +128,8 @@ const Row kFromPod[] = {
     {"packet too big does too", icmp_error(ip6(kPeerPod6, kPod6) / tcp(), 2), "encap", expect_pushed_6in6},
     {"an error about somebody elses flow", icmp_error(ip6(kPeerPod6, kNeighbourPod6) / udp()), "l4_untracked"},
     {"an error to one who did not send what it quotes", icmp_error(ip6(kOutside6, kPod6) / udp()), "l4_untracked"},
+    {"an error about a packet to an IPv4 mapped address",
+     icmp_error(ip6(kPeerPod6, *parse_ip6("::ffff:10.244.63.3")) / udp()), "l4_untracked"},
     {"an ICMPv6 type that is no error", icmp_error(ip6(kPeerPod6, kPod6) / udp(), 135), "l4_untracked"},
     {"hop by hop options take the stack", with_extension(kTcp, kEthLen, 0), "ext_headers"},
     {"a routing header takes the stack", with_extension(kTcp, kEthLen, 43), "ext_headers"},
@@ -167,6 +169,12 @@ const Row kFromHost[] = {
      "link_scope"},
     {"link local addresses end here", framed(ip6(*parse_ip6("fe80::1"), *parse_ip6("fe80::2")) / tcp()), "link_scope"},
     {"a subnet nobody leases", framed(ip6(kOutside6, kNoLease6) / tcp()), "no_route"},
+    {"site local addresses are nobodys", framed(ip6(kOutside6, *parse_ip6("fec0::1")) / tcp()), "no_route"},
+    {"GSO of an unknown kind without outer headers",
+     framed(ip6(kOutside6, kDirectPod6) / Tins::ICMPv6()),
+     "encap",
+     nullptr,
+     {.gso_size = 1000, .gso_segs = 2}},
     {"an IPv4 mapped destination", framed(ip6(kOutside6, *parse_ip6("::ffff:10.244.86.2")) / tcp()), "bad_ip"},
 };
 
@@ -180,6 +188,27 @@ TEST_P(Ipv6FromHost, Row) {
     expect_row(WEFT_HOOK_FROM_HOST, row);
 }
 INSTANTIATE_TEST_SUITE_P(Table, Ipv6FromHost, ::testing::ValuesIn(kFromHost), row_name);
+
+/// The kernel says of no GSO packet here what it consists of, so all go to the driver, whatever their headers say.
+TEST(Ipv6FromHostAlone, GsoOfEveryKindGoesToTheDriver) {
+    const auto quoted = bytes_of(ip(kPeerPod, kPod) / udp());
+    const auto error = ip(kPod, kPeerPod) / Tins::ICMP(Tins::ICMP::DEST_UNREACHABLE) / Tins::RawPDU(quoted);
+    const auto tcp4 = framed(ip(kPod, kPeerPod) / tcp()), udp4 = framed(ip(kPod, kPeerPod) / udp());
+    const auto tcp6 = framed(ip6(kPod6, kPeerPod6) / tcp()), udp6 = framed(ip6(kPod6, kPeerPod6) / udp());
+    for (const auto &packet :
+         {tcp4, udp4, tcp6, udp6, framed(error), icmp_error(ip6(kPeerPod6, kPod6) / udp()),
+          framed(ip(kPod, kPeerPod) / Tins::ICMP()), framed(ip6(kPod6, kPeerPod6) / Tins::ICMPv6()),
+          patched_ip4(tcp4, kEthLen, 9, {132}), patched(tcp6, kEthLen + 6, {132}), patched(tcp6, kEthLen + 6, {60}),
+          patched_ip4(tcp4, kEthLen, 2, {0, 30}), patched_ip4(udp4, kEthLen, 2, {0, 27})})
+        expect_row(WEFT_HOOK_FROM_HOST, {"",
+                                         packet,
+                                         "kernel_encap",
+                                         [](const Bytes &in, const Outcome &out) {
+                                             EXPECT_EQ(tail(out.packet, kEthLen), tail(in, kEthLen));
+                                             EXPECT_EQ(out.peer.tx_packets, 2U);
+                                         },
+                                         {.gso_size = 1000, .gso_segs = 2}});
+}
 
 Tins::IPv6 inner(std::uint8_t hops = 63, std::uint8_t traffic_class = 0) {
     return ip6(kPeerPod6, kPod6, hops, traffic_class);

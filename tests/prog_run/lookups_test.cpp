@@ -79,15 +79,16 @@ TEST_F(Lookups, AMacThatTheKernelKnowsIsTheNodes) {
     auto lease = saved;
     lease.next_hop = lease.node;
     lease.link_mac = {};
-    const auto from_mac = [&](const char *mac, const Ip4 &to) {
+    const auto from_mac = [&](const char *mac, const Ip4 &to, weft_check_mode checks = WEFT_CHECK_ENFORCE) {
         const auto packet = bytes_of(eth(kVtepMac, *parse_mac(mac)) / ip(kPeerPod, to, 63) / tcp());
-        return programs.run(WEFT_HOOK_FROM_WIRE, packet).reasons;
+        return programs.run(WEFT_HOOK_FROM_WIRE, packet, {.checks = checks}).reasons;
     };
     const char *its = "02:00:00:00:00:55", *other = "02:00:00:00:00:56";
     ASSERT_TRUE(programs.datapath().leases().put(key, lease));
     EXPECT_EQ(from_mac(its, kPod), (Counts{{"decap_to_pod", 1}}));
     EXPECT_EQ(from_mac(other, kPod), (Counts{{"wrong_link_mac", 1}}));
     EXPECT_EQ(from_mac(other, kNode), (Counts{{"wrong_link_mac", 1}}));
+    EXPECT_EQ(from_mac(other, kNode, WEFT_CHECK_OFF), (Counts{{"not_overlay", 1}}));
     for (const char *stranger : {"192.0.2.77", "2001:db8::77"}) { // whom nobody has asked for yet
         lease.node = lease.next_hop = abi::ip(*parse_ip(stranger));
         ASSERT_TRUE(programs.datapath().leases().put(key, lease));
@@ -96,6 +97,17 @@ TEST_F(Lookups, AMacThatTheKernelKnowsIsTheNodes) {
     }
     EXPECT_TRUE(programs.datapath().leases().put(key, saved));
     EXPECT_TRUE(net::delete_link(*sock, (*net::find_link(*sock, "up0"))->index));
+}
+
+/// Another IPAM plugin gave it an address outside of the node's subnet.
+TEST_F(Lookups, APodWithAnAddressFromElsewhereIsOursToo) {
+    auto endpoints = Programs::instance().datapath().endpoints();
+    const Ip4 kGuest = *parse_ip4("10.244.200.5");
+    ASSERT_TRUE(endpoints.put(abi::ip(kGuest), (*endpoints.get(abi::ip(kNeighbourPod))).value()));
+    expect_row(WEFT_HOOK_FROM_WIRE, {"", tunnel(ip(kGuest, kPod, 63) / tcp()), "own_source"});
+    expect_row(WEFT_HOOK_FROM_WIRE,
+               {"", bytes_of(eth(kPodHostMac, kPeerLinkMac) / ip(kGuest, kPod, 63) / tcp()), "own_source"});
+    ASSERT_TRUE(*endpoints.erase(abi::ip(kGuest)));
 }
 
 } // namespace

@@ -9,7 +9,7 @@
 
 #include "abi.hpp"
 #include "base/addr.hpp"
-#include "behind_tunnel.hpp"
+#include "in_front.hpp"
 
 /// What the programs should do, told a second time: written from the rules (docs/packet-paths.md, the RFCs), without the
 /// programs' code, their headers or their tricks. Where the two differ, one of them is wrong.

@@ -5,7 +5,8 @@
 #
 #   sudo tests/prog_run/branches/run.sh [--write] [--build-dir DIR]       default: build-branches
 #
-# --write: docs/bpf-branches.md anew. Without it, exit status 1 if that page is out of date.
+# --write: docs/bpf-branches.md anew; without it, exit status 1 if that page is out of date. With and without: also if a branch is
+# neither reached nor excused.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 root=$here/../../..

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "base/addr.hpp"
 #include "base/error.hpp"
@@ -28,6 +29,17 @@ public:
 private:
     BehindTunnel() = default;
     UniqueFd settings_, next_, program_;
+};
+
+/// A program as behind a device that takes VLAN tags off packets and keeps them beside, the last of these outermost; likewise.
+class BehindTags {
+public:
+    [[nodiscard]] static Result<BehindTags> create(int program_fd, const std::vector<std::uint16_t> &tags);
+    [[nodiscard]] int program_fd() const { return program_.get(); }
+
+private:
+    BehindTags() = default;
+    UniqueFd next_, program_;
 };
 
 } // namespace weft::prog_run
