@@ -54,11 +54,13 @@ public:
 
 private:
     [[nodiscard]] nlohmann::json audit(bool repair);
+    [[nodiscard]] HealthServer::Report health() const;
+
+    // daemon_lease.cpp
     [[nodiscard]] LeaseEvents lease_events();
     void on_config(const NetConf &conf);
     void on_acquired(const Lease &own);
     void on_lost(const Error &why);
-    void on_change(const net::NetworkChange &change);
     /// Empty if it can be worked with.
     [[nodiscard]] std::string why_unusable(const NetConf &conf, const BackendConf &backend, const Uplink &uplink) const;
     void keep_known_mac();
@@ -67,10 +69,13 @@ private:
     [[nodiscard]] bool has_pods();
     void look_whether_pods_are_gone();
 
-    [[nodiscard]] Result<Uplink> choose_uplink(const HostNetwork &network, Families families);
+    // daemon_network.cpp
+    void on_change(const net::NetworkChange &change);
+    [[nodiscard]] Result<Uplink> choose_uplink(const HostNetwork &network, const NetConf &conf);
     void refresh_uplink();
     void set_uplink(const Uplink &uplink);
     void move_to(const Uplink &uplink);
+
     void full_resync();
     void on_pulse(const PulseWatch::Change &change);
     void wait_for_audit();
@@ -86,7 +91,6 @@ private:
     void write_env(const ClusterView &view);
     void tell(); ///< the log and systemd, what is new
     void stop(int exit_code);
-    [[nodiscard]] HealthServer::Report health() const;
 
     asio::io_context &io_;
     const Options options_;
