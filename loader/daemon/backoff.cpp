@@ -23,10 +23,14 @@ bool Backoff::failed(const std::string &item, const Error &error, TimePoint now)
     return news;
 }
 
-std::optional<Backoff::TimePoint> Backoff::next() const {
+bool Backoff::any_due(TimePoint now) const {
+    return std::ranges::any_of(failures_, [&](const auto &entry) { return entry.second.retry_at <= now; });
+}
+
+std::optional<Backoff::TimePoint> Backoff::next(TimePoint now) const {
     std::optional<TimePoint> earliest;
     for (const auto &[item, failure] : failures_)
-        if (!earliest || failure.retry_at < *earliest) earliest = failure.retry_at;
+        if (failure.retry_at > now && (!earliest || failure.retry_at < *earliest)) earliest = failure.retry_at;
     return earliest;
 }
 

@@ -37,7 +37,11 @@ public:
     void keep_only(const std::set<std::string> &items) {
         std::erase_if(failures_, [&](const auto &entry) { return !items.contains(entry.first); });
     }
-    [[nodiscard]] std::optional<TimePoint> next() const;
+    /// Whether it is time to try any of them (again).
+    [[nodiscard]] bool any_due(TimePoint now) const;
+    /// When the next one is to be tried, of those for which it is not time yet: what is due and has just not been tried waits
+    /// for something else, not for the clock.
+    [[nodiscard]] std::optional<TimePoint> next(TimePoint now) const;
     [[nodiscard]] const std::map<std::string, Failure> &all() const { return failures_; }
 
 private:

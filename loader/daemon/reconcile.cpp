@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <ranges>
 
 #include "daemon/takeover.hpp"
 
@@ -141,7 +140,7 @@ std::optional<Reconciler::TimePoint> Reconciler::apply(TimePoint now) {
     }
     auto next = bridge_goes_at_;
     for (const auto *some : all_failures())
-        if (const auto at = some->next(); at && (!next || *at < *next)) next = at;
+        if (const auto at = some->next(now); at && (!next || *at < *next)) next = at;
     return next;
 }
 
@@ -203,9 +202,8 @@ bool Reconciler::load(TimePoint now) {
 }
 
 void Reconciler::apply_leases(TimePoint now) {
-    const auto retry_at = hop_failures_.next();
     const bool everything = std::exchange(check_maps_, false) || crowded_ || !map_failures_.all().empty() ||
-                            step_failures_.all().contains("read maps") || (retry_at && *retry_at <= now);
+                            step_failures_.all().contains("read maps") || hop_failures_.any_due(now);
     auto part = std::exchange(changed_, {});
     if (!everything && part.empty()) return;
     if (everything)
@@ -221,17 +219,19 @@ void Reconciler::resolve(const MapPart *part, TimePoint now) {
     for (const auto &[subnet, lease] : leased(view_, part))
         if (const auto node = node_of(view_, subnet, lease->attrs)) wanted.insert(*node);
     const auto item_of_hop = [](const Ip &node) { return "next hop " + node.to_string(); };
-    const auto unwanted = [&](const Ip &node) {
-        return !wanted.contains(node) && (!part || part->nodes.contains(node));
-    };
-    std::vector<Ip> gone;
-    if (part)
-        std::ranges::copy_if(part->nodes, std::back_inserter(gone), unwanted);
-    else
-        std::ranges::copy_if(std::views::keys(hops_), std::back_inserter(gone), unwanted);
-    for (const Ip &node : gone) {
-        hops_.erase(node);
-        hop_failures_.succeeded(item_of_hop(node));
+    if (part) {
+        for (const Ip &node : part->nodes) {
+            if (wanted.contains(node)) continue;
+            hops_.erase(node);
+            hop_failures_.succeeded(item_of_hop(node));
+        }
+    } else {
+        std::erase_if(hops_, [&](const auto &hop) { return !wanted.contains(hop.first); });
+        if (!hop_failures_.all().empty()) { // also of nodes whose hop has been forgotten before they went
+            std::set<std::string> items;
+            std::ranges::transform(wanted, std::inserter(items, items.end()), item_of_hop);
+            hop_failures_.keep_only(items);
+        }
     }
     std::vector<Ip> unknown;
     for (const auto &node : wanted) {
@@ -318,6 +318,7 @@ void Reconciler::apply_rules(TimePoint now) {
     auto done =
         kernel_.ensure_firewall(wanted, open && prefer_nftables_ ? FirewallChoice::nftables : options_.firewall);
     if (!done) {
+        check_rules_ = true; // also where those of before are wanted again: it may have got half way
         failed(step_failures_, item, done.error(), now);
         return;
     }

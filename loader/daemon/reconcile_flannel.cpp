@@ -38,7 +38,10 @@ bool Reconciler::look_for_flannel(TimePoint now) {
                now);
         return false;
     }
-    flannel_failures_.succeeded(kItem);
+    std::set<std::string> items;
+    for (const auto &action : leavings_of_flannel(flannel_, view_.others)) items.insert(item_of(action));
+    if (flannel_.bridge) items.insert(item_of(RemoveLink{flannel_.bridge->link}));
+    flannel_failures_.keep_only(items); // what has gone by itself is nobody's failure any more
     check_flannel_ = false;
     return true;
 }

@@ -1,15 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "daemon/reconcile.hpp"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <spdlog/sinks/ostream_sink.h>
-
 #include <random>
-#include <sstream>
 
-#include "fake_kernel.hpp"
-#include "net/sysctl.hpp"
+#include "reconcile_fixture.hpp"
 
 namespace weft {
 namespace {
@@ -20,56 +12,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
-
-Ip4 ip(const char *text) { return *parse_ip4(text); }
-Net4 net4(const char *text) { return *parse_net4(text); }
-Subnet subnet(const char *text) { return {net4(text), std::nullopt}; }
-
-Uplink uplink() {
-    return {.ifindex = 2,
-            .name = "eth0",
-            .mtu = 1500,
-            .v4 = UplinkAddress<Ip4>{ip("192.168.1.5"), ip("192.168.1.5")},
-            .v6 = std::nullopt};
-}
-
-LeasePtr lease(const char *net, const char *public_ip) {
-    return std::make_shared<const Lease>(subnet(net), LeaseAttrs{.public_ip = ip(public_ip),
-                                                                 .backend_type = "vxlan",
-                                                                 .backend_data = {{"VtepMAC", "1e:3a:76:11:44:7f"}}});
-}
-
-class ReconcileTest : public ::testing::Test {
-protected:
-    ReconcileTest() { r.set_uplink(uplink()); }
-    void configure() {
-        NetConf conf;
-        conf.network = net4("10.244.0.0/16");
-        conf.subnet_len = 24;
-        r.set_config(conf, {});
-    }
-    void acquire(const char *net = "10.244.3.0/24") { r.set_own(subnet(net)); }
-    /// What was written by one more apply.
-    std::vector<std::string> apply(std::chrono::seconds at = 0s) {
-        kernel.log.clear();
-        next = r.apply(start + at);
-        return kernel.log;
-    }
-    void bring_up() {
-        configure();
-        acquire();
-        r.set_leases({lease("10.244.7.0/24", "192.168.1.9")});
-        apply();
-        ASSERT_EQ(r.state(), NodeState::synced) << said.str();
-    }
-
-    const Backoff::TimePoint start{std::chrono::hours(1)};
-    std::ostringstream said;
-    spdlog::logger log{"test", std::make_shared<spdlog::sinks::ostream_sink_mt>(said)};
-    FakeKernel kernel;
-    Reconciler r{kernel, log, {}};
-    std::optional<Backoff::TimePoint> next;
-};
 
 TEST_F(ReconcileTest, WalksThroughItsStates) {
     EXPECT_EQ(r.state(), NodeState::waiting_config);
@@ -230,109 +172,6 @@ TEST_F(ReconcileTest, AfterAnyChangesAnAuditFindsNothingToDo) {
     }
 }
 
-TEST_F(ReconcileTest, ManyWritesGoTogetherAndOneByOneWhereThatFails) {
-    configure();
-    acquire();
-    std::vector<LeasePtr> leases;
-    for (int i = 10; i < 110; ++i) {
-        const auto text = std::to_string(i);
-        leases.push_back(lease(("10.244." + text + ".0/24").c_str(), ("192.168.1." + text).c_str()));
-    }
-    r.set_leases(leases);
-    kernel.refuses = {"lease 10.244.50.0/24"};
-    apply();
-    EXPECT_EQ(kernel.bulks, 1);
-    EXPECT_EQ(kernel.maps.leases.size(), 99U);
-    EXPECT_EQ(r.failures().size(), 1U);
-    EXPECT_TRUE(r.failures().contains("lease 10.244.50.0/24"));
-    kernel.refuses.clear();
-    EXPECT_THAT(apply(10s), ElementsAre("+ lease 10.244.50.0/24"));
-
-    kernel.maps = {};
-    r.check_maps();
-    apply(20s);
-    EXPECT_EQ(kernel.bulks, 2);
-    EXPECT_EQ(kernel.maps.leases.size(), 100U);
-    EXPECT_EQ(r.state(), NodeState::synced);
-
-    kernel.maps = {};
-    kernel.forgets = {"lease 10.244.60.0/24"};
-    r.check_maps();
-    apply(30s);
-    EXPECT_THAT(r.failures().at("lease 10.244.60.0/24").sentence, HasSubstr("does not have it"));
-    EXPECT_EQ(r.state(), NodeState::syncing);
-}
-
-TEST_F(ReconcileTest, OneThatFailsHoldsNobodyUpAndIsTriedAgainLater) {
-    bring_up();
-    kernel.refuses = {"lease 10.244.8.0/24"};
-    r.put_lease(lease("10.244.8.0/24", "192.168.1.10"));
-    r.put_lease(lease("10.244.9.0/24", "192.168.1.11"));
-    EXPECT_THAT(apply(10s), Contains("+ lease 10.244.9.0/24"));
-    EXPECT_EQ(r.state(), NodeState::syncing);
-    EXPECT_TRUE(r.ready()) << "pods can still be wired";
-    EXPECT_EQ(next, start + 11s);
-    ASSERT_EQ(r.failures().size(), 1U);
-    EXPECT_EQ(r.failures().begin()->first, "lease 10.244.8.0/24");
-
-    EXPECT_THAT(apply(10s), IsEmpty()) << "not due yet";
-    apply(11s);
-    EXPECT_EQ(next, start + 13s) << "the pause doubles";
-    kernel.refuses.clear();
-    EXPECT_THAT(apply(13s), ElementsAre("+ lease 10.244.8.0/24"));
-    EXPECT_EQ(r.state(), NodeState::synced);
-    EXPECT_EQ(next, std::nullopt);
-}
-
-TEST_F(ReconcileTest, AFailureIsSaidOnceAMinute) {
-    bring_up();
-    kernel.refuses = {"lease 10.244.8.0/24"};
-    r.put_lease(lease("10.244.8.0/24", "192.168.1.10"));
-    const auto times_said = [&] {
-        std::size_t count = 0;
-        const auto text = said.str();
-        for (std::size_t at = 0; (at = text.find("refused", at)) != std::string::npos; ++at) ++count;
-        return count;
-    };
-    for (int second = 0; second < 59; ++second) apply(std::chrono::seconds(second));
-    EXPECT_EQ(times_said(), 1U);
-    for (int second = 59; second < 120; ++second) apply(std::chrono::seconds(second));
-    EXPECT_EQ(times_said(), 2U);
-}
-
-TEST_F(ReconcileTest, AFailureOfSomethingNoLongerWantedIsForgotten) {
-    bring_up();
-    kernel.refuses = {"lease 10.244.8.0/24"};
-    r.put_lease(lease("10.244.8.0/24", "192.168.1.10"));
-    apply(1s);
-    r.remove_lease(subnet("10.244.8.0/24"));
-    apply(1s);
-    EXPECT_EQ(r.state(), NodeState::synced);
-}
-
-TEST_F(ReconcileTest, WhatTheKernelTakesButDoesNotKeepIsAFailure) {
-    configure();
-    acquire();
-    r.set_leases({});
-    kernel.forgets = {"neighbour 169.254.1.1"};
-    const auto log_of_first = apply();
-    EXPECT_EQ(std::ranges::count(log_of_first, "+ neighbour 169.254.1.1"), 1);
-    EXPECT_THAT(r.failures().at("neighbour 169.254.1.1").sentence, HasSubstr("does not have it"));
-}
-
-TEST_F(ReconcileTest, WithoutADeviceThereIsOneComplaint) {
-    configure();
-    acquire();
-    r.set_leases({});
-    kernel.refuses = {"device weft.1"};
-    EXPECT_THAT(apply(), ElementsAre("+ sysctl net/ipv4/conf/eth0/arp_notify", "+ sysctl net/ipv4/ip_forward"));
-    EXPECT_EQ(r.failures().size(), 1U);
-    EXPECT_FALSE(r.ready());
-    kernel.refuses.clear();
-    apply(1s);
-    EXPECT_EQ(r.state(), NodeState::synced);
-}
-
 TEST_F(ReconcileTest, ADeviceMadeAnewGetsEverythingAndALoad) {
     bring_up();
     const int first = kernel.config->vtep_ifindex;
@@ -347,23 +186,6 @@ TEST_F(ReconcileTest, ADeviceMadeAnewGetsEverythingAndALoad) {
     EXPECT_EQ(r.state(), NodeState::synced);
 }
 
-TEST_F(ReconcileTest, AFailedLoadOrAttachIsTriedAgain) {
-    configure();
-    acquire();
-    r.set_leases({lease("10.244.7.0/24", "192.168.1.9")});
-    kernel.refuses = {"load"};
-    apply();
-    EXPECT_FALSE(r.ready());
-    EXPECT_TRUE(kernel.maps.leases.empty());
-    kernel.refuses = {"attach"};
-    apply(1s);
-    EXPECT_FALSE(r.ready());
-    EXPECT_EQ(kernel.maps.leases.size(), 1U);
-    kernel.refuses.clear();
-    apply(2s);
-    EXPECT_EQ(r.state(), NodeState::synced);
-}
-
 TEST_F(ReconcileTest, NextHopsAreLookedUpOnceUntilRoutesChange) {
     bring_up();
     EXPECT_EQ(kernel.resolved, 1);
@@ -372,108 +194,6 @@ TEST_F(ReconcileTest, NextHopsAreLookedUpOnceUntilRoutesChange) {
     r.forget_next_hops();
     EXPECT_THAT(apply(2s), IsEmpty()) << "the same answer changes nothing";
     EXPECT_EQ(kernel.resolved, 2);
-}
-
-TEST_F(ReconcileTest, AnUnreachableNodeIsTriedAgain) {
-    bring_up();
-    kernel.unreachable = {"192.168.1.10"};
-    r.put_lease(lease("10.244.8.0/24", "192.168.1.10"));
-    apply(1s);
-    EXPECT_EQ(kernel.maps.leases.at(net4("10.244.8.0/24")).encap, WEFT_ENCAP_NONE);
-    EXPECT_TRUE(r.failures().contains("next hop 192.168.1.10"));
-    kernel.unreachable.clear();
-    EXPECT_THAT(apply(2s), ElementsAre("+ lease 10.244.8.0/24"));
-    EXPECT_EQ(kernel.maps.leases.at(net4("10.244.8.0/24")).encap, WEFT_ENCAP_VXLAN);
-    EXPECT_EQ(r.state(), NodeState::synced);
-}
-
-class ReconcileRulesTest : public ReconcileTest {
-protected:
-    Reconciler masquerading{kernel, log, {.masquerade = true, .forward_rules = true}};
-    NetConf conf;
-
-    void SetUp() override {
-        masquerading.set_uplink(uplink());
-        conf.network = net4("10.244.0.0/16");
-        masquerading.set_config(conf, {});
-        masquerading.set_own(subnet("10.244.3.0/24"));
-    }
-};
-
-TEST_F(ReconcileRulesTest, FollowTheSubnetAndComeBack) {
-    masquerading.apply(start);
-    const FirewallConfig wanted{.ipv4 = PodPrefixes{net4("10.244.0.0/16"), net4("10.244.3.0/24")},
-                                .masquerade = true,
-                                .random_ports = true,
-                                .forward = true,
-                                .guard = SocketGuard{.port = 8472, .links = {2}, .addresses = {ip("192.168.1.5")}}};
-    EXPECT_EQ(kernel.rules, wanted);
-    masquerading.set_own(subnet("10.244.4.0/24"));
-    masquerading.apply(start);
-    EXPECT_EQ(kernel.rules.ipv4->subnet, net4("10.244.4.0/24"));
-    kernel.rules = {};
-    masquerading.check_rules();
-    masquerading.apply(start);
-    EXPECT_TRUE(kernel.rules.masquerade);
-    EXPECT_THAT(said.str(), HasSubstr("again, somebody had changed them"));
-    configure();
-    acquire();
-    apply();
-    EXPECT_TRUE(kernel.rules.wants_nothing()) << "without the flags what an earlier run left goes";
-}
-
-TEST_F(ReconcileRulesTest, EachFamilyThatTheNodeHasGetsThem) {
-    conf.enable_ipv6 = true;
-    conf.ipv6_network = *parse_net6("fd00:244::/48");
-    masquerading.set_config(conf, {});
-    masquerading.apply(start);
-    EXPECT_FALSE(kernel.rules.ipv6) << "the lease has no IPv6 part yet";
-    masquerading.set_own({net4("10.244.3.0/24"), *parse_net6("fd00:244:0:3::/64")});
-    masquerading.apply(start);
-    const PodPrefixes wanted{*parse_net("fd00:244::/48"), *parse_net("fd00:244:0:3::/64")};
-    EXPECT_EQ(kernel.rules.ipv6, wanted);
-    EXPECT_TRUE(kernel.rules.ipv4);
-}
-
-TEST_F(ReconcileRulesTest, ARefusalHasABackOffOfItsOwn) {
-    kernel.refuses = {"rules"};
-    masquerading.apply(start);
-    EXPECT_TRUE(masquerading.failures().contains("firewall rules"));
-    EXPECT_TRUE(kernel.config.has_value()) << "the programs do not wait for rules";
-    for (int i = 1; i < 10; ++i) {
-        masquerading.check_rules();
-        masquerading.apply(start + i * 50ms);
-    }
-    EXPECT_EQ(kernel.rule_checks, 1) << "a change of rules is no reason to try sooner";
-    kernel.refuses.clear();
-    masquerading.apply(start + 1s);
-    EXPECT_TRUE(kernel.rules.masquerade);
-    EXPECT_TRUE(masquerading.failures().empty());
-}
-
-TEST_F(ReconcileRulesTest, TheConfigurationCanAskForNftablesWhereNoFlagDecides) {
-    conf.enable_nftables = true;
-    masquerading.set_config(conf, {});
-    masquerading.apply(start);
-    EXPECT_EQ(kernel.choice, FirewallChoice::nftables);
-    Reconciler told(kernel, log, {.masquerade = true, .firewall = FirewallChoice::iptables});
-    told.set_uplink(uplink());
-    told.set_config(conf, {});
-    told.set_own(subnet("10.244.3.0/24"));
-    told.apply(start);
-    EXPECT_EQ(kernel.choice, FirewallChoice::iptables);
-}
-
-TEST_F(ReconcileRulesTest, AComplaintIsSaidOnce) {
-    kernel.complaint = "iptables is not installed";
-    for (int i = 0; i < 3; ++i) {
-        masquerading.check_rules();
-        masquerading.apply(start + i * 1s);
-    }
-    const auto text = said.str();
-    const auto first = text.find(kernel.complaint);
-    EXPECT_NE(first, text.npos);
-    EXPECT_EQ(first, text.rfind(kernel.complaint));
 }
 
 TEST_F(ReconcileTest, AForeignBackendIsReportedOnce) {
