@@ -9,7 +9,9 @@
 #     --long         also the tests labelled "long" (bulk transfers, clang-tidy)
 #     --kernels      instead of the tests: builds, and runs them in Debian's kernels in QEMU (docs/kernels.md)
 #     --sanitize     weftd, weft and weftctl, and the unit tests, built by clang with address and undefined-behaviour sanitizers
-#                    in build-sanitize/; labels unit, cni and daemon unless told otherwise
+#                    in build-address/; labels unit, cni and daemon unless told otherwise
+#     --sanitize=thread  the same with the thread sanitizer, in build-thread/; labels etcd, cni and daemon
+#     --coverage     what they reach of the source, in build-coverage/; without --label and --name, writes docs/coverage.md
 #     --again        what fails runs once more, one test at a time, and fails only if it fails then too; it is named
 #     --build-dir D  default: build
 #     -j N           jobs of the build (default: CPUs); twice as many tests run at a time, because they mostly wait
@@ -21,16 +23,19 @@ cd "$(dirname "$self")/.."
 
 build=
 labels=()
+linked=()  # of an instrumented run's labels, those whose tests have what they test linked into them
+driving=() # those that drive programs: they need no instruments themselves, so that they are compiled once
+whole=0    # no selection of tests was asked for
 name=
 long=0
 kernels=0
-sanitize=0
+instrument=
 install=1
 again=0
 jobs=$(nproc)
 
 usage() {
-    sed -n '3,19s/^# \{0,1\}//p' "$self"
+    sed -n '3,21s/^# \{0,1\}//p' "$self"
 }
 
 fail_usage() {
@@ -49,7 +54,9 @@ parse() {
         -j*) jobs=${1#-j} ;;
         --long) long=1 ;;
         --kernels) kernels=1 ;;
-        --sanitize) sanitize=1 ;;
+        --sanitize | --sanitize=address) instrument=address ;;
+        --sanitize=thread) instrument=thread ;;
+        --coverage) instrument=coverage ;;
         --again) again=1 ;;
         --no-install) install=0 ;;
         -h | --help)
@@ -61,9 +68,27 @@ parse() {
         shift
     done
     [[ $jobs =~ ^[1-9][0-9]*$ ]] || fail_usage "-j $jobs: not a number of jobs"
-    if ((sanitize && ${#labels[@]} == 0)); then labels=(unit cni daemon); fi
     if [[ -z $build ]]; then build="build"; fi
-    sanitized=$(readlink -f "$build")-sanitize
+    instrumented=$(readlink -f "$build")-$instrument
+    if [[ -n $instrument ]]; then sort_labels; fi
+}
+
+sort_labels() {
+    local label
+    if ((${#labels[@]} == 0)); then
+        if [[ -z $name ]]; then whole=1; fi
+        case $instrument in
+        address) labels=(unit cni daemon) ;;
+        thread) labels=(etcd cni daemon) ;;
+        coverage) labels=(unit etcd cni ctl daemon) ;;
+        esac
+    fi
+    for label in "${labels[@]}"; do
+        case $label in
+        unit | etcd) linked+=("$label") ;;
+        *) driving+=("$label") ;;
+        esac
+    done
 }
 
 # configure_and_build <build tree> "<options of a new one>" <target>...
@@ -79,17 +104,17 @@ configure_and_build() {
 }
 
 build_all() {
-    if ((!sanitize)); then
+    if [[ -z $instrument ]]; then
         configure_and_build "$build" "" all
         return
     fi
-    local drivers=("${labels[@]/#/tests_}")
-    drivers=("${drivers[@]/tests_unit/}")
-    # What drives the programs need not be sanitized itself, so that it is compiled once.
-    read -ra drivers <<<"${drivers[*]}"
-    if ((${#drivers[@]})); then configure_and_build "$build" "" "${drivers[@]}"; fi
-    configure_and_build "$sanitized" "-DWEFT_SANITIZE=ON -DCMAKE_CXX_COMPILER=clang++-19 -DCMAKE_C_COMPILER=clang-19" \
-        weftd weft weftctl weftd-testhooks weft-testhooks tests_unit
+    local targets=("${linked[@]/#/tests_}")
+    if ((${#driving[@]})); then
+        configure_and_build "$build" "" "${driving[@]/#/tests_}"
+        targets+=(weftd weft weftctl weftd-testhooks weft-testhooks)
+    fi
+    configure_and_build "$instrumented" \
+        "-DWEFT_INSTRUMENT=$instrument -DCMAKE_CXX_COMPILER=clang++-19 -DCMAKE_C_COMPILER=clang-19" "${targets[@]}"
 }
 
 mount_bpffs() {
@@ -145,23 +170,26 @@ ctest_reporting() {
         --test-output-size-passed 65536 --output-junit "$1" "${@:2}"
 }
 
+run_instrumented() {
+    local status=0
+    export WEFT_BIN_DIR=$instrumented/bin WEFT_PATIENCE=3
+    if ((${#linked[@]})); then run_ctest "$instrumented" "${linked[@]}" || status=$?; fi
+    if ((${#driving[@]})); then run_ctest "$build" "${driving[@]}" || status=$?; fi
+    return "$status"
+}
+
 # What a sanitizer has to say is a file of its own, because a test may neither look at a program's stderr nor at how it ends.
 run_sanitized() {
-    local status=0 label finding drivers=() findings=$sanitized/findings
+    local status=0 finding findings=$instrumented/findings
     rm -rf "$findings" && mkdir "$findings"
     export ASAN_OPTIONS="log_path=$findings/report:detect_stack_use_after_return=1:strict_string_checks=1"
-    export UBSAN_OPTIONS=print_stacktrace=1 WEFT_BIN_DIR=$sanitized/bin WEFT_PATIENCE=3
+    # Debian's libraries are not built for it: what they do among themselves is not judged.
+    export TSAN_OPTIONS="log_path=$findings/report:ignore_noninstrumented_modules=1:second_deadlock_stack=1"
+    export UBSAN_OPTIONS=print_stacktrace=1
     ASAN_SYMBOLIZER_PATH=$(command -v llvm-symbolizer-19) && export ASAN_SYMBOLIZER_PATH
-    for label in "${labels[@]}"; do
-        if [[ $label == unit ]]; then
-            run_ctest "$sanitized" unit || status=$?
-        else
-            drivers+=("$label")
-        fi
-    done
     # Not under a tracer or a filter of system calls, where leaks cannot be looked for, nor with allocations that fail.
     local without='Faults\.|/confined_'
-    if ((${#drivers[@]})); then run_ctest "$build" "${drivers[@]}" || status=$?; fi
+    run_instrumented || status=$?
     for finding in "$findings"/*; do
         [[ -f $finding ]] || continue
         echo "sanitizer: $finding"
@@ -171,13 +199,26 @@ run_sanitized() {
     return "$status"
 }
 
+run_covered() {
+    local status=0 programs=("$instrumented"/bin/weft{d,,ctl,d-testhooks,-testhooks} "$instrumented"/tests/*_test)
+    rm -rf "$instrumented/profiles" "$instrumented/coverage"
+    run_instrumented || status=$?
+    llvm-profdata-19 merge -o "$instrumented/profile" "$instrumented"/profiles/*.profraw || return
+    local of=("-instr-profile=$instrumented/profile" "${programs[@]/#/-object=}" -sources loader cni maps)
+    llvm-cov-19 show -format=html -show-branches=count -output-dir="$instrumented/coverage" "${of[@]}" || return
+    llvm-cov-19 export -summary-only "${of[@]}" >"$instrumented/coverage.json" || return
+    if ((whole)); then python3 scripts/coverage-page.py "$instrumented/coverage.json" >docs/coverage.md; fi
+    echo "line by line: $instrumented/coverage/index.html"
+    return "$status"
+}
+
 run_tests() {
     local status=0 reports=()
-    if ((sanitize)); then
-        run_sanitized || status=$?
-    else
-        run_ctest "$build" "${labels[@]}" || status=$?
-    fi
+    case $instrument in
+    "") run_ctest "$build" "${labels[@]}" || status=$? ;;
+    coverage) run_covered || status=$? ;;
+    *) run_sanitized || status=$? ;;
+    esac
     python3 scripts/summarize-tests.py "${reports[@]}" || status=1
     return "$status"
 }

@@ -13,8 +13,6 @@ using ::testing::HasSubstr;
 
 Subnet subnet(std::string_view key) { return *parse_subnet_key(key); }
 
-std::string key(const std::string &name) { return kSubnets + name; }
-
 /// The etcd lease that a key hangs on, 0 for none.
 std::int64_t lease_of(EtcdServer &etcd, const std::string &etcd_key) {
     const auto reply = nlohmann::json::parse(*etcd.ctl({"get", "--write-out=json", etcd_key}));

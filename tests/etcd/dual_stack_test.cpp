@@ -15,8 +15,6 @@ using ::testing::Not;
 
 constexpr const char *kBoth = "192.0.2.1 2001:db8::1", *kFlannel = "192.0.2.9";
 
-std::string key(const std::string &name) { return kSubnets + name; }
-
 std::vector<std::string> keys(EtcdServer &etcd) {
     std::vector<std::string> names;
     const auto all = etcd.get_prefix(kSubnets);

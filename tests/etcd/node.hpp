@@ -22,6 +22,7 @@ namespace weft::test {
 
 inline constexpr const char *kConfigKey = "/coreos.com/network/config";
 inline constexpr const char *kSubnets = "/coreos.com/network/subnets/";
+inline std::string key(const std::string &name) { return kSubnets + name; }
 inline constexpr const char *kConfig = R"({"Network":"10.5.0.0/16","Backend":{"Type":"vxlan"}})";
 inline constexpr const char *kDualConfig =
     R"({"Network":"10.5.0.0/16","EnableIPv6":true,"IPv6Network":"fd00::/48","Backend":{"Type":"vxlan"}})";

@@ -10,8 +10,6 @@
 namespace weft::test {
 namespace {
 
-std::string key(const std::string &name) { return kSubnets + name; }
-
 /// etcd with a configuration and one node that has listed and watches.
 class Watch : public ::testing::Test {
 protected:
