@@ -68,7 +68,7 @@ static __always_inline enum weft_reason from_host(struct __sk_buff *skb)
 	if (is_link_scope(&v.daddr))
 		return WEFT_R_LINK_SCOPE;
 	lease = lease_of(&v.daddr);
-	/* unreached: weft_prefix_len() has just found it */
+	/* unreached: behind weft_prefix_len(), which has just found it */
 	if (!lease)
 		return WEFT_R_NO_ROUTE;
 	if (lease->encap == WEFT_ENCAP_NONE)

@@ -20,7 +20,7 @@ static __always_inline struct destination find_destination(const struct weft_ip 
 	 * here. */
 	if (!in_own_subnet(daddr))
 		dst.lease = lease_of(daddr);
-	/* unreached: weft_prefix_len() has just found it */
+	/* unreached: behind weft_prefix_len(), which has just found it */
 	if (!dst.lease)
 		dst.pod = endpoint_of(daddr);
 	return dst;

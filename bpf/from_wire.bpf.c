@@ -156,8 +156,12 @@ static __always_inline enum weft_reason from_wire(struct __sk_buff *skb, struct 
 
 	reason = untag(skb);
 	mark = popped_mark_of(skb);
-	if (reason)					  /* XDP cannot see a tag that the driver took off */
-		return mark ? WEFT_R_POP_FAILED : reason; /* unreached: a test run has no mark: tests/netns */
+	/* XDP cannot see a tag that the driver took off.
+	 * unreached: a test run has no metadata of another hook: tests/netns */
+	if (mark && reason)
+		return WEFT_R_POP_FAILED;
+	if (reason)
+		return reason;
 	/* unreached: a test run has no metadata of another hook: tests/netns */
 	if (mark) {
 		const __u32 ifindex = mark->ifindex;

@@ -109,7 +109,7 @@ static __always_inline enum weft_reason check_sender(const struct suspect *who, 
 	enum weft_reason reason;
 	struct weft_node *node;
 
-	/* unreached: weft_prefix_len() has just found it */
+	/* unreached: behind weft_prefix_len(), which has just found it */
 	if (lease && same_ip(&lease->node, outer_saddr)) {
 		*stats_index = lease->stats_index;
 		return WEFT_R_NONE;
@@ -178,7 +178,7 @@ static __always_inline enum weft_reason check_direct_sender(void *ctx, __u32 ifi
 {
 	struct weft_lease *lease = lease_of(inner_saddr);
 
-	/* unreached: weft_prefix_len() has just found it */
+	/* unreached: behind weft_prefix_len(), which has just found it */
 	if (!lease) {
 		*stats_index = NO_STATS;
 		if (checks(WEFT_R_OWN_SOURCE) && is_ours(inner_saddr))
@@ -198,7 +198,7 @@ static __always_inline enum weft_reason check_bare_sender(void *ctx, __u32 ifind
 {
 	struct weft_lease *lease = lease_of(saddr);
 
-	/* unreached: weft_prefix_len() has just found it */
+	/* unreached: behind weft_prefix_len(), which has just found it */
 	if (!lease)
 		return refuse(who, WEFT_R_SPOOFED_SOURCE);
 	if (!checks(WEFT_R_WRONG_LINK_MAC) || whose_mac(ctx, ifindex, lease, who->mac.octet) != MAC_OF_ANOTHER)
