@@ -77,9 +77,11 @@ Status TwoNodes::wire_one(std::size_t n, Uplink uplink) {
                                  "addr add {}/24 dev eth0\nlink set eth0 up",
                                  address));
     case Uplink::bond:
+        // No switch joins the two links, and the one that waits takes no packets: both nodes have to use the same.
         return ns.ip(fmt::format("link add eth0 type bond mode active-backup miimon 100\n"
                                  "link set wire0 down\nlink set wire1 down\n"
                                  "link set wire0 master eth0\nlink set wire1 master eth0\n"
+                                 "link set eth0 type bond primary wire0\n"
                                  "addr add {}/24 dev eth0\nlink set eth0 up",
                                  address));
     case Uplink::dummy:
