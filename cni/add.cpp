@@ -221,12 +221,19 @@ Done Adding::allocate() {
 
 Done Adding::make_veth() {
     veth_made_ = true; // also where the kernel's answer is lost
-    auto made = net::create_veth(ground_.host, {.name = wiring_.host_ifname,
-                                                .mac = wiring_.host_mac,
-                                                .peer_name = wiring_.ifname,
-                                                .peer_mac = wiring_.pod_mac,
-                                                .peer_netns_fd = ground_.netns.fd(),
-                                                .mtu = wiring_.mtu});
+    net::PairSpec spec{.kind = context_.conf.netkit ? "netkit" : "veth",
+                       .name = wiring_.host_ifname,
+                       .mac = wiring_.host_mac,
+                       .peer_name = wiring_.ifname,
+                       .peer_mac = wiring_.pod_mac,
+                       .peer_netns_fd = ground_.netns.fd(),
+                       .mtu = wiring_.mtu};
+    auto made = net::create_pair(ground_.host, spec);
+    if (!made && made.error().code() == EOPNOTSUPP && context_.conf.netkit) {
+        context_.remark(fmt::format("device: {}: veth in its place", made.error().sentence()));
+        spec.kind = "veth";
+        made = net::create_pair(ground_.host, spec);
+    }
     if (!made && made.error().code() == EEXIST) veth_made_ = false; // not by us
     return made ? find_ends() : kernel(std::move(made));
 }

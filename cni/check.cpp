@@ -58,7 +58,7 @@ Outcome<net::Link> check_link(net::NlSocket &sock, const Interface &expected) {
     auto link = net::find_link(sock, expected.name);
     if (!link) return unreadable(std::move(link));
     if (!*link) return wrong(fmt::format("interface {} is gone", expected.name));
-    if ((*link)->kind != "veth") return wrong(fmt::format("interface {} is no veth", expected.name));
+    if (!(*link)->paired()) return wrong(fmt::format("interface {} is neither veth nor netkit", expected.name));
     if (!(*link)->up()) return wrong(fmt::format("interface {} is down", expected.name));
     if (!expected.mac.empty() && (*link)->mac.to_string() != expected.mac)
         return wrong(fmt::format("interface {} has MAC {} instead of {}", expected.name, (*link)->mac.to_string(),

@@ -48,7 +48,7 @@ std::optional<Identity> parse_alias(std::string_view alias) {
 }
 
 bool is_host_end(const net::Link &link) {
-    if (link.kind != "veth" || !link.name.starts_with(kPrefix)) return false;
+    if (!link.paired() || !link.name.starts_with(kPrefix)) return false;
     if (link.alias.empty()) return link.name.size() == kPrefix.size() + kHashDigits;
     return parse_alias(link.alias).has_value();
 }

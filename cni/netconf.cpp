@@ -175,6 +175,17 @@ Done read_sources(const json &raw, PluginConf &conf) {
     return read_allowed(raw, "", conf);
 }
 
+/// What a pod is wired with.
+Done read_device(const json &raw, PluginConf &conf) {
+    auto device = read_string(raw, "device", "", kInvalidConfig);
+    if (!device) return pass_on(std::move(device));
+    if (!device->empty() && *device != "veth" && *device != "netkit")
+        return refuse(kInvalidConfig,
+                      fmt::format("device: veth or netkit is expected, found {}", shown(json(*device))));
+    conf.netkit = *device == "netkit";
+    return {};
+}
+
 /// args.cni and runtimeConfig: what the user or the runtime wants for this one attachment.
 Done read_wishes(const json &raw, PluginConf &conf) {
     auto args = read_object(raw, "args", "", kInvalidConfig);
@@ -273,8 +284,8 @@ Outcome<PluginConf> parse_conf(ConfHead head) {
     if (auto done = read_path(head.raw, "bpfDir", conf.bpf_dir); !done) return pass_on(std::move(done));
     if (auto done = read_path(head.raw, "dataDir", conf.data_dir); !done) return pass_on(std::move(done));
     // The order matters: an own `mtu` overrides the delegate's, and the wishes depend on which IPAM serves them.
-    for (auto read : {read_name, read_delegate, read_ipam, read_sources, read_wishes, read_shaped, read_prev_result,
-                      read_attachments})
+    for (auto read : {read_name, read_delegate, read_ipam, read_sources, read_device, read_wishes, read_shaped,
+                      read_prev_result, read_attachments})
         if (auto done = read(head.raw, conf); !done) return pass_on(std::move(done));
     if (auto done = read_mtu(head.raw, "", conf.mtu); !done) return pass_on(std::move(done));
     auto dns = parse_dns(head.raw, "configuration");

@@ -47,6 +47,7 @@ struct PluginConf {
         false; ///< `shaped`, or runtimeConfig.bandwidth sets a limit: a later plugin puts qdiscs on the host end
     std::vector<Net> allowed_sources; ///< allowedAddresses, here and in runtimeConfig: sources beside the pod's own
     bool any_source = false;          ///< anySource
+    bool netkit = false;              ///< device: netkit in place of veth, where the kernel has it
     std::optional<CniResult> prev_result;
     std::optional<std::vector<Attachment>> valid_attachments; ///< GC
     Dns dns;

@@ -56,7 +56,7 @@ bool is_host_ends_name(std::string_view name) {
 
 /// A pod's interface: by its alias, or by its name for one whose ADD died before it gave one.
 bool is_pod(const net::Link &link) {
-    if (link.kind != "veth" || !link.name.starts_with("weft")) return false;
+    if (!link.paired() || !link.name.starts_with("weft")) return false;
     return link.alias.empty() ? is_host_ends_name(link.name) : link.alias.starts_with("weft:");
 }
 

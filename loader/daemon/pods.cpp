@@ -39,7 +39,7 @@ namespace {
 
 /// As the plugin names and marks it.
 bool is_host_end(const net::Link &link) {
-    return link.kind == "veth" && link.name.starts_with("weft") && link.alias.starts_with("weft:");
+    return link.paired() && link.name.starts_with("weft") && link.alias.starts_with("weft:");
 }
 
 } // namespace
@@ -48,7 +48,7 @@ void mark_gone(std::vector<PodState> &pods, const std::vector<net::Link> &links)
     std::set<int> there;
     for (const auto &link : links)
         // An alias comes after the veth, and an index may be another device's by now.
-        if (link.kind == "veth" && link.name.starts_with("weft")) there.insert(link.index);
+        if (link.paired() && link.name.starts_with("weft")) there.insert(link.index);
     for (auto &pod : pods) pod.gone = !there.contains(static_cast<int>(pod.endpoint.ifindex));
 }
 

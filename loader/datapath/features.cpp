@@ -99,6 +99,7 @@ Features probe_features() {
     found.tunnel_source = has_member(*vmlinux, "bpf_tunnel_key", "local_ipv4");
     found.push_vxlan = has_enumerator(*vmlinux, "BPF_F_ADJ_ROOM_ENCAP_L2_ETH");
     found.pop_other_family = has_enumerator(*vmlinux, "BPF_F_ADJ_ROOM_DECAP_L3_IPV6");
+    found.netkit = has_function(*vmlinux, "netkit_set_macaddr");
     const BtfPtr module(btf__load_module_btf("nf_conntrack", vmlinux.get()));
     constexpr std::array kNeeded{"bpf_skb_ct_lookup", "bpf_xdp_ct_lookup", "bpf_ct_release"};
     found.conntrack_lookup = std::ranges::all_of(kNeeded, [&](const char *name) {
@@ -123,6 +124,7 @@ std::vector<Lack> lacks(const Features &features) {
     unless(features.xdp_frags, "xdp_frags", "no XDP on an uplink whose frames do not fit one buffer");
     unless(features.tcx, "tcx",
            "programs of uplink and weft.1 are filters, which 'tc qdisc del' takes off until weftd looks");
+    unless(features.netkit, "netkit", "pods whose network asks for netkit are wired by veth");
     return all;
 }
 

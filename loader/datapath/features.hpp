@@ -15,6 +15,7 @@ struct Features {
     bool tunnel_source = false;    ///< a program can tell the vxlan driver the outer source address (6.0)
     bool xdp_frags = false;        ///< XDP sees packets in several buffers, and their whole length (5.18)
     bool tcx = false;              ///< tc programs need no qdisc (6.6)
+    bool netkit = false;           ///< pairs of netkit devices with MACs that user space chooses (6.10)
 };
 
 /// Takes a few milliseconds. Has the kernel load nf_conntrack where that is a module: its functions are in no BTF before.

@@ -12,6 +12,10 @@
 namespace weft::net {
 namespace {
 
+/// IFLA_NETKIT_PEER_INFO, IFLA_NETKIT_MODE and NETKIT_L2 of Linux 6.7: newer than the headers of Debian 12.
+constexpr int kNetkitPeer = 1, kNetkitMode = 5;
+constexpr std::uint32_t kNetkitL2 = 0;
+
 std::optional<Link> parse_link(nlmsghdr &msg) {
     if (msg.nlmsg_type != RTM_NEWLINK) return std::nullopt;
     const attr::Attrs<IFLA_MAX> attrs(msg, sizeof(ifinfomsg));
@@ -66,12 +70,13 @@ Result<std::vector<Link>> list_links(NlSocket &sock) {
     return sock.query<Link>(*msg, "list links", parse_link);
 }
 
-Result<std::optional<Link>> find_peer(NlSocket &sock, const Link &veth) {
-    if (veth.link <= 0) return std::nullopt;
-    return get_link(sock, veth.link, {}, veth.link_netns);
+Result<std::optional<Link>> find_peer(NlSocket &sock, const Link &end) {
+    if (end.link <= 0) return std::nullopt;
+    return get_link(sock, end.link, {}, end.link_netns);
 }
 
-Status create_veth(NlSocket &sock, const VethSpec &spec) {
+Status create_pair(NlSocket &sock, const PairSpec &spec) {
+    const bool netkit = spec.kind == "netkit";
     auto msg = make_request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
     attr::put_header(*msg, ifinfomsg{});
     attr::put(*msg, IFLA_IFNAME, spec.name);
@@ -79,16 +84,17 @@ Status create_veth(NlSocket &sock, const VethSpec &spec) {
     if (spec.mtu != 0) attr::put(*msg, IFLA_MTU, spec.mtu);
     {
         const attr::Nest info(*msg, IFLA_LINKINFO);
-        attr::put(*msg, IFLA_INFO_KIND, std::string("veth"));
+        attr::put(*msg, IFLA_INFO_KIND, spec.kind);
         const attr::Nest data(*msg, IFLA_INFO_DATA);
-        const attr::Nest peer(*msg, VETH_INFO_PEER);
+        if (netkit) attr::put(*msg, kNetkitMode, kNetkitL2);
+        const attr::Nest peer(*msg, netkit ? kNetkitPeer : VETH_INFO_PEER);
         attr::put_header(*msg, ifinfomsg{});
         attr::put(*msg, IFLA_IFNAME, spec.peer_name);
         if (spec.peer_mac != Mac{}) attr::put(*msg, IFLA_ADDRESS, spec.peer_mac);
         attr::put(*msg, IFLA_NET_NS_FD, static_cast<std::uint32_t>(spec.peer_netns_fd));
         if (spec.mtu != 0) attr::put(*msg, IFLA_MTU, spec.mtu);
     }
-    return sock.request(*msg, fmt::format("create veth {} to {}", spec.name, spec.peer_name));
+    return sock.request(*msg, fmt::format("create {} {} to {}", spec.kind, spec.name, spec.peer_name));
 }
 
 Status change_link(NlSocket &sock, int index, const LinkChange &change) {

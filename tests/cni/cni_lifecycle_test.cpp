@@ -247,6 +247,24 @@ TEST_F(CniLifecycle, WishesForAddressAndMacAreMet) {
     EXPECT_EQ(add("pod1", conf).body["ips"][0]["address"], "10.244.86.79/32");
 }
 
+/// Whoever asked for netkit is told what the pod has instead.
+TEST_F(CniLifecycle, APodHasAVethWhereTheKernelHasNoNetkit) {
+    json conf = node_->conf();
+    conf["device"] = "netkit";
+    const auto added = add("pod1", conf);
+    ASSERT_TRUE(added.ok()) << added.text();
+    auto host = node_->socket();
+    const auto outside = net::find_link(host, added.body["interfaces"][0]["name"].get<std::string>()).value();
+    ASSERT_TRUE(outside);
+    EXPECT_EQ(outside->kind == "veth", added.err.find("veth in its place") != std::string::npos) << added.text();
+    EXPECT_EQ(outside->kind == "netkit", added.err.empty()) << added.text();
+    conf["prevResult"] = added.body;
+    const auto checked = call("CHECK", "pod1", conf);
+    EXPECT_TRUE(checked.ok()) << checked.text();
+    EXPECT_TRUE(call("DEL", "pod1", conf).ok());
+    EXPECT_EQ(node_->traces(), Traces{});
+}
+
 TEST_F(CniLifecycle, AnEarlierPluginsResultIsEchoed) {
     json conf = node_->conf("0.4.0");
     conf["prevResult"] = {{"cniVersion", "0.4.0"},

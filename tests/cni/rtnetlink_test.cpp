@@ -59,13 +59,13 @@ protected:
 
     /// "near" here, "far" there; returns near's index.
     int make_pair(bool up = true) {
-        const VethSpec spec{.name = "near",
+        const PairSpec spec{.name = "near",
                             .mac = *parse_mac("0a:77:00:00:00:01"),
                             .peer_name = "far",
                             .peer_mac = *parse_mac("0a:77:00:00:00:02"),
                             .peer_netns_fd = there_->fd(),
                             .mtu = 1450};
-        auto made = create_veth(*sock_, spec);
+        auto made = create_pair(*sock_, spec);
         EXPECT_TRUE(made) << made.error().sentence();
         const auto link = find_link(*sock_, "near");
         const int index = link && *link ? (*link)->index : 0;
@@ -99,8 +99,8 @@ TEST_F(Rtnetlink, VethHasItsNamesMacsAndMtuOnBothEnds) {
 
 TEST_F(Rtnetlink, ATakenNameIsRefusedAndLeavesNothing) {
     make_pair(false);
-    VethSpec spec{.name = "other", .peer_name = "far", .peer_netns_fd = there_->fd()};
-    const auto again = create_veth(*sock_, spec);
+    PairSpec spec{.name = "other", .peer_name = "far", .peer_netns_fd = there_->fd()};
+    const auto again = create_pair(*sock_, spec);
     ASSERT_FALSE(again);
     EXPECT_EQ(again.error().code(), EEXIST) << again.error().sentence();
     const auto other = find_link(*sock_, "other");

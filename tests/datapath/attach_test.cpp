@@ -48,11 +48,11 @@ protected:
 
     int make_link(const std::string &name) {
         const UniqueFd own_netns(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
-        net::VethSpec spec;
+        net::PairSpec spec;
         spec.name = name;
         spec.peer_name = "p" + name;
         spec.peer_netns_fd = own_netns.get();
-        EXPECT_TRUE(net::create_veth(*sock_, spec));
+        EXPECT_TRUE(net::create_pair(*sock_, spec));
         const auto index = static_cast<int>(if_nametoindex(name.c_str()));
         EXPECT_TRUE(net::change_link(*sock_, index, {.up = true}));
         EXPECT_TRUE(net::change_link(*sock_, static_cast<int>(if_nametoindex(spec.peer_name.c_str())), {.up = true}));

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two nodes over uplinks and wires as hosts have them, in both places of the pop, and what they say of this kernel.
+#include <gmock/gmock.h>
 
+#include <set>
 #include <string>
 #include <tuple>
 
 #include "datapath/features.hpp"
+#include "net/link.hpp"
 #include "two_nodes.hpp"
 
 namespace weft::kernels {
@@ -42,12 +45,53 @@ TEST_P(Uplinks, CarryPodsPacketsUnchanged) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, Uplinks,
-                         testing::Values(std::tuple(Uplink::veth, "tc"), std::tuple(Uplink::veth, "xdp"),
-                                         std::tuple(Uplink::vlan, "xdp"), std::tuple(Uplink::bond, "xdp"),
-                                         std::tuple(Uplink::dummy, "xdp"), std::tuple(Uplink::netkit, "xdp")),
+                         testing::Values(std::tuple(Uplink::veth, "xdp"), std::tuple(Uplink::vlan, "xdp"),
+                                         std::tuple(Uplink::bond, "xdp"), std::tuple(Uplink::dummy, "xdp"),
+                                         std::tuple(Uplink::netkit, "xdp")),
                          [](const auto &param) {
                              return std::string(name_of(std::get<0>(param.param))) + "_" + std::get<1>(param.param);
                          });
+
+class PodDevices : public TwoNodes {
+protected:
+    /// Of the pods on a node, as the kernel names them.
+    std::set<std::string> kinds(std::size_t n) {
+        std::set<std::string> found;
+        const auto listed = node(n).netns().run_in([&]() -> Status {
+            auto sock = net::NlSocket::open();
+            if (!sock) return fail_as_is(std::move(sock));
+            const auto links = net::list_links(*sock);
+            for (const auto &link : links.value_or(std::vector<net::Link>()))
+                if (link.alias.starts_with("weft:")) found.insert(link.kind);
+            return {};
+        });
+        EXPECT_TRUE(listed) << listed.error().sentence();
+        return found;
+    }
+};
+
+/// With the node's other pods, with other nodes' and the host, under the same checks; by veth where the kernel has no netkit.
+TEST_F(PodDevices, NetkitCarriesWhatVethDoes) {
+    ASSERT_NO_FATAL_FAILURE(wire(Uplink::veth));
+    for (const std::size_t n : {0, 1}) node(n).set_pod_device("netkit");
+    ASSERT_NO_FATAL_FAILURE(start("tc"));
+    EXPECT_THAT(kinds(0), testing::ElementsAre(lacks(0, "netkit") ? "veth" : "netkit"));
+    ASSERT_NO_FATAL_FAILURE(expect_transfers(kMiB / 2));
+    expect_fast_path(kMiB / 2 / 65536);
+
+    WEFT_ASSERT_ASSIGN(auto *neighbour, node(0).add_pod());
+    WEFT_ASSERT_ASSIGN(const auto transfer, test::tcp_transfer(pod(0).ns, neighbour->address, kMiB / 2));
+    EXPECT_EQ(transfer.seen_as, pod(0).address);
+    WEFT_EXPECT_OK(test::ping(node(0).netns(), neighbour->address));
+    for (const std::size_t n : {0, 1}) test::expect_no_drops(node(n));
+
+    WEFT_ASSERT_OK(pod(0).ns.ip("addr add 10.244.77.77/32 dev eth0"));
+    EXPECT_FALSE(pod(0).ns.run(fmt::format("ping -c 1 -W 1 -I 10.244.77.77 {}", pod(1).address)));
+    WEFT_ASSERT_ASSIGN(const auto counters, node(0).counters());
+    EXPECT_EQ(test::count(counters.dropped, "from_pod/pod_source"), 1U) << test::to_string(counters.dropped);
+    for (auto *one : {&pod(0), neighbour}) WEFT_ASSERT_OK(node(0).del_pod(*one));
+    EXPECT_THAT(kinds(0), testing::IsEmpty());
+}
 
 class Wires : public TwoNodes {};
 

@@ -47,7 +47,7 @@ TEST_F(Lookups, EachPrefixLengthInUseIsTried) {
 /// An uplink that knows 192.0.2.1 by its MAC.
 Status add_uplink(net::NlSocket &sock) {
     const UniqueFd here(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
-    if (auto made = net::create_veth(sock, {.name = "up0",
+    if (auto made = net::create_pair(sock, {.name = "up0",
                                             .mac = *parse_mac("02:00:00:00:01:00"),
                                             .peer_name = "up1",
                                             .peer_mac = *parse_mac("02:00:00:00:01:01"),

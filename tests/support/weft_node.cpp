@@ -131,9 +131,9 @@ Result<std::string> WeftNode::base_address(Family family) const {
 }
 
 std::string WeftNode::cni_config() const {
-    return nlohmann::json{{"cniVersion", "1.0.0"},       {"name", "cbr0"},      {"type", "weft"},
-                          {"subnetFile", subnet_file()}, {"runDir", run_dir()}, {"bpfDir", bpf_dir()},
-                          {"dataDir", dir_ / "cni"}}
+    return nlohmann::json{{"cniVersion", "1.0.0"},       {"name", "cbr0"},       {"type", "weft"},
+                          {"subnetFile", subnet_file()}, {"runDir", run_dir()},  {"bpfDir", bpf_dir()},
+                          {"dataDir", dir_ / "cni"},     {"device", pod_device_}}
         .dump();
 }
 

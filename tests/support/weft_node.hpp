@@ -80,6 +80,8 @@ public:
     /// A pod through the CNI plugin's ADD, with a traffic server.
     Result<Pod *> add_pod();
     Status del_pod(Pod &pod);
+    /// What pods to come are wired with: "veth" or "netkit".
+    void set_pod_device(std::string device) { pod_device_ = std::move(device); }
     /// The network configuration that the plugin gets on stdin, as a container runtime makes it from the conflist.
     [[nodiscard]] std::string cni_config() const;
     /// One call of the CNI plugin. @return stdout; an error carries its error object.
@@ -103,6 +105,7 @@ private:
     std::optional<Process> weftd_;
     std::list<Pod> pods_; ///< a list: pointers to pods stay good
     unsigned pods_made_ = 0;
+    std::string pod_device_ = "veth";
 };
 
 } // namespace weft::test

@@ -139,6 +139,13 @@ TEST(CniConf, BandwidthLimitsAreNoticed) {
     EXPECT_FALSE(configured({{"shaped", "yes"}}));
 }
 
+TEST(CniConf, PodsAreWiredWithVethOrNetkit) {
+    EXPECT_FALSE(configured({{"device", "veth"}})->netkit);
+    EXPECT_TRUE(configured({{"device", "netkit"}})->netkit);
+    EXPECT_THAT(configured({{"device", "ipvlan"}}).error().msg, HasSubstr("device: veth or netkit is expected"));
+    EXPECT_FALSE(configured({{"device", 1}}));
+}
+
 TEST(CniConf, MoreSourcesAreAllowedByTheNetworkAndByTheRuntime) {
     const auto conf = configured({{"allowedAddresses", {"10.1.2.3", "fd00::/64"}},
                                   {"runtimeConfig", {{"allowedAddresses", {"10.1.2.3/32", "192.0.2.0/24"}}}}});
