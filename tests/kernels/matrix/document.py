@@ -59,5 +59,8 @@ def tables(reports, suites):
 
 
 def lacks(report):
-    """{feature: what it costs}, as the guest's kernel was probed."""
-    return json.loads(report.outcomes["load"].properties.get("lacks", "{}"))
+    """{feature: what it costs}, as the guest's kernel was probed, and as tests came upon it."""
+    found = {}
+    for outcome in report.outcomes.values():
+        found.update(json.loads(outcome.properties.get("lacks", "{}")))
+    return found
