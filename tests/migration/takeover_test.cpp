@@ -37,7 +37,7 @@ TEST_P(Takeover, PodsGoOnAsIfNothingHadHappened) {
     std::vector<std::future<Result<Transfer>>> transfers;
     for (const auto &[from, to] : {std::pair(old_, at_flannel_), std::pair(at_weft_, old_too_)})
         transfers.push_back(std::async(std::launch::async, [from = from, to = to] {
-            return tcp_transfer(from->ns, to->address, 24 * kMiB, {.rate = 6 * kMiB});
+            return tcp_transfer(from->ns, to->address, 24 * kMiB, {.rate = 4 * kMiB});
         }));
     // New flows all the while: one that leaves without the masquerade goes on without it.
     std::atomic<bool> over = false;
