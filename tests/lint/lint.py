@@ -230,7 +230,6 @@ def raw_netlink(path, text):
 
 # What only a broken kernel can bring about: the helper's failure has no cause that a test could make.
 UNREACHABLE = {
-    "POP_FAILED": "the headers that were read before the pop lie in the linear part after it",
     "PUSH_FAILED": "bpf_skb_adjust_room makes the room that it grew by linear",
     "REDIRECT_FAILED": "the redirect helpers refuse unknown flags only; the device is looked up after the program",
     "TUNNEL_KEY_FAILED": "bpf_skb_set_tunnel_key refuses unknown flags and sizes only",

@@ -127,7 +127,7 @@ class Contract(unittest.TestCase):
 
 
 class Promises(unittest.TestCase):
-    REASONS = '\tX(1, TO_POD, FORWARD, "to_pod", "x") \\\n\tX(128, POP_FAILED, DROP, "pop_failed", "y")\n'
+    REASONS = '\tX(1, TO_POD, FORWARD, "to_pod", "x") \\\n\tX(130, PUSH_FAILED, DROP, "push_failed", "y")\n'
 
     @staticmethod
     def found(files, rule):

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the programs do not forward themselves: everything is as on a node of flannel's, asked side by side.
+#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <gtest/gtest.h>
+#include <linux/if_ether.h>
+#include <net/if.h>
 
+#include <array>
 #include <cerrno>
 #include <sstream>
 
@@ -15,6 +19,7 @@
 #include <tins/udp.h>
 
 #include "capture.hpp"
+#include "datapath/tc_attach.hpp"
 #include "pinned.hpp"
 #include "raw_socket.hpp"
 #include "side_by_side.hpp"
@@ -265,8 +270,25 @@ Tins::EthernetII frame_from_pod(const Pair &pair, const std::string &to) {
            Tins::IP(to, pair.pod->address) / Tins::UDP(kTrafficPort, 4444) / Tins::RawPDU("tagged");
 }
 
-TEST_P(Unusual, APodsVlanTagGoesNowhere) {
-    // Beside the packet, as the kernel keeps it, the tag would be the uplink's once the packet is redirected there.
+/// Puts VLAN 7 on what leaves the interface: beside the packet, where a veth's other end finds it.
+Status tag_what_leaves(const Netns &ns, const std::string &interface) {
+    const std::array insns{
+        bpf_insn{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = htons(ETH_P_8021Q)},
+        bpf_insn{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3, .imm = 7},
+        bpf_insn{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_skb_vlan_push},
+        bpf_insn{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = -1},
+        bpf_insn{.code = BPF_JMP | BPF_EXIT}};
+    const UniqueFd program(bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "tag", "GPL", insns.data(), insns.size(), nullptr));
+    if (!program) return fail_errno(errno, "load program");
+    return ns.run_in([&]() -> Status {
+        const auto index = static_cast<int>(::if_nametoindex(interface.c_str()));
+        auto attached = datapath::attach_tc(program.get(), index, datapath::TcHook::egress);
+        return attached ? Status() : fail_as_is(std::move(attached));
+    });
+}
+
+TEST_P(Unusual, AVlanTagGoesNowhere) {
+    // A pod's: beside the packet, as the kernel keeps it, the tag would be the uplink's once the packet is redirected there.
     WEFT_ASSERT_OK(ping(weft_.pod->ns, weft_.peer->address));
     WEFT_ASSERT_ASSIGN(auto capture, Capture::start(cluster_->lan().netns(), Segment::port(1), "greater 1"));
     const auto plain = frame_from_pod(weft_, weft_.peer->address);
@@ -284,6 +306,16 @@ TEST_P(Unusual, APodsVlanTagGoesNowhere) {
     WEFT_ASSERT_ASSIGN(const auto counters, weft_near_->counters());
     EXPECT_EQ(count(counters.all, "from_pod/vlan"), 1u) << to_string(counters.all);
     EXPECT_EQ(count(counters.all, "from_pod/nested_tags"), 1u) << to_string(counters.all);
+
+    // From another node: XDP cannot see a tag beside the packet, and has popped what is in the VLAN before tc sees that.
+    WEFT_ASSERT_OK(tag_what_leaves(weft_far_->netns(), "eth0"));
+    WEFT_ASSERT_ASSIGN(const auto before, weft_near_->counters());
+    EXPECT_FALSE(udp_exchange(weft_.peer->ns, weft_.pod->address, {.answer_within = 200ms}));
+    WEFT_ASSERT_ASSIGN(const auto after, weft_near_->counters());
+    const auto counted = after.all - before.all;
+    EXPECT_GE(count(counted, GetParam().datapath == "xdp" ? "from_wire/pop_failed" : "from_wire/vlan"), 1u)
+        << to_string(counted);
+    EXPECT_EQ(count(counted, "from_wire/decap_to_pod"), 0u) << to_string(counted);
 }
 
 /// The plugin, with more in its configuration than the node's conflist has.
