@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// weft-testhooks' memory: WEFT_TEST_FAIL_ALLOCATION=<n> lets the n-th allocation fail, whichever library makes it; 0 says on
-// stderr at the end how many there were. Linked with --wrap for each function here.
+// weft-testhooks' memory: WEFT_TEST_FAIL_ALLOCATION=<n> lets the n-th allocation fail, whichever library makes it, and says so;
+// 0 says on stderr at the end how many there were. Linked with --wrap for each function here.
 #include <unistd.h>
 
 #include <atomic>
@@ -15,19 +15,23 @@ std::atomic<bool> in_main; ///< what the C library needs before is not the plugi
 
 unsigned long wanted() {
     // NOLINTNEXTLINE(concurrency-mt-unsafe): read before any thread starts, written never.
-    static const char *const text = std::getenv("WEFT_TEST_FAIL_ALLOCATION");
-    static const unsigned long number = text ? std::strtoul(text, nullptr, 10) : 0;
-    return number;
+    static const char *const kText = std::getenv("WEFT_TEST_FAIL_ALLOCATION");
+    static const unsigned long kNumber = kText ? std::strtoul(kText, nullptr, 10) : 0;
+    return kNumber;
 }
 
 bool fails() {
     const bool now = in_main && ++allocations == wanted();
-    if (now) errno = ENOMEM;
+    if (now) {
+        ::dprintf(STDERR_FILENO, "allocation %lu fails\n", wanted());
+        errno = ENOMEM;
+    }
     return now;
 }
 
 } // namespace
 
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming): ld's names for --wrap
 extern "C" {
 
 void *__real_malloc(std::size_t size);
@@ -41,7 +45,9 @@ void *__wrap_realloc(void *old, std::size_t size) { return fails() ? nullptr : _
 [[gnu::constructor]] void begin() { in_main = true; }
 
 [[gnu::destructor]] void say_how_many() {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread left.
     if (wanted() != 0 || !std::getenv("WEFT_TEST_FAIL_ALLOCATION")) return;
     ::dprintf(STDERR_FILENO, "allocations: %lu\n", allocations.load());
 }
 }
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)

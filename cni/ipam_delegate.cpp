@@ -70,27 +70,42 @@ Outcome<std::string> DelegatedIpam::configuration(Ranges ranges) const {
     return conf.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-Outcome<std::string> DelegatedIpam::run(Command command, Ranges ranges) const {
-    const std::string &type = context_.conf.ipam.type;
-    auto path = find_plugin(context_.call, type);
+Outcome<PluginRun> DelegatedIpam::run_to_end(Command command, Ranges ranges) const {
+    auto path = find_plugin(context_.call, context_.conf.ipam.type);
     if (!path) return pass_on(std::move(path));
     auto conf = configuration(ranges);
-    if (!conf) return conf;
+    if (!conf) return pass_on(std::move(conf));
     auto finished = run_plugin(*path, to_string(command), *conf);
     if (!finished) return refuse(kDelegateFailed, std::move(finished));
-    if (finished->exit_status != 0) return delegate_failure(type, command, *finished);
+    return std::move(*finished);
+}
+
+Outcome<std::string> DelegatedIpam::run(Command command, Ranges ranges) const {
+    auto finished = run_to_end(command, ranges);
+    if (!finished) return pass_on(std::move(finished));
+    if (finished->exit_status != 0) return delegate_failure(context_.conf.ipam.type, command, *finished);
     return std::move(finished->output);
 }
 
-Outcome<CniResult> DelegatedIpam::add() {
-    auto output = run(Command::add, Ranges::required);
-    if (!output) return pass_on(std::move(output));
-    const json parsed = json::parse(*output, nullptr, false);
-    auto result = parsed.is_discarded() ? Outcome<CniResult>(refuse(kDecodeFailure, "its result is not JSON", *output))
-                                        : parse_result(parsed, "result");
-    if (result && !result->ips.empty()) return result;
-    // It may have allocated something that cannot be used: give it back.
+void DelegatedIpam::give_back() {
     if (auto released = del(); !released) context_.remark(released.error().msg);
+}
+
+Outcome<CniResult> DelegatedIpam::add() {
+    auto finished = run_to_end(Command::add, Ranges::required);
+    if (!finished) return pass_on(std::move(finished));
+    const json parsed = json::parse(finished->output, nullptr, false);
+    if (finished->exit_status != 0) {
+        // One that says what is wrong has given nothing, or has given it to this container before. One that died may have
+        // given an address.
+        if (!parsed.is_object()) give_back();
+        return delegate_failure(context_.conf.ipam.type, Command::add, *finished);
+    }
+    auto result = parsed.is_discarded()
+                      ? Outcome<CniResult>(refuse(kDecodeFailure, "its result is not JSON", finished->output))
+                      : parse_result(parsed, "result");
+    if (result && !result->ips.empty()) return result;
+    give_back(); // what cannot be used
     if (result) return refuse(kDelegateFailed, fmt::format("IPAM plugin {}: gave no address", context_.conf.ipam.type));
     return refuse(result.error().code, fmt::format("IPAM plugin {}: {}", context_.conf.ipam.type, result.error().msg),
                   result.error().details);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cni/ipam.hpp"
+#include "cni/run_plugin.hpp"
 
 namespace weft::cni {
 
@@ -21,8 +22,10 @@ public:
 private:
     enum class Ranges { required, if_known };
 
+    [[nodiscard]] Outcome<PluginRun> run_to_end(Command command, Ranges ranges) const;
     [[nodiscard]] Outcome<std::string> run(Command command, Ranges ranges) const;
     [[nodiscard]] Outcome<std::string> configuration(Ranges ranges) const;
+    void give_back();
 
     const Context &context_;
 };

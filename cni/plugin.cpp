@@ -5,6 +5,8 @@
 #include <fmt/ranges.h>
 #include <unistd.h>
 
+#include <optional>
+
 #include "cni/context.hpp"
 #include "cni/ops.hpp"
 #include "cni/text_file.hpp"
@@ -16,7 +18,15 @@ using nlohmann::json;
 
 std::string text_of(const json &value) { return value.dump(-1, ' ', false, json::error_handler_t::replace) + "\n"; }
 
-Status print(std::string_view text) { return write_all(STDOUT_FILENO, std::string(text) + "\n", "stdout"); }
+std::optional<int> answer; ///< the exit status that belongs to what is on stdout
+
+Status say(std::string_view text, int exit_status) {
+    auto written = write_all(STDOUT_FILENO, text, "stdout");
+    if (written) answer = exit_status;
+    return written;
+}
+
+Status print(std::string_view text) { return say(std::string(text) + "\n", 0); }
 
 void remark(std::string_view line) { (void)write_all(STDERR_FILENO, fmt::format("weft: {}\n", line), "stderr"); }
 
@@ -34,15 +44,14 @@ int report(const Failure &failure, std::string_view cni_version) {
              {"code", failure.code},
              {"msg", failure.msg}};
     if (!failure.details.empty()) out["details"] = failure.details;
-    (void)write_all(STDOUT_FILENO, text_of(out), "stdout");
+    (void)say(text_of(out), 1);
     return 1;
 }
 
 Done print_versions(const ConfHead &head) {
     const std::string_view version =
         head.cni_version.empty() ? kVersionNames.back() : std::string_view(head.cni_version);
-    auto printed =
-        write_all(STDOUT_FILENO, text_of({{"cniVersion", version}, {"supportedVersions", kVersionNames}}), "stdout");
+    auto printed = say(text_of({{"cniVersion", version}, {"supportedVersions", kVersionNames}}), 0);
     return printed ? Done() : refuse(kIoFailure, std::move(printed));
 }
 
@@ -86,6 +95,8 @@ Outcome<ConfHead> read_head(bool may_be_empty) {
 }
 
 } // namespace
+
+std::optional<int> answered() { return answer; }
 
 int run_command(const Environment &env) {
     const char *command = env("CNI_COMMAND");

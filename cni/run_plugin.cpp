@@ -60,7 +60,7 @@ Result<pid_t> spawn(const std::filesystem::path &path, std::string_view command,
 
 /// Feeds `input` and collects output at once: a plugin may answer before it has read everything, and neither pipe may
 /// fill up while the other is waited for.
-std::string converse(UniqueFd in, const UniqueFd &out, std::string_view input) {
+std::string converse(UniqueFd in, UniqueFd out, std::string_view input) {
     std::string output;
     ::fcntl(in.get(), F_SETFL, O_NONBLOCK);
     if (input.empty()) in = UniqueFd();
@@ -94,7 +94,7 @@ Result<PluginRun> run_plugin(const std::filesystem::path &path, std::string_view
     to->reader = UniqueFd();
     from->writer = UniqueFd();
     PluginRun run;
-    run.output = converse(std::move(to->writer), from->reader, input);
+    run.output = converse(std::move(to->writer), std::move(from->reader), input);
 
     int status = 0;
     while (::waitpid(*pid, &status, 0) < 0)

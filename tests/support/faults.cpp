@@ -53,16 +53,18 @@ std::uint64_t number_in(const char *variable, std::uint64_t otherwise) {
     return text ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
-/// Calls by thread, from "123 openat(..." lines; the first thread's first.
-std::vector<std::map<std::string, unsigned>> calls_by_thread(std::istream &log) {
+/// Calls by thread but for one, from "123 openat(..." lines; the first thread's first.
+std::vector<std::map<std::string, unsigned>> calls_by_thread(std::istream &log, const std::string &but_for) {
     std::vector<std::map<std::string, unsigned>> threads;
     std::map<std::string, std::size_t> known;
     for (std::string line; std::getline(log, line);) {
+        if (line.contains("ERESTARTNOINTR"))
+            continue; // the kernel itself asks again, while somebody holds the rtnl lock
         std::istringstream fields(line);
         std::string thread, call;
         fields >> thread >> call;
         const auto end = call.find('(');
-        if (end == std::string::npos || !kFailures.contains(call.substr(0, end))) continue;
+        if (thread == but_for || end == std::string::npos || !kFailures.contains(call.substr(0, end))) continue;
         const auto [place, is_new] = known.try_emplace(thread, threads.size());
         if (is_new) threads.emplace_back();
         ++threads[place->second][call.substr(0, end)];
@@ -85,7 +87,7 @@ Result<std::vector<Fault>> faults_of(const std::filesystem::path &log) {
     auto text = read_file(log);
     if (!text) return fail_as_is(std::move(text));
     std::istringstream lines(*text);
-    const auto threads = calls_by_thread(lines);
+    const auto threads = calls_by_thread(lines, "");
     std::map<std::string, unsigned> seen;
     std::vector<Fault> faults;
     for (const auto &thread : threads) {
@@ -95,6 +97,19 @@ Result<std::vector<Fault>> faults_of(const std::filesystem::path &log) {
             seen[call] = std::max(seen[call], times);
         }
     }
+    return faults;
+}
+
+Result<std::vector<Fault>> faults_beside(const std::filesystem::path &log, pid_t thread) {
+    auto text = read_file(log);
+    if (!text) return fail_as_is(std::move(text));
+    std::istringstream lines(*text);
+    std::map<std::string, unsigned> most;
+    for (const auto &other : calls_by_thread(lines, std::to_string(thread)))
+        for (const auto &[call, times] : other) most[call] = std::max(most[call], times);
+    std::vector<Fault> faults;
+    for (const auto &[call, times] : most)
+        for (unsigned when = 1; when <= times; ++when) faults.push_back({call, when, true});
     return faults;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -23,6 +25,8 @@ struct Fault {
 [[nodiscard]] std::vector<std::string> recording(const std::filesystem::path &log);
 /// Everything in the log that can fail, each once: what the first thread asks, then what only others do.
 [[nodiscard]] Result<std::vector<Fault>> faults_of(const std::filesystem::path &log);
+/// What the other threads than `thread` ask, each once: it fails in each thread that makes so many of these calls.
+[[nodiscard]] Result<std::vector<Fault>> faults_beside(const std::filesystem::path &log, pid_t thread);
 /// As recording(): one fault happens.
 [[nodiscard]] std::vector<std::string> injecting(const Fault &fault, const std::filesystem::path &log);
 /// Whether the program got as far as the fault.
