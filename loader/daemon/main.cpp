@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <asio/io_context.hpp>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <new>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "daemon/capabilities.hpp"
@@ -24,6 +28,18 @@ int refuse(const Error &error) {
     std::fprintf(stderr, "weftd: %s\n", error.sentence().c_str());
     return EXIT_FAILURE;
 }
+
+void say(std::string_view text) { (void)!::write(STDERR_FILENO, text.data(), text.size()); }
+
+/// Ends weftd where memory is out, whichever thread asks for it. An exception would not be sure to arrive: destructors and
+/// libraries need memory on its way. Pods go on, by what is pinned, and the next weftd finds it.
+[[noreturn]] void end_without_memory() {
+    say("weftd: out of memory\n");
+    ::_exit(EXIT_FAILURE);
+}
+
+/// gRPC ends the process without a word where it has no memory.
+void say_aborted(int) { say("weftd: aborted by a library: out of memory, or a mistake that it found\n"); }
 
 std::optional<std::string> from_environment(const std::string &name) {
     const char *value = std::getenv(name.c_str());
@@ -64,6 +80,8 @@ int run(const Options &options, const std::vector<std::string> &warnings) {
 } // namespace
 
 int main(int argc, char **argv) try {
+    std::set_new_handler(end_without_memory);
+    std::signal(SIGABRT, say_aborted);
     const std::vector<std::string> args(argv + std::min(argc, 1), argv + argc);
     auto parsed = parse_flags(args, from_environment);
     if (!parsed) return refuse(parsed.error());
