@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <asio/io_context.hpp>
+#include <asio/steady_timer.hpp>
 #include <unistd.h>
 
+#include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -57,6 +60,18 @@ Result<Uplink> first_uplink(const UplinkFlags &flags, Kernel &kernel) {
     return in_ip6 ? std::move(in_ip6) : std::move(uplink);
 }
 
+/// Asio does not look whether the kernel took the descriptor that its timers come by (epoll_ctl: out of memory): weftd would
+/// wait for ever, and nobody would know for what.
+bool timers_work(asio::io_context &io) {
+    using namespace std::chrono_literals;
+    bool fired = false;
+    asio::steady_timer timer(io, 1ms);
+    timer.async_wait([&](const asio::error_code &) { fired = true; });
+    io.run_for(2s);
+    io.restart();
+    return fired;
+}
+
 int run(const Options &options, const std::vector<std::string> &warnings) {
     set_up_logging(options.log_level);
     const auto log = make_logger("flags");
@@ -71,6 +86,7 @@ int run(const Options &options, const std::vector<std::string> &warnings) {
     if (!uplink) return refuse(uplink.error());
 
     asio::io_context io(1);
+    if (!timers_work(io)) return refuse(Error(ENOMEM, "the kernel refused to watch the event loop's timers"));
     Daemon daemon(io, options, *uplink, **kernel);
     if (auto started = daemon.start(); !started) return refuse(started.error());
     io.run();

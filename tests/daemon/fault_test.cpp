@@ -45,8 +45,10 @@ protected:
         if (!code) return;
         has_ended_ = true;
         ++ended_["ended, and healed when started again"];
-        const bool aborted = *code == 128 + SIGABRT && log().contains("weftd: aborted"); // gRPC's way
-        EXPECT_TRUE(*code < 128 || aborted) << *code << "\n" << log();
+        // gRPC aborts; libnftables' scanner takes it for granted that it got memory.
+        const bool by_library = (*code == 128 + SIGABRT && log().contains("weftd: aborted")) ||
+                                (*code == 128 + SIGSEGV && log().contains("allocation "));
+        EXPECT_TRUE(*code < 128 || by_library) << *code << "\n" << log();
         const auto last = log().substr(log().find_last_of('\n', log().size() - 2) + 1);
         // Why, by weftd or by a library that ends the process itself: nothing of what it says on the way.
         EXPECT_THAT(last, testing::Not(testing::ContainsRegex("^(debug|info|warning) |^$"))) << log();
@@ -143,7 +145,12 @@ TEST_F(Faults, OfAStart) {
     WEFT_ASSERT_ASSIGN(auto faults, faults_of(trace()));
     std::erase_if(faults, [](const Fault &fault) { return fault.everywhere; });
     ASSERT_GT(faults.size(), 200U);
-    for (const auto index : sample("system calls of a start that can fail", faults.size(), 1)) {
+    auto tried = sample("system calls of a start that can fail", faults.size(), 1);
+    const auto timers = // which asio does not ask about: found by a sweep
+        std::ranges::find_if(faults, [](const Fault &fault) { return fault.call == "epoll_ctl" && fault.when == 2; });
+    ASSERT_NE(timers, faults.end());
+    tried.push_back(static_cast<std::size_t>(timers - faults.begin()));
+    for (const auto index : tried) {
         SCOPED_TRACE(faults[index].name());
         (void)weftctl("cleanup"); // everything is to be made
         traced.under = injecting(faults[index], trace());

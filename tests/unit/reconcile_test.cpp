@@ -196,6 +196,28 @@ TEST_F(ReconcileTest, NextHopsAreLookedUpOnceUntilRoutesChange) {
     EXPECT_EQ(kernel.resolved, 2);
 }
 
+TEST_F(ReconcileTest, ANodesMacIsKeptAsSoonAsTheKernelLearnsIt) {
+    const Mac its = *parse_mac("02:00:00:00:00:09"), another = *parse_mac("02:00:00:00:00:0a");
+    const auto link_mac = [&] { return kernel.maps.leases.at(net4("10.244.7.0/24")).link_mac; };
+    bring_up();
+    EXPECT_FALSE(r.set_neighbour(2, ip("192.168.1.9"), its)) << "nothing comes without a tunnel";
+    NetConf conf;
+    conf.network = net4("10.244.0.0/16");
+    conf.subnet_len = 24;
+    r.set_config(conf, {.direct_routing = true});
+    apply(1s);
+    EXPECT_EQ(abi::mac(link_mac()), Mac{});
+    EXPECT_FALSE(r.set_neighbour(2, ip("192.168.1.10"), its)) << "nobody's";
+    EXPECT_FALSE(r.set_neighbour(3, ip("192.168.1.9"), its)) << "not on that link";
+    EXPECT_TRUE(r.set_neighbour(2, ip("192.168.1.9"), its));
+    EXPECT_THAT(apply(2s), ElementsAre("+ lease 10.244.7.0/24"));
+    EXPECT_EQ(abi::mac(link_mac()), its);
+    EXPECT_FALSE(r.set_neighbour(2, ip("192.168.1.9"), its)) << "known";
+    EXPECT_TRUE(r.set_neighbour(2, ip("192.168.1.9"), another));
+    EXPECT_THAT(apply(3s), ElementsAre("+ lease 10.244.7.0/24"));
+    EXPECT_EQ(abi::mac(link_mac()), another);
+}
+
 TEST_F(ReconcileTest, AForeignBackendIsReportedOnce) {
     bring_up();
     auto foreign = *lease("10.244.8.0/24", "192.168.1.10");
