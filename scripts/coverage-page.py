@@ -13,7 +13,8 @@ HEAD = """# What the tests reach
 Lines and branches of the C++ that is installed which the tests of unit, etcd, cni, ctl and daemon reach, the daemons that they
 kill and the system calls that they make fail among them. Written by `sudo scripts/test.sh --coverage`, which shows it line by
 line in `build-coverage/coverage/`. What only whole clusters come by (netns, interop, migration, runtime, attack) counts as not
-reached here. The BPF programs have a page of their own: [bpf-branches.md](bpf-branches.md).
+reached here, and so does what a program did for another user than root. The BPF programs have a page of their own:
+[bpf-branches.md](bpf-branches.md).
 """
 
 
