@@ -116,7 +116,7 @@ Result<std::vector<StoredAddress>> IpamStore::read_all() const {
     if (!dir) return fail_errno(errno, dir_.string());
     std::vector<StoredAddress> all;
     errno = 0;
-    while (const dirent *entry = ::readdir(dir.get())) {
+    while (const dirent *entry = ::readdir(dir.get())) { // NOLINT(concurrency-mt-unsafe): nobody else has this stream
         std::string name = entry->d_name;
         const auto address = parse_ip(name);
         if (!address) continue;

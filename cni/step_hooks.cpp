@@ -11,6 +11,7 @@ namespace weft::cni {
 
 /// WEFT_TEST_FAIL_AT=<step> fails there; <step>:kill dies there as if by kill -9.
 Status reached(std::string_view step) {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing of ours changes the environment.
     const char *wanted = std::getenv("WEFT_TEST_FAIL_AT");
     if (!wanted) return {};
     if (std::string_view(wanted) == std::string(step) + ":kill") ::kill(::getpid(), SIGKILL);

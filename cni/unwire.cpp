@@ -58,12 +58,14 @@ std::optional<UniqueFd> delete_behind(int index) {
     if (child > 0) return ended;
     // Runtimes read our stdout and stderr until the last one who has them is gone.
     const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    if (!null) ::_exit(EXIT_FAILURE); // the parent sees the end of the child, and not the link's
     for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null.get(), fd);
     ::setsid();
     try {
         if (auto own = net::NlSocket::open()) (void)net::delete_link(*own, index);
     } catch (const std::bad_alloc &) {
-    } // the parent sees the end of the child, and not the link's
+        ::_exit(EXIT_FAILURE);
+    }
     ::_exit(EXIT_SUCCESS);
 }
 
