@@ -243,11 +243,6 @@ Result<ControlServer> ControlServer::listen(asio::io_context &io, const std::fil
 
 ControlServer::ControlServer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ControlServer::ControlServer(ControlServer &&) noexcept = default;
-ControlServer &ControlServer::operator=(ControlServer &&other) noexcept {
-    if (impl_ && impl_ != other.impl_) impl_->close();
-    impl_ = std::move(other.impl_);
-    return *this;
-}
 ControlServer::~ControlServer() {
     if (impl_) impl_->close();
 }

@@ -49,7 +49,6 @@ public:
                                                       std::chrono::milliseconds patience = kClientPatience);
 
     ControlServer(ControlServer &&) noexcept;
-    ControlServer &operator=(ControlServer &&) noexcept;
     ~ControlServer();
 
 private:

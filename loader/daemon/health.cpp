@@ -100,10 +100,6 @@ public:
         asio::error_code ignored;
         acceptor_.close(ignored);
     }
-    [[nodiscard]] std::uint16_t port() const {
-        asio::error_code ignored;
-        return acceptor_.local_endpoint(ignored).port();
-    }
 
 private:
     void accept() {
@@ -120,16 +116,9 @@ private:
 
 HealthServer::HealthServer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HealthServer::HealthServer(HealthServer &&) noexcept = default;
-HealthServer &HealthServer::operator=(HealthServer &&other) noexcept {
-    if (impl_) impl_->close();
-    impl_ = std::move(other.impl_);
-    return *this;
-}
 HealthServer::~HealthServer() {
     if (impl_) impl_->close();
 }
-
-std::uint16_t HealthServer::port() const { return impl_->port(); }
 
 Result<HealthServer> HealthServer::listen(asio::io_context &io, const asio::ip::address &address, std::uint16_t port,
                                           std::function<Report()> report) {

@@ -26,13 +26,10 @@ public:
         std::string body; ///< JSON
     };
 
-    /// @param port 0: a free one (tests).
     [[nodiscard]] static Result<HealthServer> listen(asio::io_context &io, const asio::ip::address &address,
                                                      std::uint16_t port, std::function<Report()> report);
-    [[nodiscard]] std::uint16_t port() const;
 
     HealthServer(HealthServer &&) noexcept;
-    HealthServer &operator=(HealthServer &&) noexcept;
     ~HealthServer();
 
 private:

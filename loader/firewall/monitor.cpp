@@ -131,11 +131,6 @@ private:
 
 RuleMonitor::RuleMonitor(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 RuleMonitor::RuleMonitor(RuleMonitor &&) noexcept = default;
-RuleMonitor &RuleMonitor::operator=(RuleMonitor &&other) noexcept {
-    if (impl_) impl_->stop();
-    impl_ = std::move(other.impl_);
-    return *this;
-}
 RuleMonitor::~RuleMonitor() {
     if (impl_) impl_->stop();
 }

@@ -33,7 +33,6 @@ public:
     [[nodiscard]] static Result<RuleMonitor> start(asio::io_context &io, std::function<void()> changed);
 
     RuleMonitor(RuleMonitor &&) noexcept;
-    RuleMonitor &operator=(RuleMonitor &&) noexcept;
     ~RuleMonitor();
 
 private:

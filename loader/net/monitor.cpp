@@ -151,11 +151,6 @@ private:
 
 NetworkMonitor::NetworkMonitor(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 NetworkMonitor::NetworkMonitor(NetworkMonitor &&) noexcept = default;
-NetworkMonitor &NetworkMonitor::operator=(NetworkMonitor &&other) noexcept {
-    if (impl_) impl_->stop();
-    impl_ = std::move(other.impl_);
-    return *this;
-}
 NetworkMonitor::~NetworkMonitor() {
     if (impl_) impl_->stop();
 }

@@ -44,7 +44,6 @@ public:
     start(asio::io_context &io, std::function<void(const NetworkChange &)> change, std::function<void()> overrun);
 
     NetworkMonitor(NetworkMonitor &&) noexcept;
-    NetworkMonitor &operator=(NetworkMonitor &&) noexcept;
     ~NetworkMonitor();
 
 private:

@@ -26,14 +26,6 @@ Status set(NlSocket &sock, int ifindex, const Ip &address, const Mac &mac, std::
     return sock.request(*msg, fmt::format("set neighbour {} on link {}", address.to_string(), ifindex));
 }
 
-Result<bool> remove(NlSocket &sock, int ifindex, const Ip &address, std::uint8_t flags) {
-    auto msg = neighbour_request(RTM_DELNEIGH, 0, address, {.ndm_ifindex = ifindex, .ndm_flags = flags});
-    auto removed = sock.request(*msg, fmt::format("remove neighbour {} on link {}", address.to_string(), ifindex));
-    if (removed) return true;
-    if (removed.error().code() == ENOENT || removed.error().code() == ENODEV) return false;
-    return fail_as_is(std::move(removed));
-}
-
 } // namespace
 
 std::optional<Neighbour> parse_neighbour(nlmsghdr &msg) {
@@ -64,18 +56,10 @@ Status ask_for_neighbour(NlSocket &sock, int ifindex, const Ip &address) {
     return sock.request(*msg, fmt::format("ask for {} on link {}", address.to_string(), ifindex));
 }
 
-Result<bool> remove_neighbour(NlSocket &sock, int ifindex, const Ip &address) {
-    return remove(sock, ifindex, address, 0);
-}
-
 Status set_proxy_neighbour(NlSocket &sock, int ifindex, const Ip &address) {
     auto msg = neighbour_request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, address,
                                  {.ndm_ifindex = ifindex, .ndm_flags = NTF_PROXY});
     return sock.request(*msg, fmt::format("answer for {} on link {}", address.to_string(), ifindex));
-}
-
-Result<bool> remove_proxy_neighbour(NlSocket &sock, int ifindex, const Ip &address) {
-    return remove(sock, ifindex, address, NTF_PROXY);
 }
 
 Result<std::vector<Neighbour>> list_neighbours(NlSocket &sock, int ifindex) {

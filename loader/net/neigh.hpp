@@ -37,14 +37,9 @@ struct Neighbour {
 /// Has the kernel ask for its MAC, as if there were a packet for it (NTF_USE).
 [[nodiscard]] Status ask_for_neighbour(NlSocket &sock, int ifindex, const Ip &address);
 
-/// @return whether there was such an entry.
-[[nodiscard]] Result<bool> remove_neighbour(NlSocket &sock, int ifindex, const Ip &address);
-
 /// Makes this host answer for `address` on that link (NTF_PROXY). IPv6 answers with proxy_ndp and forwarding on only; the
 /// entry goes with the link.
 [[nodiscard]] Status set_proxy_neighbour(NlSocket &sock, int ifindex, const Ip &address);
-/// @return whether there was such an entry.
-[[nodiscard]] Result<bool> remove_proxy_neighbour(NlSocket &sock, int ifindex, const Ip &address);
 
 /// Of both families, without proxy entries. @param ifindex 0: every link's.
 [[nodiscard]] Result<std::vector<Neighbour>> list_neighbours(NlSocket &sock, int ifindex = 0);

@@ -64,11 +64,6 @@ private:
 
 TooBigMonitor::TooBigMonitor(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 TooBigMonitor::TooBigMonitor(TooBigMonitor &&) noexcept = default;
-TooBigMonitor &TooBigMonitor::operator=(TooBigMonitor &&other) noexcept {
-    if (impl_) impl_->stop();
-    impl_ = std::move(other.impl_);
-    return *this;
-}
 TooBigMonitor::~TooBigMonitor() {
     if (impl_) impl_->stop();
 }

@@ -21,7 +21,6 @@ public:
     [[nodiscard]] static Result<TooBigMonitor> start(asio::io_context &io, std::function<void()> told);
 
     TooBigMonitor(TooBigMonitor &&) noexcept;
-    TooBigMonitor &operator=(TooBigMonitor &&) noexcept;
     ~TooBigMonitor();
 
 private:

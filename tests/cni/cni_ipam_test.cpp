@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // IPAM across programs: weft and host-local on one directory, and delegation to other plugins.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <optional>
+#include <string>
+#include <utility>
 
 #include "cni_fixture.hpp"
 
@@ -137,6 +142,63 @@ TEST_F(CniIpam, TheDelegatesOwnErrorIsPassedOn) {
     EXPECT_THAT(failed.msg(), HasSubstr("IPAM plugin static ADD"));
     EXPECT_THAT(failed.msg(), HasSubstr("not-an-address"));
     EXPECT_EQ(node_->traces(), Traces{});
+}
+
+/// IPAM by a script, which notes what it was asked for.
+class CniIpamScript : public CniIpam {
+public:
+    void SetUp() override {
+        CniIpam::SetUp();
+        if (IsSkipped()) return;
+        WEFT_ASSERT_ASSIGN(dir_, TempDir::create("ipam"));
+    }
+
+    /// @param script what it does, after its input is read
+    Answer ask(const std::string &command, const std::string &script) {
+        std::filesystem::remove(*dir_ / "asked");
+        EXPECT_TRUE(write_file(*dir_ / "odd", fmt::format("#!/bin/sh\ncat >/dev/null\necho $CNI_COMMAND >>{}\n{}\n",
+                                                          (*dir_ / "asked").string(), script)));
+        std::filesystem::permissions(*dir_ / "odd", std::filesystem::perms::owner_all);
+        json conf = node_->conf();
+        conf["ipam"] = {{"type", "odd"}};
+        conf["cni.dev/valid-attachments"] = json::array();
+        return node_->weft(
+            {.command = command, .netns = pod_->path(), .conf = conf, .env = {"CNI_PATH=" + dir_->path().string()}});
+    }
+    std::string asked() const { return read_file(*dir_ / "asked").value_or(""); }
+
+    std::optional<TempDir> dir_;
+};
+
+TEST_F(CniIpamScript, WhatIsNoAddressIsGivenBackAndSaid) {
+    const std::pair<const char *, const char *> table[] = {
+        {R"([ $CNI_COMMAND = DEL ] || echo '{"cniVersion":"1.0.0","ips":[]}')", "IPAM plugin odd: gave no address"},
+        {"[ $CNI_COMMAND = DEL ] || echo hello", "IPAM plugin odd: its result is not JSON"},
+    };
+    for (const auto &[script, msg] : table) {
+        const auto answer = ask("ADD", script);
+        EXPECT_EQ(answer.msg(), msg) << answer.text();
+        EXPECT_EQ(asked(), "ADD\nDEL\n");
+        EXPECT_EQ(node_->traces(), Traces{});
+    }
+}
+
+TEST_F(CniIpamScript, OneThatEndsWithoutAWordIsNamed) {
+    const auto answer = ask("ADD", "exit 3");
+    EXPECT_EQ(answer.code(), 104) << answer.text();
+    EXPECT_THAT(answer.msg(), HasSubstr("IPAM plugin odd ADD"));
+    EXPECT_EQ(node_->traces(), Traces{});
+}
+
+TEST_F(CniIpamScript, StatusAndGcAreAskedOfItToo) {
+    EXPECT_TRUE(ask("STATUS", "").ok());
+    EXPECT_EQ(asked(), "STATUS\n");
+    const auto full = ask("STATUS", R"(echo '{"code":50,"msg":"the pool is empty"}'; exit 1)");
+    EXPECT_EQ(full.code(), 50) << full.text();
+    EXPECT_THAT(full.msg(), HasSubstr("the pool is empty"));
+    EXPECT_TRUE(ask("GC", "").ok());
+    EXPECT_EQ(asked(), "GC\n");
+    EXPECT_FALSE(ask("GC", "exit 1").ok());
 }
 
 TEST_F(CniIpam, AnAddressWithoutAGatewayOfItsFamilyIsRefused) {

@@ -60,6 +60,17 @@ TEST(CtlRefused, NothingHappensLaterThanNow) {
     EXPECT_EQ(refused_rows({entry(from_wire("192.0.2.66"), 9s)}, {}, {}, 6s).at(0).ago, 0s);
 }
 
+TEST(CtlRefused, IsATableForEyesAndAwk) {
+    EXPECT_EQ(refused_table({}), "nothing refused yet\n");
+    const auto rows =
+        refused_rows({entry(from_wire("192.0.2.66"), 1s), entry(from_pod(8), 3500ms)}, {}, {{8, {"weft8", ""}}}, 4s);
+    EXPECT_EQ(
+        refused_table(rows),
+        "SENDER      MAC                DEV    PROGRAM    VERDICT    REASON          PACKETS  BYTES       LAST\n"
+        "weft8       02:00:00:00:00:01  weft8  from_pod   tolerated  pod_source            3    180  0.5 s ago\n"
+        "192.0.2.66  02:00:00:00:00:01  -      from_wire  drop       unknown_sender        3    180  3.0 s ago\n");
+}
+
 TEST(CtlRefused, WhatEachCpuCountedIsOneRowWithTheLatestMac) {
     const weft_mac old = abi::mac(*parse_mac("02:00:00:00:00:99"));
     const std::array<weft_refused, 3> cpus{weft_refused{1, 60, 500, old, {}}, weft_refused{2, 120, 900, kMac, {}},

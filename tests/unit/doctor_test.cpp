@@ -3,7 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <span>
+
 #include "ctl/doctor/doctor.hpp"
+#include "ctl/doctor/facts.hpp"
 #include "ctl/doctor/judge.hpp"
 #include "firewall/obstacles.hpp"
 
@@ -153,6 +157,38 @@ TEST(Judge, DropsWithAdviceForThoseThatOthersCause) {
     EXPECT_THAT(found.advice, HasSubstr("a node without a lease"));
     EXPECT_THAT(found.advice, HasSubstr("not in its lease"));
     EXPECT_FALSE(judge_drops({{"from_wire/bad_ip", 1}}).advice.empty());
+}
+
+Finding look(std::span<const Check> checks, std::string_view name, const NodeFacts &facts) {
+    const auto check = std::ranges::find(checks, name, &Check::name);
+    return check == checks.end() ? Finding{CheckState::fail, "no such check", {}} : check->look(facts);
+}
+
+TEST(SubnetFile, OfAnotherDaemonIsFound) {
+    NodeFacts facts;
+    facts.subnet_file = "/run/flannel/subnet.env";
+    facts.daemon = {{"subnet", "10.244.1.0/24"}, {"mtu", 1450}};
+    facts.env = SubnetEnv{.subnet = parse_net4("10.244.1.1/24").value(), .mtu = 1450};
+    EXPECT_EQ(look(daemon_checks(), "subnet.env", facts).state, CheckState::ok);
+    facts.env->mtu = 1400;
+    const auto of_another_mtu = look(daemon_checks(), "subnet.env", facts);
+    EXPECT_EQ(of_another_mtu.state, CheckState::fail);
+    EXPECT_EQ(of_another_mtu.found, "/run/flannel/subnet.env says MTU 1400, weftd says 1450");
+    facts.env->subnet = parse_net4("10.244.9.1/24").value();
+    const auto of_another_subnet = look(daemon_checks(), "subnet.env", facts);
+    EXPECT_EQ(of_another_subnet.state, CheckState::fail);
+    EXPECT_EQ(of_another_subnet.found, "/run/flannel/subnet.env says 10.244.9.0/24, the lease is 10.244.1.0/24");
+    EXPECT_THAT(of_another_subnet.advice, HasSubstr("flanneld"));
+}
+
+TEST(Certificates, ThatCannotBeReadAreNamed) {
+    NodeFacts facts;
+    facts.daemon = nlohmann::json::object();
+    EXPECT_EQ(look(access_checks(), "certificates", facts).state, CheckState::ok) << "none are configured";
+    (*facts.daemon)["etcd"]["files"] = {{"ca", "/nonexistent/ca.pem"}};
+    const auto found = look(access_checks(), "certificates", facts);
+    EXPECT_EQ(found.state, CheckState::fail);
+    EXPECT_THAT(found.found, HasSubstr("/nonexistent/ca.pem"));
 }
 
 TEST(DoctorReport, ShowsAdviceBelowWhatItIsAbout) {
