@@ -41,7 +41,7 @@ private:
     const std::filesystem::path run_dir_;
     const std::shared_ptr<spdlog::logger> log_;
     bool unsure_ = false;
-    std::filesystem::file_time_type seen_at_{};
+    std::filesystem::file_time_type seen_at_;
     std::string said_;
 };
 
