@@ -6,6 +6,7 @@
 #include <linux/if_ether.h>
 #include <net/if.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <sstream>
@@ -339,6 +340,10 @@ TEST_P(UnusualStack, APodSendsFromTheSourcesThatItsConfigurationAllows) {
     EXPECT_FALSE(try_from(weft_.pod->ns));
     WEFT_ASSERT_ASSIGN(const auto refused, node.counters());
     EXPECT_GT(count(refused.dropped, "from_pod/pod_source"), 0u) << to_string(refused.dropped);
+    WEFT_ASSERT_ASSIGN(const auto senders, node.weftctl("refused"));
+    EXPECT_TRUE(std::ranges::any_of(senders, [&](const auto &row) {
+        return row["sender"] == weft_.pod->address && row["reason"] == "pod_source" && row["verdict"] == "drop";
+    })) << senders;
     for (const auto &allowed : {nlohmann::json{{"allowedAddresses", {"203.0.113.0/24"}}}, {{"anySource", true}}}) {
         SCOPED_TRACE(allowed.dump());
         WEFT_ASSERT_ASSIGN(const auto pod, Netns::create("allowed"));
