@@ -55,6 +55,8 @@ protected:
 
 private:
     [[nodiscard]] Result<Party> party(const test::Netns &ns, std::size_t number, const test::Pod &pod) const;
+    /// Whether the kernel makes outer headers in the programs' place.
+    [[nodiscard]] bool lacks_push() const;
     void plug_stranger();
     void watch();
 

@@ -58,7 +58,10 @@ Result<WeftNode> WeftNode::create(std::string_view name, Netns ns) {
     if (!bpf) return fail_as_is(std::move(bpf));
     auto notify = NotifySocket::bind(*dir / "notify");
     if (!notify) return fail_as_is(std::move(notify));
-    return WeftNode(std::string(name), std::move(ns), std::move(*dir), std::move(*bpf), std::move(*notify));
+    WeftNode node(std::string(name), std::move(ns), std::move(*dir), std::move(*bpf), std::move(*notify));
+    const char *device = std::getenv("WEFT_POD_DEVICE");
+    node.set_pod_device(device ? device : "veth");
+    return node;
 }
 
 Status WeftNode::launch(const Options &options) {

@@ -80,7 +80,7 @@ public:
     /// A pod through the CNI plugin's ADD, with a traffic server.
     Result<Pod *> add_pod();
     Status del_pod(Pod &pod);
-    /// What pods to come are wired with: "veth" or "netkit".
+    /// What pods to come are wired with: "veth" or "netkit". Until then what WEFT_POD_DEVICE says, or "veth".
     void set_pod_device(std::string device) { pod_device_ = std::move(device); }
     /// The network configuration that the plugin gets on stdin, as a container runtime makes it from the conflist.
     [[nodiscard]] std::string cni_config() const;
@@ -105,7 +105,7 @@ private:
     std::optional<Process> weftd_;
     std::list<Pod> pods_; ///< a list: pointers to pods stay good
     unsigned pods_made_ = 0;
-    std::string pod_device_ = "veth";
+    std::string pod_device_;
 };
 
 } // namespace weft::test
