@@ -256,6 +256,18 @@ std::vector<datapath::Lack> Datapath::lacks() const {
     return all;
 }
 
+int Datapath::program_fd(weft_hook hook) const {
+    const auto &programs = impl_->tc->progs;
+    switch (hook) {
+    case WEFT_HOOK_FROM_POD: return bpf_program__fd(programs.weft_from_pod);
+    case WEFT_HOOK_FROM_HOST: return bpf_program__fd(programs.weft_from_host);
+    case WEFT_HOOK_FROM_WIRE: return bpf_program__fd(programs.weft_from_wire);
+    case WEFT_HOOK_FROM_TUNNEL: return bpf_program__fd(programs.weft_from_tunnel);
+    case WEFT_HOOK_XDP_WIRE: return impl_->xdp ? bpf_program__fd(impl_->xdp->progs.weft_xdp_wire) : -1;
+    default: return -1;
+    }
+}
+
 maps::MapRef<weft_lease_key, weft_lease> Datapath::leases() const {
     return {bpf_map__fd(impl_->tc->maps.weft_leases), WEFT_PIN_LEASES};
 }

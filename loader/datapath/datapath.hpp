@@ -79,6 +79,9 @@ public:
 
     [[nodiscard]] Result<DatapathFingerprint> fingerprint() const;
 
+    /// A loaded program, for BPF_PROG_RUN; -1 for one that this mode does not load.
+    [[nodiscard]] int program_fd(weft_hook hook) const;
+
     [[nodiscard]] maps::MapRef<weft_lease_key, weft_lease> leases() const;
     [[nodiscard]] maps::MapRef<weft_ip, weft_node> nodes() const;
     [[nodiscard]] maps::MapRef<weft_ip, weft_endpoint> endpoints() const;
