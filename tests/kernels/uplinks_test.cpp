@@ -101,6 +101,14 @@ TEST_F(Wires, ABondGoesOnWithItsOtherLink) {
     if (IsSkipped()) return;
     ASSERT_NO_FATAL_FAILURE(expect_transfers(64 * 1024));
     for (const std::size_t n : {0, 1}) WEFT_ASSERT_OK(node(n).netns().ip("link set wire0 down"));
+    // The kernel looks after its links ten times a second.
+    for (const std::size_t n : {0, 1})
+        EXPECT_TRUE(test::wait_until(
+            [&] {
+                const auto bond = node(n).netns().run("cat /proc/net/bonding/eth0");
+                return bond && bond->contains("Currently Active Slave: wire1");
+            },
+            std::chrono::seconds(10)));
     ASSERT_NO_FATAL_FAILURE(expect_transfers(64 * 1024));
 }
 
