@@ -45,6 +45,7 @@ void say(std::string_view text) { (void)!::write(STDERR_FILENO, text.data(), tex
 void say_aborted(int) { say("weftd: aborted by a library: out of memory, or a mistake that it found\n"); }
 
 std::optional<std::string> from_environment(const std::string &name) {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): read before any thread starts, written never.
     const char *value = std::getenv(name.c_str());
     return value ? std::optional<std::string>(value) : std::nullopt;
 }

@@ -209,7 +209,8 @@ Result<bool> detach_tc(int ifindex, TcHook hook) {
 Status remove_clsact(int ifindex) {
     const QuietLibbpf quiet;
     auto place = clsact_hook(ifindex, TcHook::ingress);
-    place.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS); // both: the qdisc itself
+    // NOLINTNEXTLINE(clang-analyzer-optin.core.EnumCastOutOfRange): libbpf's flags. Both: the qdisc itself.
+    place.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
     const int err = bpf_tc_hook_destroy(&place);
     return err == 0 || err == -ENOENT ? Status() : fail_errno(-err, fmt::format("remove clsact of {}", ifindex));
 }

@@ -197,7 +197,7 @@ private:
         grpc::ClientContext context;
         prepare(context, "");
         const std::stop_callback abort(stop, [&] { context.TryCancel(); });
-        const auto status = connection.auth->Authenticate(&context, request, &response);
+        auto status = connection.auth->Authenticate(&context, request, &response);
         if (status.error_code() == grpc::StatusCode::FAILED_PRECONDITION) return grpc::Status::OK; // switched off
         const std::lock_guard lock(token_mutex_);
         token_ = response.token();

@@ -27,6 +27,7 @@ grpc::ChannelArguments channel_arguments(const Timing &timing) {
 
 /// gRPC prints each failed handshake to stderr in its own format; the same is in the error that we return and say once.
 void silence_grpc() {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here writes the environment.
     if (!std::getenv("GRPC_VERBOSITY")) gpr_set_log_function([](gpr_log_func_args *) {});
 }
 

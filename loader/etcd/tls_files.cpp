@@ -147,9 +147,11 @@ std::string TlsFiles::complaint() const {
 
 TlsFiles::Stamps TlsFiles::stamps_of(const EtcdOptions &options) {
     Stamps stamps{};
-    const std::string *paths[] = {&options.cafile, &options.certfile, &options.keyfile};
-    for (std::size_t i = 0; i < stamps.size(); ++i)
-        if (::stat(paths[i]->c_str(), &stamps[i]) != 0) stamps[i] = {};
+    auto stamp = stamps.begin();
+    for (const auto *path : {&options.cafile, &options.certfile, &options.keyfile}) {
+        if (::stat(path->c_str(), &*stamp) != 0) *stamp = {};
+        ++stamp;
+    }
     return stamps;
 }
 

@@ -119,7 +119,7 @@ Result<std::optional<Holding>> LeaseKeeper::try_acquire(const std::stop_token &s
     }
     auto plan = plan_lease(leases, conf_, wish, pick_);
     if (!plan) return fail_as_is(std::move(plan));
-    const Holding holding{plan->subnet, plan->remark};
+    Holding holding{plan->subnet, plan->remark};
     if (held == plan->subnet) return holding;
     auto done = carry_out(stop, *plan, *listing, grant);
     if (!done) return fail_as_is(std::move(done));

@@ -338,15 +338,16 @@ void LeaseManager::Impl::keep(const std::stop_token &stop, const LeaseRequest &r
 Result<etcd::WatchEnd> LeaseManager::Impl::watch_from(const std::stop_token &stop, etcd::Client &client,
                                                       LeaseView &view, std::int64_t &from,
                                                       const std::function<void()> &on_open) {
-    return client.watch(stop, subnets_, from, on_open, [&](std::int64_t revision, std::vector<etcd::Event> events) {
-        std::vector<LeaseView::Change> changes;
-        for (const auto &event : events) {
-            nudge_.tell_of(event.entry.key);
-            changes.push_back(view.apply(event));
-        }
-        post(std::move(changes));
-        from = revision + 1;
-    });
+    return client.watch(stop, subnets_, from, on_open,
+                        [&](std::int64_t revision, const std::vector<etcd::Event> &events) {
+                            std::vector<LeaseView::Change> changes;
+                            for (const auto &event : events) {
+                                nudge_.tell_of(event.entry.key);
+                                changes.push_back(view.apply(event));
+                            }
+                            post(std::move(changes));
+                            from = revision + 1;
+                        });
 }
 
 /// Certificates are short-lived: whoever renews them writes the files, and tells nobody.

@@ -58,7 +58,7 @@ LeaseView::Change LeaseView::apply(const etcd::Event &event) {
     const auto known = find(key);
     const auto remove = [&]() -> Change {
         if (known == leases_.end()) return {};
-        const Subnet subnet = (*known)->subnet;
+        Subnet subnet = (*known)->subnet;
         leases_.erase(known);
         return subnet;
     };
