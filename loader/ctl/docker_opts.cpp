@@ -8,8 +8,6 @@
 #include "base/addr.hpp"
 #include "base/unique_fd.hpp"
 
-extern char **environ;
-
 namespace weft::ctl {
 namespace {
 

@@ -41,10 +41,10 @@ Status drop_capabilities(bool binds_low_port) {
         if (held(capability)) kept.push_back(capability); // also: this kernel knows it
     const bool may_bound = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) != 0;
     capng_clear(CAPNG_SELECT_ALL);
+    // NOLINTNEXTLINE(clang-analyzer-optin.core.EnumCastOutOfRange): libcap-ng's flags.
+    constexpr auto kSets = static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET);
     for (const unsigned capability : kept)
-        if (capng_update(CAPNG_ADD, static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET),
-                         capability) != 0)
-            return fail("capabilities: cannot be chosen", EINVAL);
+        if (capng_update(CAPNG_ADD, kSets, capability) != 0) return fail("capabilities: cannot be chosen", EINVAL);
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno(errno, "no_new_privs");
     // Without CAP_SETPCAP whoever started us has bounded us already.
     if (may_bound && capng_apply(CAPNG_SELECT_BOUNDS) != 0) return fail_errno(errno, "bound the capabilities");
